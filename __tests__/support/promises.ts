@@ -1,0 +1,20 @@
+/** Promises that a test resolves by hand, instead of waiting for time to pass. */
+
+export interface Gate<T = void> {
+  readonly opened: Promise<T>;
+  open(value: T): void;
+}
+
+/** A promise and the function that resolves it. */
+export function makeGate<T = void>(): Gate<T> {
+  let open!: (value: T) => void;
+  const opened = new Promise<T>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** Work that takes some time. A stimulus, never a way to wait for something else. */
+export function work(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

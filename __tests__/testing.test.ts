@@ -1,0 +1,181 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import express from 'express';
+import { type BackgroundTasks, backgroundTasks, blocking, type Outcome } from 'express-background-tasks';
+import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
+import request from 'supertest';
+
+declare module 'expect' {
+  interface Matchers<R> extends TaskMatchers<R> {}
+}
+
+expect.extend(taskMatchers);
+
+interface Arithmetic {
+  add(a: number, b: number): number;
+  sum(numbers: readonly number[]): number;
+  append(list: number[], value: number): number[];
+  fail(): never;
+  makeFunction(): () => number;
+}
+
+const moduleUrl = new URL('./fixtures/arithmetic.cjs', import.meta.url);
+const arithmetic = blocking<Arithmetic>(moduleUrl);
+const sent: string[] = [];
+async function sendWelcome(address: string): Promise<string> {
+  sent.push(address);
+  return 'sent';
+}
+
+let background: BackgroundTasks;
+
+function application(): express.Express {
+  background = backgroundTasks({ logger: false });
+  const app = express();
+  app.use(background);
+  app.post('/users', (_req, res) => {
+    res.locals.backgroundTasks.add(sendWelcome, 'ada@example.com');
+    res.locals.backgroundTasks.add(arithmetic.add, 1, 2);
+    res.status(201).end();
+  });
+  return app;
+}
+
+afterEach(async () => {
+  sent.length = 0;
+  await background.close();
+});
+
+describe('inline mode', () => {
+  it('runs the tasks of a request without a thread, and knows what they were', async () => {
+    const app = application();
+    const tasks = watchTasks(background);
+    await request(app).post('/users').expect(201);
+    await tasks.idle();
+
+    expect(sent).toEqual(['ada@example.com']);
+    expect(tasks.added.map(({ name, args }) => [name, args])).toEqual([
+      ['sendWelcome', ['ada@example.com']],
+      ['add', [1, 2]],
+    ]);
+    expect(await tasks.outcomesOf(arithmetic.add)).toMatchObject([
+      { state: 'completed', value: 3, executor: 'thread' },
+    ]);
+    expect(background.stats().executors.thread.threads).toBe(0);
+  });
+
+  it('copies the arguments of blocking tasks, as a thread would', async () => {
+    application();
+    const tasks = watchTasks(background);
+    const list = [1];
+    background.add(arithmetic.append, list, 2);
+    expect(await tasks.outcomesOf(arithmetic.append)).toMatchObject([{ value: [1, 2] }]);
+    expect(list).toEqual([1]);
+  });
+
+  it('refuses what a thread would refuse', () => {
+    application();
+    watchTasks(background);
+    expect(() => background.add(arithmetic.sum, [1, (() => 2) as never])).toThrow(
+      expect.objectContaining({ code: 'ERR_BACKGROUND_NOT_CLONEABLE' }),
+    );
+  });
+
+  it('loses a result that a thread would lose', async () => {
+    application();
+    const tasks = watchTasks(background);
+    background.add(arithmetic.makeFunction);
+    expect(await tasks.outcomesOf(arithmetic.makeFunction)).toMatchObject([{ state: 'completed', value: undefined }]);
+  });
+
+  it('can be chosen by the option, too', async () => {
+    background = backgroundTasks({ logger: false, mode: 'inline' });
+    const outcome: Outcome<number> = await background.add(arithmetic.add, 2, 2).settled;
+    expect(outcome.value).toBe(4);
+    expect(background.stats().executors.thread.threads).toBe(0);
+  });
+});
+
+describe('record mode', () => {
+  it('keeps what was added and runs none of it', async () => {
+    const app = application();
+    const tasks = watchTasks(background, 'record');
+    await request(app).post('/users').expect(201);
+    background.add(sendWelcome, 'grace@example.com');
+    await tasks.idle();
+
+    expect(sent).toEqual([]);
+    expect(tasks.of(sendWelcome).map(({ args }) => args)).toEqual([['ada@example.com'], ['grace@example.com']]);
+    expect(tasks).toHaveSkipped(arithmetic.add, 1, 2);
+  });
+});
+
+describe('run mode', () => {
+  it('watches tasks that run in real threads', async () => {
+    application();
+    const tasks = watchTasks(background, 'run');
+    background.add(arithmetic.add, 3, 4);
+    expect(await tasks.outcomesOf(arithmetic.add)).toMatchObject([{ value: 7 }]);
+    expect(background.stats().executors.thread.threads).toBe(1);
+  });
+});
+
+describe('a watcher', () => {
+  it('recognises a blocking task by its module and export, whoever made the reference', async () => {
+    application();
+    const tasks = watchTasks(background);
+    background.add(blocking<Arithmetic>(moduleUrl).add, 1, 1);
+    await tasks.idle();
+    expect(tasks).toHaveCompleted(arithmetic.add, 1, 1);
+  });
+
+  it('forgets on clear, and gives the instance its mode back on restore', async () => {
+    application();
+    const tasks = watchTasks(background, 'record');
+    background.add(sendWelcome, 'ada@example.com');
+    tasks.clear();
+    expect(tasks.added).toEqual([]);
+    tasks.restore();
+    await background.add(sendWelcome, 'grace@example.com').settled;
+    expect(sent).toEqual(['grace@example.com']);
+    expect(tasks.added).toEqual([]);
+  });
+
+  it('is made of what backgroundTasks() returned, and of nothing else', () => {
+    application();
+    const coded = expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION' });
+    expect(() => watchTasks(express() as never)).toThrow(coded);
+    expect(() => watchTasks(undefined as never)).toThrow(coded);
+    expect(() => watchTasks(background, 'fast' as never)).toThrow(coded);
+  });
+});
+
+describe('the matchers', () => {
+  it('pass and fail as they read', async () => {
+    application();
+    const tasks = watchTasks(background);
+    background.add(sendWelcome, 'ada@example.com');
+    background.add(arithmetic.fail);
+    await tasks.idle();
+
+    expect(tasks).toHaveAdded(sendWelcome);
+    expect(tasks).toHaveAdded(sendWelcome, expect.stringContaining('@'));
+    expect(tasks).toHaveCompleted(sendWelcome, 'ada@example.com');
+    expect(tasks).toHaveFailed(arithmetic.fail);
+    expect(tasks).not.toHaveAdded(sendWelcome, 'grace@example.com');
+    expect(tasks).not.toHaveCompleted(arithmetic.fail);
+    expect(tasks).not.toHaveSkipped(sendWelcome);
+  });
+
+  it('say what was expected and what was added', async () => {
+    application();
+    const tasks = watchTasks(background);
+    background.add(sendWelcome, 'ada@example.com');
+    await tasks.idle();
+    expect(() => expect(tasks).toHaveAdded(sendWelcome, 'grace@example.com')).toThrow(
+      /Expected task sendWelcome\('grace@example.com'\) to have been added\.[^]*sendWelcome\('ada@example.com'\): completed/,
+    );
+    expect(() => expect(tasks).not.toHaveAdded(sendWelcome)).toThrow(
+      /Expected task sendWelcome not to have been added/,
+    );
+  });
+});

@@ -1,0 +1,119 @@
+/** What was accepted and has not settled: admission, idleness, and the law that nothing is lost. */
+import { BackgroundTaskError } from './errors.ts';
+import { type ExecutorName, OUTCOME_STATES, type OutcomeState } from './outcome.ts';
+
+/** Where an accepted task can be before it settles. */
+export type PendingState = 'waiting' | 'running' | 'retrying';
+
+/** Where a task can be. */
+export type TaskState = PendingState | OutcomeState;
+
+/** A task that can be found by its number and asked where it is. */
+interface Pending {
+  readonly number: number;
+  readonly executor: ExecutorName;
+}
+
+type Counts = Record<TaskState, number>;
+
+const noCounts = (): Counts => ({
+  waiting: 0,
+  running: 0,
+  retrying: 0,
+  ...(Object.fromEntries(OUTCOME_STATES.map((state) => [state, 0])) as Record<OutcomeState, number>),
+});
+
+/** `open`; `draining`, for nobody but running tasks; `closed`, for nobody. */
+type Phase = 'open' | 'draining' | 'closed';
+
+/**
+ * Conservation: at every moment `added` is the sum of the counts, and a task's count moves to a settled state once.
+ */
+export class Backlog<Run extends Pending> {
+  readonly limit: number;
+  readonly #unsettled = new Map<number, Run>();
+  readonly #counts: Readonly<Record<ExecutorName, Counts>> = { 'event-loop': noCounts(), thread: noCounts() };
+  #added = 0;
+  #phase: Phase = 'open';
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get added(): number {
+    return this.#added;
+  }
+
+  get size(): number {
+    return this.#unsettled.size;
+  }
+
+  get pending(): readonly Run[] {
+    return [...this.#unsettled.values()];
+  }
+
+  find(number: number): Run | undefined {
+    return this.#unsettled.get(number);
+  }
+
+  /** Throws, in the handler, what Express answers with 503. `fromTask`: whether it is a running task that adds. */
+  assertRoom(taskName: string, fromTask: boolean): void {
+    if (this.#phase === 'closed' || (this.#phase === 'draining' && !fromTask)) {
+      throw new BackgroundTaskError(
+        'ERR_BACKGROUND_CLOSED',
+        `Task ${taskName} was refused: background.close() was called, and the server takes no more tasks.`,
+      );
+    }
+    if (this.#unsettled.size >= this.limit) {
+      throw new BackgroundTaskError(
+        'ERR_BACKGROUND_FULL',
+        `Task ${taskName} was refused: ${this.limit} tasks wait or run already, which is the limit set by \`maxBacklog\`.`,
+      );
+    }
+  }
+
+  /** Takes a task on. Its number is the one that {@link nextNumber} gave. */
+  accept(run: Run): void {
+    this.#added += 1;
+    this.#counts[run.executor].waiting += 1;
+    this.#unsettled.set(run.number, run);
+  }
+
+  get nextNumber(): number {
+    return this.#added + 1;
+  }
+
+  moved(run: Run, from: PendingState, to: TaskState): void {
+    const counts = this.#counts[run.executor];
+    counts[from] -= 1;
+    counts[to] += 1;
+  }
+
+  /** To be called last of all that a settling task does: whoever waits for idleness may look at everything. */
+  release(run: Run): void {
+    this.#unsettled.delete(run.number);
+    if (this.#unsettled.size === 0 && this.#idleWaiters.length > 0) {
+      const waiters = this.#idleWaiters;
+      this.#idleWaiters = [];
+      for (const resolve of waiters) resolve();
+    }
+  }
+
+  counts(executor: ExecutorName): Readonly<Counts> {
+    return { ...this.#counts[executor] };
+  }
+
+  idle(): Promise<void> {
+    if (this.#unsettled.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  drain(): void {
+    if (this.#phase === 'open') this.#phase = 'draining';
+  }
+
+  close(): void {
+    this.#phase = 'closed';
+  }
+}

@@ -1,0 +1,72 @@
+/** What can cross to another thread, found out when it can still be refused to the handler. */
+import { types } from 'node:util';
+import { BackgroundTaskError } from './errors.ts';
+import { move, transferListOf } from './move.ts';
+import { describe } from './outcome.ts';
+
+/** Structures deeper than this are left to the structured clone algorithm to judge. */
+const DEEPEST_PLAIN = 8;
+
+/**
+ * Whether a value certainly crosses: strings, numbers, plain arrays and objects of them. `false` means only that
+ * somebody slower has to be asked.
+ */
+export function isPlain(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value !== 'function' && typeof value !== 'symbol';
+  if (depth === DEEPEST_PLAIN || types.isProxy(value)) return false;
+  if (Array.isArray(value)) return value.every((entry) => isPlain(entry, depth + 1));
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  for (const descriptor of Object.values(Object.getOwnPropertyDescriptors(value))) {
+    if (descriptor.get !== undefined || !isPlain(descriptor.value, depth + 1)) return false;
+  }
+  return true;
+}
+
+/**
+ * The arguments as they are now: what the handler changes later does not reach the task.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_CLONEABLE` with the task's name and the argument's index.
+ */
+export function snapshotArguments(args: readonly unknown[], taskName: string): unknown[] {
+  const transfer = transferListOf(args);
+  if (transfer.length === 0) return args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`));
+  // Buffers that are moved may be reached from several arguments: they cross in one go.
+  for (const [index, arg] of args.entries()) {
+    if (transferListOf([arg]).length === 0) snapshot(arg, `argument ${index} of task ${taskName}`);
+  }
+  const isMoved = args.map((arg) => transferListOf([arg]).length > 0);
+  try {
+    const clones = structuredClone(args as unknown[], { transfer: transfer as never });
+    // They are moved once more, into the thread.
+    return clones.map((clone, index) => (isMoved[index] ? move(clone as ArrayBuffer) : clone));
+  } catch (cause) {
+    throw notCloneable(`the moved arguments of task ${taskName}`, args, cause);
+  }
+}
+
+/** One value as it is now. `what` is what the error calls it. */
+export function snapshot(value: unknown, what: string): unknown {
+  if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value;
+  try {
+    return structuredClone(value);
+  } catch (cause) {
+    throw notCloneable(what, value, cause);
+  }
+}
+
+/** A result that stays in its thread: worth a warning, since the task itself has done its work. */
+export function lostResult(taskName: string, reason: string): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_RESULT_NOT_CLONEABLE',
+    `Expected the result of task ${taskName} to be cloneable from its thread; the task has completed, and its value is undefined: ${reason}`,
+  );
+}
+
+function notCloneable(what: string, value: unknown, cause: unknown): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_NOT_CLONEABLE',
+    `Expected ${what} to be cloneable to a thread, got ${describe(value)}: pass plain data, or an id that the task can look it up by.`,
+    { cause },
+  );
+}

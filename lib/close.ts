@@ -1,0 +1,80 @@
+/** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
+import { aNumber, check, either, oneOf } from './option-rules.ts';
+import { LONGEST_TIMER } from './options.ts';
+import { EXECUTOR_NAMES, type Outcome, type OutcomeState } from './outcome.ts';
+import type { Runtime } from './run.ts';
+import { delayed } from './timers.ts';
+
+/** Options of `close`. */
+export interface CloseOptions {
+  /**
+   * How long everything may take, in milliseconds; `Infinity`: as long as the tasks do. The clock starts at the call.
+   * The last tenth of it, at most half a second, is kept for what has to be stopped.
+   *
+   * @default 10_000
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** What became of the tasks that had not settled when `close` was called, and of those that they added. */
+export interface CloseReport {
+  /** How many completed in the meantime. */
+  readonly completed: number;
+  /** How many failed or timed out in the meantime. */
+  readonly failed: number;
+  /** Those that time ran out for. */
+  readonly abandoned: readonly Outcome[];
+}
+
+const DEFAULT_TIMEOUT = 10_000;
+const LONGEST_GRACE = 500;
+const GRACE_PART = 0.1;
+
+export async function close(runtime: Runtime, options: CloseOptions): Promise<CloseReport> {
+  const { timeout = DEFAULT_TIMEOUT } = options;
+  const { backlog, reporter, executors } = runtime;
+  const before = tally(runtime);
+  const abandoned: Outcome[] = [];
+  const collect = (outcome: Outcome): void => {
+    if (outcome.state === 'abandoned') abandoned.push(outcome);
+  };
+  reporter.events.on('settled', collect);
+
+  backlog.drain();
+  const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
+  if (timeout === Number.POSITIVE_INFINITY) await backlog.idle();
+  else await delayed(timeout - grace, backlog.idle());
+
+  backlog.close();
+  for (const run of backlog.pending) run.abandon();
+  await Promise.all(EXECUTOR_NAMES.map((name) => executors[name].close(grace)));
+  await backlog.idle();
+
+  reporter.events.off('settled', collect);
+  const after = tally(runtime);
+  return Object.freeze({
+    completed: after.completed - before.completed,
+    failed: after.failed + after['timed-out'] - before.failed - before['timed-out'],
+    abandoned: Object.freeze(abandoned),
+  });
+}
+
+/** Checked before anything is closed: a mistake in the call must not cost the tasks. */
+export function checkCloseOptions(options: CloseOptions): CloseOptions {
+  const timeout = either(
+    aNumber(`a number of milliseconds from 0 to ${LONGEST_TIMER}`, 0, LONGEST_TIMER),
+    oneOf(Number.POSITIVE_INFINITY),
+  );
+  return check(options, { timeout }, 'close()');
+}
+
+function tally({ backlog }: Runtime): Record<Extract<OutcomeState, 'completed' | 'failed' | 'timed-out'>, number> {
+  const sum = { completed: 0, failed: 0, 'timed-out': 0 };
+  for (const name of EXECUTOR_NAMES) {
+    const counts = backlog.counts(name);
+    sum.completed += counts.completed;
+    sum.failed += counts.failed;
+    sum['timed-out'] += counts['timed-out'];
+  }
+  return sum;
+}

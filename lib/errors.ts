@@ -1,0 +1,87 @@
+/** The errors of the package: one class, a stable code each, and what HTTP should make of them. */
+
+/** A refusal that a client may retry: the server is busy or going away. */
+const UNAVAILABLE = { status: 503, expose: true, headers: { 'Retry-After': '1' } } as const;
+const INTERNAL = {} as const;
+
+interface HttpMeaning {
+  readonly status?: number;
+  readonly expose?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const CODES = {
+  ERR_BACKGROUND_OPTION: INTERNAL,
+  ERR_BACKGROUND_TASK: INTERNAL,
+  ERR_BACKGROUND_MODULE: INTERNAL,
+  ERR_BACKGROUND_EXPORT: INTERNAL,
+  ERR_BACKGROUND_NOT_CLONEABLE: INTERNAL,
+  ERR_BACKGROUND_FULL: UNAVAILABLE,
+  ERR_BACKGROUND_CLOSED: UNAVAILABLE,
+  ERR_BACKGROUND_NO_REQUEST: INTERNAL,
+  ERR_BACKGROUND_HOOK: INTERNAL,
+  ERR_BACKGROUND_TIMEOUT: INTERNAL,
+  ERR_BACKGROUND_CANCELLED: INTERNAL,
+  ERR_BACKGROUND_ABANDONED: INTERNAL,
+  ERR_BACKGROUND_THREAD_START: INTERNAL,
+  ERR_BACKGROUND_THREAD_EXITED: INTERNAL,
+  ERR_BACKGROUND_OUT_OF_MEMORY: INTERNAL,
+  ERR_BACKGROUND_NOT_AN_ERROR: INTERNAL,
+  ERR_BACKGROUND_STRAY: INTERNAL,
+  ERR_BACKGROUND_RESULT_NOT_CLONEABLE: INTERNAL,
+  ERR_BACKGROUND_LOGGER: INTERNAL,
+} as const satisfies Record<string, HttpMeaning>;
+
+/** Every code that a {@link BackgroundTaskError} can carry. */
+export type BackgroundTaskErrorCode = keyof typeof CODES;
+
+// Two copies of the package (ESM and CommonJS) in one process must recognise each other's errors.
+const BRAND: unique symbol = Symbol.for('express-background-tasks.error');
+
+/**
+ * What the package throws, and what it puts into an outcome where the task itself threw nothing.
+ *
+ * Match on `code`, which is stable; the message is for people. `help` names the heading in
+ * `docs/errors.md` that says when the error occurs and what to do. Where a handler can meet the
+ * error, `status`, `expose` and `headers` let Express answer the request by itself.
+ *
+ * @example
+ * try {
+ *   res.locals.backgroundTasks.add(sendEmail, address);
+ * } catch (error) {
+ *   if (error instanceof BackgroundTaskError && error.code === 'ERR_BACKGROUND_FULL') shedLoad();
+ *   throw error; // Express answers 503
+ * }
+ */
+export class BackgroundTaskError extends Error {
+  /** The stable code to match on. */
+  readonly code: BackgroundTaskErrorCode;
+  /** Where the package's own documentation explains the code. */
+  readonly help: string;
+  /** The HTTP status that Express answers with, where a handler can meet the error. */
+  declare readonly status?: number;
+  /** Whether the message may be shown to the client. */
+  declare readonly expose?: boolean;
+  /** Headers that Express's final handler sends with the answer. */
+  declare readonly headers?: Readonly<Record<string, string>>;
+
+  constructor(code: BackgroundTaskErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+    this.help = `express-background-tasks/docs/errors.md#${code.toLowerCase()}`;
+    Object.assign(this, CODES[code]);
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && BRAND in value;
+  }
+}
+Object.defineProperty(BackgroundTaskError.prototype, 'name', {
+  value: 'BackgroundTaskError',
+  configurable: true,
+  writable: true,
+});
+Object.defineProperty(BackgroundTaskError.prototype, BRAND, { value: true });
+
+/** Every code there is, for the test that holds docs/errors.md against them. */
+export const errorCodes: readonly BackgroundTaskErrorCode[] = Object.keys(CODES) as BackgroundTaskErrorCode[];

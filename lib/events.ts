@@ -1,0 +1,96 @@
+/** Telling the world: typed events for the application, `node:diagnostics_channel` for its instruments. */
+import { type Channel, channel } from 'node:diagnostics_channel';
+import { notify } from './hooks.ts';
+import type { ExecutorName, Outcome } from './outcome.ts';
+
+interface TaskFacts {
+  /** The id of the task's handle. */
+  readonly id: string;
+  /** The task's name. */
+  readonly name: string;
+  /** Where it runs. */
+  readonly executor: ExecutorName;
+}
+
+/** A task was accepted. */
+export interface AddedEvent extends TaskFacts {
+  /** What decides among the tasks that wait for a thread. */
+  readonly priority: number;
+}
+
+/** An attempt began. */
+export interface StartedEvent extends TaskFacts {
+  /** Which attempt, from `1`. */
+  readonly attempt: number;
+  /** Milliseconds from `add` to the first start. */
+  readonly waitedMs: number;
+}
+
+/** An attempt failed, and another will follow. */
+export interface RetryingEvent extends TaskFacts {
+  /** The attempt that failed, from `1`. */
+  readonly attempt: number;
+  /** What it threw. */
+  readonly error: Error;
+  /** Milliseconds until the next attempt. */
+  readonly delayMs: number;
+}
+
+/** Every event, with what its listeners are given. The diagnostics channels `express-background-tasks:<event>` carry the same. */
+export interface BackgroundTaskEvents {
+  readonly added: AddedEvent;
+  readonly started: StartedEvent;
+  readonly retrying: RetryingEvent;
+  readonly settled: Outcome;
+}
+
+export type EventName = keyof BackgroundTaskEvents;
+export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => void;
+
+/** All of them, for checking what `on` is given. */
+export const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled'];
+
+// The channels of a process are shared by every instance and by both copies of the package.
+const channels: { readonly [Name in EventName]: Channel } = {
+  added: channel('express-background-tasks:added'),
+  started: channel('express-background-tasks:started'),
+  retrying: channel('express-background-tasks:retrying'),
+  settled: channel('express-background-tasks:settled'),
+};
+
+export class Events {
+  readonly #listeners: { readonly [Name in EventName]: Set<EventListener<Name>> } = {
+    added: new Set(),
+    started: new Set(),
+    retrying: new Set(),
+    settled: new Set(),
+  };
+  readonly #onListenerError: (event: EventName, thrown: unknown) => void;
+
+  constructor(onListenerError: (event: EventName, thrown: unknown) => void) {
+    this.#onListenerError = onListenerError;
+  }
+
+  on<Name extends EventName>(name: Name, listener: EventListener<Name>): void {
+    this.#listeners[name].add(listener);
+  }
+
+  off<Name extends EventName>(name: Name, listener: EventListener<Name>): void {
+    this.#listeners[name].delete(listener);
+  }
+
+  /** The event is only made where somebody wants it. */
+  emit<Name extends EventName>(name: Name, makeEvent: () => BackgroundTaskEvents[Name]): void {
+    const listeners: ReadonlySet<EventListener<Name>> = this.#listeners[name];
+    const { hasSubscribers } = channels[name];
+    if (listeners.size === 0 && !hasSubscribers) return;
+    const event = makeEvent();
+    for (const listener of [...listeners]) {
+      notify(
+        () => listener(event),
+        (thrown) => this.#onListenerError(name, thrown),
+      );
+    }
+    if (hasSubscribers) channels[name].publish(event);
+  }
+}

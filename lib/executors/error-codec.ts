@@ -1,0 +1,99 @@
+/** Errors across threads with their identity: the structured clone algorithm alone keeps little more than the message. */
+import { isPlain } from '../cloneable.ts';
+import { describe } from '../outcome.ts';
+
+/** Something thrown, as plain data. */
+export type EncodedError =
+  | {
+      readonly kind: 'error';
+      readonly base: string;
+      readonly name: string;
+      readonly message: string;
+      readonly stack: string | undefined;
+      readonly cause?: EncodedError;
+      readonly errors?: readonly EncodedError[];
+      /** Own properties whose values are plain. */
+      readonly properties: Readonly<Record<string, unknown>>;
+    }
+  /** A thrown value that is no error. */
+  | { readonly kind: 'value'; readonly value: unknown };
+
+const BASES = { Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
+
+/** How far chains of causes are followed: they may be circles. */
+const DEEPEST_CAUSE = 8;
+
+/** These travel by themselves; and nothing that is received may touch a prototype. */
+const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
+  'name',
+  'message',
+  'stack',
+  'cause',
+  'errors',
+  '__proto__',
+  'constructor',
+  'prototype',
+]);
+
+/** Never throws, whatever was thrown: getters and proxies of the user's are met with their description. */
+export function encodeError(thrown: unknown, depth = 0): EncodedError {
+  try {
+    if (!isError(thrown)) return { kind: 'value', value: isPlain(thrown) ? thrown : describe(thrown) };
+    const { cause, errors } = thrown as { cause?: unknown; errors?: unknown };
+    const goesDeeper = depth < DEEPEST_CAUSE;
+    return {
+      kind: 'error',
+      base: baseOf(thrown),
+      name: String(thrown.name),
+      message: String(thrown.message),
+      stack: typeof thrown.stack === 'string' ? thrown.stack : undefined,
+      ...(cause !== undefined && goesDeeper ? { cause: encodeError(cause, depth + 1) } : {}),
+      ...(Array.isArray(errors) && goesDeeper ? { errors: errors.map((error) => encodeError(error, depth + 1)) } : {}),
+      properties: plainPropertiesOf(thrown),
+    };
+  } catch {
+    return { kind: 'value', value: describe(thrown) };
+  }
+}
+
+/** What {@link encodeError} was given, as near as another thread can have it. */
+export function decodeError(encoded: EncodedError): unknown {
+  if (encoded.kind === 'value') return encoded.value;
+  const Base = Object.hasOwn(BASES, encoded.base) ? BASES[encoded.base as keyof typeof BASES] : Error;
+  const options = encoded.cause === undefined ? undefined : { cause: decodeError(encoded.cause) };
+  const error =
+    encoded.errors === undefined
+      ? new Base(encoded.message, options)
+      : new AggregateError(encoded.errors.map(decodeError), encoded.message, options);
+  if (error.name !== encoded.name) defineHidden(error, 'name', encoded.name);
+  defineHidden(error, 'stack', encoded.stack);
+  for (const [name, value] of Object.entries(encoded.properties)) {
+    if (NOT_A_PROPERTY.has(name)) continue;
+    Object.defineProperty(error, name, { value, configurable: true, enumerable: true, writable: true });
+  }
+  return error;
+}
+
+function isError(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
+}
+
+function baseOf(error: Error): string {
+  for (const [name, Base] of Object.entries(BASES)) {
+    if (name !== 'Error' && error instanceof Base) return name;
+  }
+  return 'Error';
+}
+
+function plainPropertiesOf(error: Error): Record<string, unknown> {
+  const properties: Record<string, unknown> = {};
+  for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
+    if (NOT_A_PROPERTY.has(name) || descriptor.get !== undefined || !isPlain(descriptor.value)) continue;
+    properties[name] = descriptor.value;
+  }
+  return properties;
+}
+
+function defineHidden(error: Error, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, configurable: true, enumerable: false, writable: true });
+}

@@ -1,0 +1,43 @@
+/** The interface between a run and whatever carries it out. An executor knows nothing of HTTP, lists or retries. */
+import type { RunningTask } from '../current-task.ts';
+import type { TaskTarget } from '../task.ts';
+
+/** What one attempt came to. `thrown` is whatever the task threw, an Error or not. */
+export type AttemptResult =
+  | { readonly ok: true; readonly value: unknown; readonly warning?: Error }
+  | { readonly ok: false; readonly thrown: unknown };
+
+/** One attempt at one task, as an executor sees it. */
+export interface Attempt {
+  readonly target: TaskTarget;
+  readonly args: readonly unknown[];
+  readonly task: RunningTask;
+  readonly priority: number;
+  /** Whether no other attempt can follow, so that moved buffers may leave for good. */
+  readonly isLast: boolean;
+  /** Called when the task's own code is about to run. */
+  started(): void;
+  /** Called once, whatever happens. */
+  ended(result: AttemptResult): void;
+}
+
+/** Counts for `stats()`. */
+export interface ExecutorStats {
+  /** Attempts that wait for room. */
+  readonly queued: number;
+  /** Attempts that run. */
+  readonly running: number;
+}
+
+export interface Executor {
+  /** Takes an attempt on; it starts now or when there is room. Never throws. */
+  execute(attempt: Attempt): void;
+  /**
+   * Ends an attempt: it is told to stop, and `ended` follows. One that does not wait is `ended` at once with `reason`
+   * as what was thrown; one in a thread when it has stopped, or was stopped.
+   */
+  abort(attempt: Attempt, reason: Error): void;
+  stats(): ExecutorStats;
+  /** Lets go of everything; called when no attempt is left. `grace` bounds the wait for aborted code that still runs. */
+  close(grace: number): Promise<void>;
+}

@@ -1,0 +1,66 @@
+/** The user's module, loaded in the thread that runs its functions. */
+import { BackgroundTaskError } from '../../errors.ts';
+import { toError } from '../../outcome.ts';
+
+type TaskFunction = (...args: readonly unknown[]) => unknown;
+
+const loaded = new Map<string, Readonly<Record<string, unknown>>>();
+
+/**
+ * The exported function, from the module's cache after the first time.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` if the module cannot be loaded, `ERR_BACKGROUND_EXPORT` if it has no such function.
+ */
+export async function loadFunction(module: string, exportName: string): Promise<TaskFunction> {
+  const namespace = loaded.get(module) ?? (await loadModule(module));
+  const exported = exportOf(namespace, exportName);
+  if (typeof exported === 'function') return exported as TaskFunction;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_EXPORT',
+    `Expected ${module} to export a function ${exportName}, got ${typeof exported}. Its functions are: ${functionNames(namespace).join(', ') || 'none'}.`,
+  );
+}
+
+/** The function, if its module was loaded before: the common case, spared the turn of a promise. */
+export function loadedFunction(module: string, exportName: string): TaskFunction | undefined {
+  const namespace = loaded.get(module);
+  const exported = namespace === undefined ? undefined : exportOf(namespace, exportName);
+  return typeof exported === 'function' ? (exported as TaskFunction) : undefined;
+}
+
+async function loadModule(module: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const namespace = (await import(module)) as Record<string, unknown>;
+    loaded.set(module, namespace);
+    return namespace;
+  } catch (thrown) {
+    const cause = toError(thrown);
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_MODULE',
+      `Expected ${module} to load in a thread: ${cause.message}${adviceFor(cause, module)}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function adviceFor(cause: Error, module: string): string {
+  const isUnknownSource =
+    (cause as { code?: unknown }).code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
+  return isUnknownSource
+    ? ". This Node runs no TypeScript by itself: give the threads a loader with pool: { execArgv: ['--import', 'tsx'] }."
+    : '';
+}
+
+/** A CommonJS module's exports stand on its default export where Node could not tell their names beforehand. */
+function exportOf(namespace: Readonly<Record<string, unknown>>, name: string): unknown {
+  const { default: fallback } = namespace;
+  if (name in namespace) return namespace[name];
+  const isObject = (typeof fallback === 'object' || typeof fallback === 'function') && fallback !== null;
+  return isObject && Object.hasOwn(fallback, name) ? (fallback as Record<string, unknown>)[name] : undefined;
+}
+
+function functionNames(namespace: Readonly<Record<string, unknown>>): string[] {
+  return Object.keys(namespace).filter((name) => typeof namespace[name] === 'function');
+}

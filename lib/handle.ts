@@ -1,0 +1,57 @@
+/** What `add` returns. */
+import type { TaskState } from './backlog.ts';
+import type { Outcome } from './outcome.ts';
+import type { TaskRun } from './run.ts';
+
+/** A task that was accepted. */
+export interface TaskHandle<Value = unknown> {
+  /** Unique among the tasks of all processes; safe to show to clients. */
+  readonly id: string;
+  /** The task's name. */
+  readonly name: string;
+  /** `waiting`, `running`, `retrying` (between two attempts), or the state of the outcome. */
+  readonly state: TaskState;
+  /** Resolves to the outcome. Never rejects. */
+  readonly settled: Promise<Outcome<Value>>;
+  /**
+   * Ends the task: one that has not started will not; one that runs is told by `currentTask().signal`, and in a
+   * thread that does not heed it, ended. It settles as `cancelled`.
+   *
+   * @param reason becomes the `cause` of the outcome's error, whose code is `ERR_BACKGROUND_CANCELLED`.
+   * @returns whether the task had not settled yet.
+   */
+  cancel(reason?: unknown): boolean;
+}
+
+/** The handle, and no more of the run than that: it may end up in a user's JSON or log. */
+export class Handle implements TaskHandle {
+  readonly #run: TaskRun;
+
+  constructor(run: TaskRun) {
+    this.#run = run;
+  }
+
+  get id(): string {
+    return this.#run.id;
+  }
+
+  get name(): string {
+    return this.#run.name;
+  }
+
+  get state(): TaskState {
+    return this.#run.state;
+  }
+
+  get settled(): Promise<Outcome> {
+    return this.#run.settled;
+  }
+
+  cancel(reason?: unknown): boolean {
+    return this.#run.cancel(reason);
+  }
+
+  toJSON(): { id: string; name: string; state: TaskState } {
+    return { id: this.id, name: this.name, state: this.state };
+  }
+}

@@ -1,0 +1,10 @@
+/** Where this copy of the package lies. The CommonJS build has its own version of this file: scripts/build.mjs writes it. */
+// biome-ignore lint/suspicious/noTsIgnore: an error is expected in one of the two builds only.
+// @ts-ignore: the compiler's CommonJS run refuses import.meta, and what it emits for this file is replaced.
+const here: string = import.meta.url;
+
+/** The package's worker entry is an ES module in both builds: only there is `import()` of a user's module a real one. */
+export const workerEntry: URL = new URL('../esm/executors/worker/entry.js', here);
+
+/** A `file:` URL that `createRequire` can start from, for what is loaded only when it is needed. */
+export { here };

@@ -1,0 +1,32 @@
+/** Calling functions of the user's in which no fault of theirs may pass, whether they throw or reject. */
+import { BackgroundTaskError } from './errors.ts';
+import { describe } from './outcome.ts';
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    (typeof value === 'object' || typeof value === 'function') &&
+    value !== null &&
+    typeof (value as PromiseLike<unknown>).then === 'function'
+  );
+}
+
+/** Calls a hook for its effect; what it throws, now or later, goes to `onThrown`. */
+export function notify(hook: () => unknown, onThrown: (thrown: unknown) => void): void {
+  try {
+    const returned = hook();
+    if (isThenable(returned)) Promise.resolve(returned).catch(onThrown);
+  } catch (thrown) {
+    onThrown(thrown);
+  }
+}
+
+/** Asks a predicate; throws what it throws, and an error of ours where the answer would come too late. */
+export function ask(name: string, predicate: () => unknown): boolean {
+  const answer = predicate();
+  if (!isThenable(answer)) return Boolean(answer);
+  Promise.resolve(answer).catch(() => {});
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_HOOK',
+    `Expected ${name} to answer true or false at once, got ${describe(answer)}.`,
+  );
+}

@@ -1,0 +1,140 @@
+/** One `backgroundTasks()`: how a task is taken on, and what all of its tasks share. */
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { Backlog } from './backlog.ts';
+import { snapshot, snapshotArguments } from './cloneable.ts';
+import { currentTask, RunningTask, taskContext } from './current-task.ts';
+import { BackgroundTaskError } from './errors.ts';
+import { EventLoopExecutor } from './executors/event-loop.ts';
+import type { Executor } from './executors/executor.ts';
+import { createInlineExecutor } from './executors/inline.ts';
+import { ThreadPool } from './executors/thread-pool.ts';
+import {
+  type Mode,
+  mergePolicy,
+  type Policy,
+  type ResolvedOptions,
+  resolveTaskOptions,
+  type TaskOptions,
+} from './options.ts';
+import { type ExecutorName, toError } from './outcome.ts';
+import { Reporter } from './report.ts';
+import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
+import { definitionOf, type TaskDefinition } from './task.ts';
+
+const ID_PREFIX_BYTES = 4;
+
+/** A task that was added while somebody watched. */
+export interface WatchedTask {
+  readonly task: unknown;
+  readonly run: TaskRun;
+}
+
+export class Instance implements Owner {
+  readonly options: ResolvedOptions;
+  readonly runtime: Runtime & { readonly executors: Record<ExecutorName, Executor> };
+  readonly threads: ThreadPool;
+  /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
+  watcher: ((watched: WatchedTask) => void) | undefined;
+  #mode: Mode = 'run';
+  // Most tasks say nothing of their own; those that do are merged once.
+  readonly #policies = new WeakMap<TaskDefinition, Policy>();
+
+  constructor(options: ResolvedOptions) {
+    this.options = options;
+    const reporter = new Reporter(options);
+    this.threads = new ThreadPool(options.pool, (task, error) => reporter.stray(task, error));
+    this.runtime = {
+      executors: { 'event-loop': new EventLoopExecutor(callOf), thread: this.threads },
+      backlog: new Backlog<TaskRun>(options.maxBacklog),
+      reporter,
+      idPrefix: randomBytes(ID_PREFIX_BYTES).toString('hex'),
+    };
+    this.mode = options.mode;
+  }
+
+  get mode(): Mode {
+    return this.#mode;
+  }
+
+  /** Attempts that are under way stay with the executor that has them. */
+  set mode(mode: Mode) {
+    this.#mode = mode;
+    this.runtime.executors.thread = mode === 'run' ? this.threads : createInlineExecutor();
+  }
+
+  /**
+   * Takes a task on, or throws in the caller's code: from here on it is counted, and will settle.
+   *
+   * @param req the request that `context` is asked about; none for a task without a response.
+   */
+  accept(owner: Owner, task: unknown, args: readonly unknown[], options?: TaskOptions, req?: IncomingMessage): TaskRun {
+    const definition = definitionOf(task);
+    const name = options?.name ?? definition.name;
+    this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask());
+    const crosses = definition.executor !== 'event-loop';
+    const run = new TaskRun({
+      definition,
+      name,
+      policy: this.#policyOf(definition, options),
+      args: crosses ? snapshotArguments(args, name) : args,
+      context: this.#contextFor(req, crosses),
+      owner,
+    } satisfies NewTask);
+    this.watcher?.({ task, run });
+    return run;
+  }
+
+  /** Adds a task that has no response: it starts at once. */
+  addDetached(task: unknown, args: readonly unknown[], options?: TaskOptions): TaskRun {
+    const run = this.accept(this, task, args, options);
+    if (this.#mode === 'record') run.skip();
+    else run.start();
+    return run;
+  }
+
+  resolveWith(options: TaskOptions): TaskOptions {
+    return resolveTaskOptions(options, 'with()');
+  }
+
+  /** Whether the code that is running now belongs to a task that was added to `owner`. */
+  isAddedByTaskOf(owner: Owner): boolean {
+    return RunningTask.ownerOf(taskContext.getStore()) === owner;
+  }
+
+  #isAddedByOwnTask(): boolean {
+    const owner = RunningTask.ownerOf(taskContext.getStore()) as Owner | undefined;
+    return owner?.runtime === this.runtime;
+  }
+
+  #policyOf(definition: TaskDefinition, options: TaskOptions | undefined): Policy {
+    let policy = this.#policies.get(definition);
+    if (policy === undefined) {
+      policy = mergePolicy(this.options.policy, definition.options);
+      this.#policies.set(definition, policy);
+    }
+    if (this.#mode === 'record') return { ...policy, when: () => false };
+    return options === undefined ? policy : mergePolicy(policy, options);
+  }
+
+  #contextFor(req: IncomingMessage | undefined, crosses: boolean): unknown {
+    const { context } = this.options;
+    // A task without a request was most likely added by a task that had one.
+    if (req === undefined || context === undefined) return currentTask()?.context;
+    let value: unknown;
+    try {
+      value = context(req);
+    } catch (thrown) {
+      const cause = toError(thrown);
+      throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected \`context\` not to throw: ${cause.message}`, {
+        cause,
+      });
+    }
+    return crosses ? snapshot(value, 'what `context` returned') : value;
+  }
+}
+
+function callOf({ target }: { target: TaskDefinition['target'] }): (...args: unknown[]) => unknown {
+  if (target.kind !== 'function') throw new TypeError('the event loop runs functions only');
+  return target.call;
+}

@@ -1,0 +1,76 @@
+/** Where failures are told. The one room that knows winston. */
+import { createRequire } from 'node:module';
+import type Winston from 'winston';
+import { BackgroundTaskError } from './errors.ts';
+import { here } from './here.ts';
+import { notify } from './hooks.ts';
+
+/** Anything with winston's four methods: winston itself, `console`, and most others. */
+export interface Logger {
+  // biome-ignore lint/suspicious/noExplicitAny: every logger types its further arguments in its own way.
+  error(message: string, ...meta: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  warn(message: string, ...meta: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  info(message: string, ...meta: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  debug(message: string, ...meta: any[]): unknown;
+}
+
+export type Level = keyof Logger;
+
+/** A log that never throws, whatever the logger behind it does. */
+export type Log = (level: Level, message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** The log of an instance: of the user's logger, of winston's console where none was given, of nobody for `false`. */
+export function createLog(logger: Logger | false | undefined): Log {
+  if (logger === false) return () => {};
+  const target = logger ?? consoleLogger();
+  let hasWarned = false;
+
+  // A process warning is the one channel left when the logger itself is broken; one is enough to find it.
+  const reportLogger = (thrown: unknown): void => {
+    if (hasWarned) return;
+    hasWarned = true;
+    const error = new BackgroundTaskError(
+      'ERR_BACKGROUND_LOGGER',
+      'The logger given to backgroundTasks() threw: what it should have logged is lost.',
+      { cause: thrown },
+    );
+    process.emitWarning(error);
+  };
+
+  return (level, message, fields) => {
+    notify(() => target[level](message, fields), reportLogger);
+  };
+}
+
+function consoleLogger(): Logger {
+  // Loaded only here: an application with a logger of its own, and every worker thread, is spared winston's start.
+  const winston = createRequire(here)('winston') as typeof Winston;
+  return winston.createLogger({
+    level: 'info',
+    format: winston.format.combine(winston.format.timestamp(), winston.format.printf(lineOf)),
+    transports: [new winston.transports.Console({ stderrLevels: ['error', 'warn'] })],
+  });
+}
+
+/** What a person looks for comes first; what a machine looks for is the JSON behind it. */
+function lineOf({ timestamp, level, message, ...fields }: Winston.Logform.TransformableInfo): string {
+  return `${timestamp} ${level}: ${message} ${JSON.stringify(fields)}`;
+}
+
+const DEEPEST_CAUSE = 4;
+
+/** An error as plain data: loggers that know no errors print it as well. */
+export function errorFields(error: Error, depth = 0): Record<string, unknown> {
+  const { name, message, stack, cause } = error;
+  const code = (error as { code?: unknown }).code;
+  return {
+    name,
+    message,
+    ...(code === undefined ? {} : { code }),
+    stack,
+    ...(cause instanceof Error && depth < DEEPEST_CAUSE ? { cause: errorFields(cause, depth + 1) } : {}),
+  };
+}

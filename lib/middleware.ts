@@ -1,0 +1,156 @@
+/** `backgroundTasks(options)`: the whole story on one screen. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ambientList } from './ambient.ts';
+import { type CloseOptions, type CloseReport, checkCloseOptions, close } from './close.ts';
+import { BackgroundTaskError } from './errors.ts';
+import { EVENT_NAMES, type EventListener, type EventName } from './events.ts';
+import type { TaskHandle } from './handle.ts';
+import { Instance } from './instance.ts';
+import { type BackgroundTasksOptions, resolveOptions, type TaskOptions } from './options.ts';
+import { describe, type Outcome } from './outcome.ts';
+import { type BackgroundTasksStats, statsOf } from './stats.ts';
+import type { Task } from './task.ts';
+import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
+
+/** The middleware, and what an application does with its background tasks outside of requests. */
+export interface BackgroundTasks extends TaskAdder {
+  (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
+
+  /** Adds a task that has no response: it starts at once. See {@link TaskAdder.add}. */
+  add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;
+
+  /** Options for the tasks added through what it returns. See {@link TaskList.with}. */
+  with(options: TaskOptions): TaskAdder;
+
+  /** Resolves when nothing is waiting, running or between two attempts. Tasks whose response is under way count as waiting. */
+  idle(): Promise<void>;
+
+  /**
+   * Takes no more tasks, lets those that are in finish (and those that running tasks add), then aborts the signals of
+   * what is left, then ends the threads. Call it once the server has stopped taking requests. Every further call returns the first one's promise.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type, before anything is closed.
+   * @example
+   * const { abandoned } = await background.close({ timeout: 10_000 });
+   * for (const { name, id } of abandoned) console.error(`lost at shutdown: ${name} ${id}`);
+   */
+  close(options?: CloseOptions): Promise<CloseReport>;
+
+  /** Counts by state and executor, the backlog, the threads, and percentiles of waiting and running. */
+  stats(): BackgroundTasksStats;
+
+  /** The handle of a task that has not settled, or the outcome of one that has, while the history keeps it. */
+  find(id: string): TaskHandle | Outcome | undefined;
+
+  /**
+   * Calls `listener` at every such event. A listener that throws is logged, and harms nobody.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an event that does not exist, or a listener that is no function.
+   */
+  on<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
+
+  /** Ends what `on` began. */
+  off<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Where the testing entry finds the instance behind a middleware; of the registry, for the sake of the two builds. */
+export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.instance');
+
+/**
+ * Makes the middleware that puts a list of background tasks on `res.locals.backgroundTasks`.
+ *
+ * A handler adds functions with their arguments; they start when the response has ended. Make it once, when the
+ * application starts: it owns the worker threads. It works under Express 4 and 5, Connect and bare `node:http`.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type;
+ * `ERR_BACKGROUND_THREAD_START` if `pool.minThreads` asks for threads and Node refuses their options.
+ * @example
+ * const background = backgroundTasks({ pool: { maxThreads: 4 } });
+ * app.use(background);
+ * app.post('/users', (req, res) => {
+ *   res.locals.backgroundTasks.add(sendWelcome, req.body.email);
+ *   res.status(201).end();
+ * });
+ */
+export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTasks {
+  const instance = new Instance(resolveOptions(options));
+  const { runtime } = instance;
+  const { ambient } = instance.options;
+  let closing: Promise<CloseReport> | undefined;
+
+  function backgroundTasksMiddleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void {
+    const list = listFor(instance, req, res);
+    if (ambient) ambientList.run(list, next);
+    else next();
+  }
+
+  const background: BackgroundTasks = Object.assign(backgroundTasksMiddleware, {
+    add: (task: unknown, ...args: unknown[]) => instance.addDetached(task, args).handle,
+    with(taskOptions: TaskOptions): TaskAdder {
+      const resolved = instance.resolveWith(taskOptions);
+      return { add: (task, ...args) => instance.addDetached(task, args, resolved).handle as TaskHandle<never> };
+    },
+    idle: () => runtime.backlog.idle(),
+    async close(closeOptions: CloseOptions = {}) {
+      const checked = checkCloseOptions(closeOptions);
+      closing ??= close(runtime, checked);
+      return closing;
+    },
+    stats: () => statsOf(instance),
+    find: (id: string) => find(instance, id),
+    on(event: EventName, listener: EventListener<EventName>) {
+      checkListener(event, listener);
+      runtime.reporter.events.on(event, listener);
+      return background;
+    },
+    off(event: EventName, listener: EventListener<EventName>) {
+      checkListener(event, listener);
+      runtime.reporter.events.off(event, listener);
+      return background;
+    },
+    async [Symbol.asyncDispose]() {
+      await background.close();
+    },
+  }) as BackgroundTasks;
+  return Object.defineProperty(background, INSTANCE, { value: instance });
+}
+
+/** The response's list with this instance. The middleware may be mounted twice; another instance's list gives way. */
+function listFor(
+  instance: Instance,
+  req: IncomingMessage,
+  res: ServerResponse & { locals?: Record<string, unknown> },
+): TaskList {
+  // Connect and bare node:http know no locals.
+  res.locals ??= Object.create(null) as Record<string, unknown>;
+  const { locals } = res;
+  const present = locals['backgroundTasks'];
+  if (present instanceof ResponseTasks && present.runtime === instance.runtime) return present;
+  const list = new ResponseTasks(instance, req, res);
+  locals['backgroundTasks'] = list;
+  return list;
+}
+
+function find({ runtime }: Instance, id: string): TaskHandle | Outcome | undefined {
+  const [prefix, number] = String(id).split('-');
+  if (prefix !== runtime.idPrefix || number === undefined) return undefined;
+  return runtime.backlog.find(Number.parseInt(number, 36))?.handle ?? runtime.reporter.history.find(id);
+}
+
+function checkListener(event: unknown, listener: unknown): void {
+  if (!(EVENT_NAMES as readonly unknown[]).includes(event)) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected an event to be one of ${EVENT_NAMES.join(', ')}, got ${describe(event)}.`,
+    );
+  }
+  if (typeof listener !== 'function') {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected the listener of '${event}' to be a function, got ${describe(listener)}.`,
+    );
+  }
+}

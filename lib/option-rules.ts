@@ -1,0 +1,132 @@
+/** How an option is checked: rules that say what was expected, and the walk that says what came and what was meant. */
+import { BackgroundTaskError } from './errors.ts';
+import { describe } from './outcome.ts';
+
+/** One option's rule. `expected` completes the sentence "Expected `name` to be …". */
+export interface Rule {
+  readonly expected: string;
+  readonly accepts: (value: unknown) => boolean;
+  /** For an option that is an object: the rules of its own fields. */
+  readonly fields?: Readonly<Record<string, Rule>>;
+  /** For an option that is an object: names that are known and refused, with the reason. */
+  readonly refused?: Readonly<Record<string, string>>;
+}
+
+/** A rule for each option; the compiler keeps the list complete. */
+export type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
+
+export const aString: Rule = {
+  expected: 'a string that is not empty',
+  accepts: (value) => typeof value === 'string' && value !== '',
+};
+export const aBoolean: Rule = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' };
+export const aFunction: Rule = { expected: 'a function', accepts: (value) => typeof value === 'function' };
+
+export function aNumber(expected: string, minimum: number, maximum: number = Number.MAX_VALUE): Rule {
+  return { expected, accepts: (value) => typeof value === 'number' && value >= minimum && value <= maximum };
+}
+
+export function anInteger(expected: string, minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): Rule {
+  return {
+    expected,
+    accepts: (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
+  };
+}
+
+export function oneOf(...values: readonly (string | number)[]): Rule {
+  return {
+    expected: values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', '),
+    accepts: (value) => (values as readonly unknown[]).includes(value),
+  };
+}
+
+export function either(one: Rule, other: Rule): Rule {
+  return {
+    expected: `${one.expected}, or ${other.expected}`,
+    accepts: (value) => one.accepts(value) || other.accepts(value),
+  };
+}
+
+export function anObjectOf<Options>(fields: Rules<Options>, refused: Readonly<Record<string, string>> = {}): Rule {
+  return { expected: 'an object', accepts: isPlainObject, fields: fields as Readonly<Record<string, Rule>>, refused };
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Checks `options` against `rules`; an option that is `undefined` counts as not given.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` at the first that is unknown, refused or of the wrong type.
+ */
+export function check<Options>(options: Options, rules: Rules<Options>, place: string, path = ''): Options {
+  if (!isPlainObject(options)) {
+    throw optionError(
+      `Expected the options of ${place} to be an object, got ${describe(options)} (${typeof options}).`,
+    );
+  }
+  checkFields(
+    options,
+    { expected: 'an object', accepts: isPlainObject, fields: rules as Readonly<Record<string, Rule>> },
+    place,
+    path,
+  );
+  return options;
+}
+
+function checkFields(options: Record<string, unknown>, rule: Rule, place: string, path: string): void {
+  const fields = rule.fields ?? {};
+  for (const [name, value] of Object.entries(options)) {
+    const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (field === undefined) throw unknownOption(name, rule, place, path);
+    if (value === undefined) continue;
+    if (!field.accepts(value)) {
+      throw optionError(
+        `Expected \`${path}${name}\` of ${place} to be ${field.expected}, got ${describe(value)} (${typeof value}).`,
+      );
+    }
+    if (field.fields !== undefined) checkFields(value as Record<string, unknown>, field, place, `${path}${name}.`);
+  }
+}
+
+function unknownOption(name: string, rule: Rule, place: string, path: string): BackgroundTaskError {
+  const reason = rule.refused !== undefined && Object.hasOwn(rule.refused, name) ? rule.refused[name] : undefined;
+  if (reason !== undefined) return optionError(`\`${path}${name}\` is not an option of ${place}: ${reason}.`);
+  const known = Object.keys(rule.fields ?? {});
+  const nearest = nearestOf(name, known);
+  const advice = nearest === undefined ? `The options are ${known.join(', ')}.` : `Did you mean \`${path}${nearest}\`?`;
+  return optionError(`\`${path}${name}\` is not an option of ${place}. ${advice}`);
+}
+
+function optionError(message: string): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_OPTION', message);
+}
+
+/** The known name that is nearest to what was written, if one is near at all. */
+function nearestOf(written: string, known: readonly string[]): string | undefined {
+  let nearest: string | undefined;
+  let shortest = Math.max(2, Math.floor(written.length / 2)) + 1;
+  for (const name of known) {
+    const distance = editDistance(written.toLowerCase(), name.toLowerCase());
+    if (distance < shortest) {
+      shortest = distance;
+      nearest = name;
+    }
+  }
+  return nearest;
+}
+
+/** Levenshtein's distance, a row at a time. */
+function editDistance(from: string, to: string): number {
+  let previous = Array.from({ length: to.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= from.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= to.length; column += 1) {
+      const substitution = (previous[column - 1] as number) + (from[row - 1] === to[column - 1] ? 0 : 1);
+      current.push(Math.min(substitution, (previous[column] as number) + 1, (current[column - 1] as number) + 1));
+    }
+    previous = current;
+  }
+  return previous[to.length] as number;
+}

@@ -1,0 +1,114 @@
+/** How a task can end: the closed union of outcomes, and the one place where `unknown` becomes an `Error`. */
+import { inspect } from 'node:util';
+import { BackgroundTaskError } from './errors.ts';
+
+/** Where a task ran. */
+export type ExecutorName = 'event-loop' | 'thread';
+
+/** All of them. */
+export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread'];
+
+/** How a response ended, as its tasks see it. */
+export interface ResponseEnd {
+  /** `sent`: every byte was handed to the system. `aborted`: the client hung up, or the response was destroyed. */
+  readonly ended: 'sent' | 'aborted';
+  /** The response's status code at its end. */
+  readonly statusCode: number;
+}
+
+/** What a task ended as. */
+export type OutcomeState = 'completed' | 'failed' | 'timed-out' | 'cancelled' | 'skipped' | 'abandoned';
+
+/** All of them, for tables that must name each. */
+export const OUTCOME_STATES: readonly OutcomeState[] = [
+  'completed',
+  'failed',
+  'timed-out',
+  'cancelled',
+  'skipped',
+  'abandoned',
+];
+
+interface OutcomeFacts {
+  /** The id of the task's handle. */
+  readonly id: string;
+  /** The task's name. */
+  readonly name: string;
+  /** Where it ran, or would have run. */
+  readonly executor: ExecutorName;
+  /** How often it was started. `0`: never. */
+  readonly attempts: number;
+  /** Milliseconds from `add` to the first start; to the end, where it never started. */
+  readonly waitedMs: number;
+  /** Milliseconds that its attempts ran, all together. The waits between them do not count. */
+  readonly ranMs: number;
+  /** How the response ended. Absent for a task without a response, and for one that settled before that end. */
+  readonly response?: ResponseEnd;
+}
+
+/** The end of a task that did its work. */
+export interface CompletedOutcome<Value = unknown> extends OutcomeFacts {
+  readonly state: 'completed';
+  /** What the function returned; `undefined` where it could not cross from the thread. */
+  readonly value: Value | undefined;
+  readonly error?: never;
+}
+
+/** The end of a task that did not. */
+export interface UnsuccessfulOutcome extends OutcomeFacts {
+  /** `failed`: it threw. `timed-out`, `cancelled`, `abandoned`: it was ended, by its time limit, by `cancel`, by `close`. */
+  readonly state: 'failed' | 'timed-out' | 'cancelled' | 'abandoned';
+  /** What it threw, or why it was ended. Always an `Error`. */
+  readonly error: Error;
+  readonly value?: never;
+}
+
+/** The end of a task that was not run, because `when` said so (or because a test only records). */
+export interface SkippedOutcome extends OutcomeFacts {
+  readonly state: 'skipped';
+  readonly value?: never;
+  readonly error?: never;
+}
+
+/** How a task ended. Narrow it by `state`. */
+export type Outcome<Value = unknown> = CompletedOutcome<Value> | UnsuccessfulOutcome | SkippedOutcome;
+
+/** What of an outcome differs from state to state; the facts are added by the run. */
+export type Verdict =
+  | { readonly state: 'completed'; readonly value: unknown }
+  | { readonly state: UnsuccessfulOutcome['state']; readonly error: Error }
+  | { readonly state: 'skipped' };
+
+/** The name that errors, logs and messages use for a value that somebody threw or passed. */
+export function describe(value: unknown): string {
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
+  try {
+    return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+  } catch {
+    return `an uninspectable ${typeof value}`;
+  }
+}
+
+function isError(value: unknown): value is Error {
+  // Errors of other realms (jest, vm) are no instances of this realm's Error.
+  return (
+    value instanceof Error ||
+    (typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Error]')
+  );
+}
+
+/** Whatever was thrown, as an `Error`: itself where it is one, else wrapped with the thrown value as `cause`. */
+export function toError(thrown: unknown): Error {
+  try {
+    if (isError(thrown)) return thrown;
+  } catch {
+    // A proxy may throw at any touch: it is described below without one.
+  }
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_NOT_AN_ERROR',
+    `Expected an Error to be thrown, got ${describe(thrown)}.`,
+    {
+      cause: thrown,
+    },
+  );
+}

@@ -1,0 +1,120 @@
+/** The outcome's way out: log line, event, history, statistics, the user's hook. Nothing in here lets a throw pass. */
+import { BackgroundTaskError } from './errors.ts';
+import { Events } from './events.ts';
+import { History } from './history.ts';
+import { notify } from './hooks.ts';
+import { createLog, errorFields, type Level, type Log } from './log.ts';
+import type { ResolvedOptions } from './options.ts';
+import { describe, type Outcome, type OutcomeState, toError, type UnsuccessfulOutcome } from './outcome.ts';
+import type { TaskRun } from './run.ts';
+import { Durations } from './statistics.ts';
+
+/** How loud each end is, and what the line says between the task's name and its error. */
+const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly verb: string }>> = {
+  completed: { level: 'debug', verb: 'completed' },
+  skipped: { level: 'debug', verb: 'was skipped' },
+  cancelled: { level: 'info', verb: 'was cancelled' },
+  failed: { level: 'error', verb: 'failed' },
+  'timed-out': { level: 'error', verb: 'timed out' },
+  abandoned: { level: 'error', verb: 'was abandoned' },
+};
+
+export class Reporter {
+  readonly events: Events;
+  readonly history: History;
+  readonly durations: Durations = new Durations();
+  readonly #log: Log;
+  readonly #logArguments: boolean;
+  readonly #onError: ResolvedOptions['onError'];
+
+  constructor(options: ResolvedOptions) {
+    this.#log = createLog(options.logger);
+    this.#logArguments = options.logArguments;
+    this.#onError = options.onError;
+    this.history = new History(options.history);
+    this.events = new Events((event, thrown) => this.hookThrew(`the listener of '${event}'`, thrown));
+  }
+
+  added(run: TaskRun): void {
+    this.events.emit('added', () => ({ ...run.facts, priority: run.policy.priority }));
+  }
+
+  started(run: TaskRun): void {
+    this.events.emit('started', () => ({ ...run.facts, attempt: run.attempts, waitedMs: run.waitedMs }));
+  }
+
+  retrying(run: TaskRun, error: Error, delayMs: number): void {
+    this.#log('warn', `Task ${run.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
+      ...this.#fields(run),
+      delayMs,
+      error: errorFields(error),
+    });
+    this.events.emit('retrying', () => ({ ...run.facts, attempt: run.attempts, error, delayMs }));
+  }
+
+  settled(run: TaskRun, outcome: Outcome): void {
+    this.history.keep(outcome);
+    this.durations.record(outcome);
+    const { level, verb } = ENDINGS[outcome.state];
+    if (outcome.error === undefined) {
+      this.#log(level, `Task ${run.name} ${verb}`, this.#fields(run));
+    } else {
+      this.#log(level, `Task ${run.name} ${verb}: ${outcome.error.message}`, {
+        ...this.#fields(run),
+        error: errorFields(outcome.error),
+      });
+      if (level === 'error') this.#callOnError(outcome);
+    }
+    this.events.emit('settled', () => outcome);
+  }
+
+  /** What is worth a line but decides nothing, such as a result that could not cross. */
+  warned(task: { readonly id: string; readonly name: string }, error: Error): void {
+    this.#log('warn', `Task ${task.name}: ${error.message}`, {
+      task: task.name,
+      id: task.id,
+      error: errorFields(error),
+    });
+  }
+
+  /** A task that was over threw in its thread. Its outcome stands, and no other task is harmed. */
+  stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
+    const who = task === undefined ? 'A task that was over' : `Task ${task.name}, which was over,`;
+    const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} threw in its thread: ${cause.message}`, {
+      cause,
+    });
+    this.#log('error', error.message, {
+      ...(task === undefined ? {} : { task: task.name, id: task.id }),
+      error: errorFields(error),
+    });
+  }
+
+  /** A function of the user's that the package called threw: the task's fate is decided without it. */
+  hookThrew(hook: string, thrown: unknown): void {
+    const cause = toError(thrown);
+    const error = new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${hook} not to throw: ${cause.message}`, {
+      cause,
+    });
+    this.#log('error', error.message, { error: errorFields(error) });
+  }
+
+  #callOnError(outcome: UnsuccessfulOutcome): void {
+    const onError = this.#onError;
+    if (onError === undefined) return;
+    notify(
+      () => onError(outcome.error, outcome),
+      (thrown) => this.hookThrew('`onError`', thrown),
+    );
+  }
+
+  #fields(run: TaskRun): Record<string, unknown> {
+    return {
+      task: run.name,
+      id: run.id,
+      attempt: run.attempts,
+      waitedMs: Math.round(run.waitedMs),
+      ranMs: Math.round(run.ranMs),
+      ...(this.#logArguments ? { arguments: run.args.map(describe) } : {}),
+    };
+  }
+}

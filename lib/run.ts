@@ -1,0 +1,337 @@
+/** One task through its named steps: start → attempt → settle → report. */
+import { AsyncResource } from 'node:async_hooks';
+import type { Backlog, TaskState } from './backlog.ts';
+import { RunningTask } from './current-task.ts';
+import { BackgroundTaskError } from './errors.ts';
+import type { Attempt, AttemptResult, Executor } from './executors/executor.ts';
+import { Handle, type TaskHandle } from './handle.ts';
+import { ask } from './hooks.ts';
+import type { Policy } from './options.ts';
+import {
+  describe,
+  type ExecutorName,
+  type Outcome,
+  type ResponseEnd,
+  toError,
+  type UnsuccessfulOutcome,
+  type Verdict,
+} from './outcome.ts';
+import type { Reporter } from './report.ts';
+import { delayAfter } from './retry.ts';
+import type { TaskDefinition } from './task.ts';
+
+/** What every run of an instance shares. */
+export interface Runtime {
+  readonly executors: Readonly<Record<ExecutorName, Executor>>;
+  readonly backlog: Backlog<TaskRun>;
+  readonly reporter: Reporter;
+  /** Begins every id, so that ids of two processes differ. */
+  readonly idPrefix: string;
+}
+
+/** Whoever a task was added to: a response's list, or the instance itself. */
+export interface Owner {
+  readonly runtime: Runtime;
+}
+
+/** Why a task ends before its time. */
+type Interruption = { readonly state: Exclude<UnsuccessfulOutcome['state'], 'failed'>; readonly error: Error };
+
+/** What a task is made of when it is added. */
+export interface NewTask {
+  readonly definition: TaskDefinition;
+  readonly name: string;
+  readonly policy: Policy;
+  readonly args: readonly unknown[];
+  readonly context: unknown;
+  readonly owner: Owner;
+}
+
+/** These cannot go better the next time: the module or the export is not there. */
+const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
+
+/** An accepted task, from `add` until it has settled. */
+export class TaskRun {
+  readonly number: number;
+  readonly name: string;
+  readonly policy: Policy;
+  readonly args: readonly unknown[];
+  readonly definition: TaskDefinition;
+  readonly context: unknown;
+  readonly owner: Owner;
+  readonly handle: TaskHandle = new Handle(this);
+  attempts = 0;
+
+  readonly #runtime: Runtime;
+  /** Holds the async context of the place where the task was added. Threads have one of their own. */
+  readonly #addedIn: AsyncResource | undefined;
+  readonly #addedAt = performance.now();
+  #state: TaskState = 'waiting';
+  #firstStartedAt: number | undefined;
+  #attemptStartedAt = 0;
+  #ranMs = 0;
+  #response: ResponseEnd | undefined;
+  #attempt: TaskAttempt | undefined;
+  #interruption: Interruption | undefined;
+  /** The time limit while the task runs, the wait while it is between attempts. */
+  #timer: NodeJS.Timeout | undefined;
+  #outcome: Outcome | undefined;
+  #settled: Promise<Outcome> | undefined;
+  #resolveSettled: ((outcome: Outcome) => void) | undefined;
+  #onSettled: (() => void) | undefined;
+
+  constructor(task: NewTask) {
+    this.definition = task.definition;
+    this.name = task.name;
+    this.policy = task.policy;
+    this.args = task.args;
+    this.context = task.context;
+    this.owner = task.owner;
+    this.#runtime = task.owner.runtime;
+    this.number = this.#runtime.backlog.nextNumber;
+    this.#addedIn = task.definition.target.kind === 'function' ? new AsyncResource('BackgroundTask') : undefined;
+    this.#runtime.backlog.accept(this);
+    this.#runtime.reporter.added(this);
+  }
+
+  get id(): string {
+    return `${this.#runtime.idPrefix}-${this.number.toString(36)}`;
+  }
+
+  get executor(): ExecutorName {
+    return this.definition.executor;
+  }
+
+  get facts(): { id: string; name: string; executor: ExecutorName } {
+    return { id: this.id, name: this.name, executor: this.executor };
+  }
+
+  get state(): TaskState {
+    return this.#state;
+  }
+
+  get isSettled(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  get waitedMs(): number {
+    return (this.#firstStartedAt ?? performance.now()) - this.#addedAt;
+  }
+
+  get ranMs(): number {
+    return this.#ranMs;
+  }
+
+  /** Never rejects. Made when somebody asks for it: most tasks are never waited for. */
+  get settled(): Promise<Outcome> {
+    this.#settled ??=
+      this.#outcome === undefined
+        ? new Promise((resolve) => {
+            this.#resolveSettled = resolve;
+          })
+        : Promise.resolve(this.#outcome);
+    return this.#settled;
+  }
+
+  /** Begins the first attempt. `onSettled` is called when there will be no other. */
+  start(response?: ResponseEnd, onSettled?: () => void): void {
+    this.#response = response;
+    this.#onSettled = onSettled;
+    this.#beginAttempt();
+  }
+
+  /** Settles a task that will not be run. */
+  skip(response?: ResponseEnd): void {
+    this.#response = response;
+    this.#settle({ state: 'skipped' });
+  }
+
+  /** Settles a task that could not be started. */
+  fail(error: Error, response?: ResponseEnd): void {
+    this.#response = response;
+    this.#settle({ state: 'failed', error });
+  }
+
+  /** Returns whether there was still something to cancel. */
+  cancel(reason?: unknown): boolean {
+    if (this.isSettled) return false;
+    const because = reason === undefined ? '' : `: ${reason instanceof Error ? reason.message : describe(reason)}`;
+    const error = new BackgroundTaskError('ERR_BACKGROUND_CANCELLED', `Task ${this.name} was cancelled${because}.`, {
+      cause: reason,
+    });
+    this.#interrupt({ state: 'cancelled', error });
+    return true;
+  }
+
+  /** `close` has run out of time. */
+  abandon(): void {
+    if (this.isSettled) return;
+    const error = new BackgroundTaskError(
+      'ERR_BACKGROUND_ABANDONED',
+      `Task ${this.name} was abandoned while it was ${this.#state}: background.close() ran out of time.`,
+    );
+    this.#interrupt({ state: 'abandoned', error });
+  }
+
+  #beginAttempt(): void {
+    this.attempts += 1;
+    const executor = this.#runtime.executors[this.executor];
+    const attempt = new TaskAttempt(this, this.#runtime.reporter, executor);
+    this.#attempt = attempt;
+    if (this.#addedIn === undefined) executor.execute(attempt);
+    else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
+  }
+
+  attemptStarted(attempt: TaskAttempt): void {
+    if (attempt !== this.#attempt) return;
+    this.#attemptStartedAt = performance.now();
+    this.#firstStartedAt ??= this.#attemptStartedAt;
+    this.#moveTo('running');
+    if (this.policy.timeout !== Number.POSITIVE_INFINITY) {
+      this.#timer = setTimeout(() => this.#timeOut(), this.policy.timeout);
+    }
+    this.#runtime.reporter.started(this);
+  }
+
+  attemptEnded(attempt: TaskAttempt, result: AttemptResult): void {
+    if (attempt !== this.#attempt) return;
+    this.#attempt = undefined;
+    this.#clearTimer();
+    if (this.#state === 'running') this.#ranMs += performance.now() - this.#attemptStartedAt;
+    else if (this.#interruption !== undefined) this.attempts -= 1; // It never started: it was taken out of the queue.
+    this.#decide(result);
+  }
+
+  #decide(result: AttemptResult): void {
+    const interruption = this.#interruption;
+    this.#interruption = undefined;
+    if (interruption !== undefined) {
+      if (interruption.state === 'timed-out' && this.#tryAgainAfter(interruption.error)) return;
+      this.#settle(interruption);
+    } else if (result.ok) {
+      this.#settle({ state: 'completed', value: result.value });
+    } else {
+      const error = toError(result.thrown);
+      if (!this.#tryAgainAfter(error)) this.#settle({ state: 'failed', error });
+    }
+  }
+
+  #tryAgainAfter(error: Error): boolean {
+    const { retry } = this.policy;
+    if (this.attempts >= retry.attempts || !this.#isWorthRetrying(error)) return false;
+    const delayMs = delayAfter(this.attempts, retry);
+    this.#moveTo('retrying');
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#moveTo('waiting');
+      this.#beginAttempt();
+    }, delayMs);
+    this.#runtime.reporter.retrying(this, error, delayMs);
+    return true;
+  }
+
+  #isWorthRetrying(error: Error): boolean {
+    if (NEVER_RETRIED.has((error as { code?: unknown }).code)) return false;
+    try {
+      return ask('`retryIf`', () => this.policy.retry.retryIf(error));
+    } catch (thrown) {
+      this.#runtime.reporter.hookThrew(`\`retryIf\` of task ${this.name}`, thrown);
+      return false;
+    }
+  }
+
+  #timeOut(): void {
+    const { timeout } = this.policy;
+    this.#interrupt({
+      state: 'timed-out',
+      error: new BackgroundTaskError(
+        'ERR_BACKGROUND_TIMEOUT',
+        `Task ${this.name} ran longer than its timeout of ${timeout} ms.`,
+      ),
+    });
+  }
+
+  #interrupt(interruption: Interruption): void {
+    // A cancel that comes while a timed-out attempt is still being ended must not be followed by a retry.
+    if (this.#interruption !== undefined && this.#interruption.state !== 'timed-out') return;
+    if (this.#attempt === undefined) {
+      this.#clearTimer();
+      this.#settle(interruption);
+      return;
+    }
+    const isBeingEnded = this.#interruption !== undefined;
+    this.#interruption = interruption;
+    if (!isBeingEnded) this.#attempt.executor.abort(this.#attempt, interruption.error);
+  }
+
+  #settle(verdict: Verdict): void {
+    const outcome = {
+      id: this.id,
+      name: this.name,
+      executor: this.executor,
+      attempts: this.attempts,
+      waitedMs: this.waitedMs,
+      ranMs: this.#ranMs,
+      ...(this.#response === undefined ? {} : { response: this.#response }),
+      ...verdict,
+    } as Outcome;
+    this.#outcome = outcome;
+    this.#moveTo(outcome.state);
+    this.#runtime.reporter.settled(this, outcome);
+    this.#resolveSettled?.(outcome);
+    // What this task makes possible starts before idleness is judged.
+    this.#onSettled?.();
+    this.#runtime.backlog.release(this);
+  }
+
+  #moveTo(state: TaskState): void {
+    this.#runtime.backlog.moved(this, this.#state as 'waiting', state);
+    this.#state = state;
+  }
+
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+/** One attempt, as the executor sees it; what an executor says of an attempt that is over is not heard. */
+class TaskAttempt implements Attempt {
+  readonly task: RunningTask;
+  /** Whoever took it on must be the one to end it. */
+  readonly executor: Executor;
+  readonly #run: TaskRun;
+  readonly #reporter: Reporter;
+
+  constructor(run: TaskRun, reporter: Reporter, executor: Executor) {
+    this.executor = executor;
+    this.#run = run;
+    this.#reporter = reporter;
+    this.task = new RunningTask(run.id, run.name, run.attempts, run.context, run.owner);
+  }
+
+  get target(): Attempt['target'] {
+    return this.#run.definition.target;
+  }
+
+  get args(): readonly unknown[] {
+    return this.#run.args;
+  }
+
+  get priority(): number {
+    return this.#run.policy.priority;
+  }
+
+  get isLast(): boolean {
+    return this.#run.attempts >= this.#run.policy.retry.attempts;
+  }
+
+  started(): void {
+    this.#run.attemptStarted(this);
+  }
+
+  ended(result: AttemptResult): void {
+    if (result.ok && result.warning !== undefined) this.#reporter.warned(this.task, result.warning);
+    this.#run.attemptEnded(this, result);
+  }
+}

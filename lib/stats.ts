@@ -1,0 +1,79 @@
+/** `stats()`: what an operator wants to know at a glance. */
+import type { Instance } from './instance.ts';
+import { EXECUTOR_NAMES, type ExecutorName, OUTCOME_STATES, type OutcomeState } from './outcome.ts';
+import type { Percentiles } from './statistics.ts';
+
+/** Where the tasks of one executor are. */
+export interface ExecutorCounts {
+  readonly waiting: number;
+  readonly running: number;
+  readonly retrying: number;
+  /** Settled tasks by the state that they settled in. */
+  readonly outcomes: Readonly<Record<OutcomeState, number>>;
+}
+
+/** The worker threads at this moment. */
+export interface ThreadStats {
+  /** Threads alive, those that are just starting included. */
+  readonly threads: number;
+  readonly idleThreads: number;
+  readonly maxThreads: number;
+  /** The part of the threads' life that was spent in tasks, from `0` to `1`. */
+  readonly utilization: number;
+}
+
+/** Counts and times since the instance was made. `added = waiting + running + retrying + settled`, always. */
+export interface BackgroundTasksStats {
+  readonly added: number;
+  /** Held until their response ends, in a list behind another, or for want of a free thread. */
+  readonly waiting: number;
+  readonly running: number;
+  /** Between two attempts. */
+  readonly retrying: number;
+  readonly settled: number;
+  /** Settled tasks by the state that they settled in. */
+  readonly outcomes: Readonly<Record<OutcomeState, number>>;
+  readonly executors: { readonly 'event-loop': ExecutorCounts; readonly thread: ExecutorCounts & ThreadStats };
+  readonly backlog: { readonly size: number; readonly limit: number };
+  /** From `add` to the first start, of the tasks that started and have settled. */
+  readonly waitedMs: Percentiles;
+  /** The time that all attempts of a task took, of the tasks that started and have settled. */
+  readonly ranMs: Percentiles;
+}
+
+export function statsOf({ runtime, threads, options }: Instance): BackgroundTasksStats {
+  const { backlog, reporter } = runtime;
+  const executors = {
+    'event-loop': countsOf('event-loop', backlog),
+    thread: { ...countsOf('thread', backlog), ...threadStatsOf(threads.stats(), options.pool.maxThreads) },
+  };
+  const total = (of: (counts: ExecutorCounts) => number): number =>
+    EXECUTOR_NAMES.reduce((sum, name) => sum + of(executors[name]), 0);
+  const outcomes = Object.fromEntries(
+    OUTCOME_STATES.map((state) => [state, total((counts) => counts.outcomes[state])]),
+  ) as Record<OutcomeState, number>;
+  return {
+    added: backlog.added,
+    waiting: total((counts) => counts.waiting),
+    running: total((counts) => counts.running),
+    retrying: total((counts) => counts.retrying),
+    settled: Object.values(outcomes).reduce((sum, count) => sum + count, 0),
+    outcomes,
+    executors,
+    backlog: { size: backlog.size, limit: backlog.limit },
+    waitedMs: reporter.durations.waitedMs,
+    ranMs: reporter.durations.ranMs,
+  };
+}
+
+function countsOf(executor: ExecutorName, backlog: Instance['runtime']['backlog']): ExecutorCounts {
+  const { waiting, running, retrying, ...outcomes } = backlog.counts(executor);
+  return { waiting, running, retrying, outcomes };
+}
+
+function threadStatsOf(
+  { threads, idleThreads, utilization }: ReturnType<Instance['threads']['stats']>,
+  maxThreads: number,
+): ThreadStats {
+  return { threads, idleThreads, maxThreads, utilization };
+}

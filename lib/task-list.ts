@@ -1,0 +1,157 @@
+/** What `res.locals.backgroundTasks` holds: the tasks of one response, from `add` to the response's end and beyond. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TaskHandle } from './handle.ts';
+import { ask } from './hooks.ts';
+import type { Instance } from './instance.ts';
+import type { Order, TaskOptions, When } from './options.ts';
+import { type ResponseEnd, toError } from './outcome.ts';
+import { whenResponseEnded } from './response-end.ts';
+import type { Owner, Runtime, TaskRun } from './run.ts';
+import type { Task } from './task.ts';
+
+/** Adds tasks. What `TaskList.with` and `background.with` return. */
+export interface TaskAdder {
+  /**
+   * Adds a task, to be run with these arguments.
+   *
+   * In a response's list it starts when the response has ended; outside a response it starts at once. A blocking
+   * task's arguments are copied now: what is changed later does not reach it.
+   *
+   * @param task a function, which runs on the event loop; a task made by `defineTask`; an export of `blocking(…)`, which runs in a thread.
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_FULL` at `maxBacklog` and `ERR_BACKGROUND_CLOSED` after `close()`, both
+   * answered by Express with 503; `ERR_BACKGROUND_NOT_CLONEABLE` for an argument that cannot cross to a thread;
+   * `ERR_BACKGROUND_TASK` for what is no task.
+   * @example
+   * res.locals.backgroundTasks.add(sendEmail, 'ada@example.com', 'Welcome');
+   */
+  add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;
+}
+
+/** The tasks of one response. Iterate over it for their handles. */
+export interface TaskList extends TaskAdder, Iterable<TaskHandle> {
+  /** How many tasks were added to it, those that have settled included. */
+  readonly size: number;
+  /**
+   * Options for the tasks added through what it returns; they win over the task's own and the middleware's.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
+   * @example
+   * res.locals.backgroundTasks.with({ when: 'success', retry: { attempts: 3 } }).add(sendInvoice, order.id);
+   */
+  with(options: TaskOptions): TaskAdder;
+}
+
+declare global {
+  namespace Express {
+    interface Locals {
+      /** The tasks of this response, put here by `app.use(backgroundTasks())`. */
+      backgroundTasks: TaskList;
+    }
+  }
+}
+
+export class ResponseTasks implements TaskList, Owner {
+  readonly #instance: Instance;
+  readonly #res: ServerResponse;
+  readonly #req: IncomingMessage;
+  readonly #runs: TaskRun[] = [];
+  #end: ResponseEnd | undefined;
+  /** In sequential order: the first run that was not looked at yet, and whether one is under way. */
+  #next = 0;
+  #isBusy = false;
+  #isAdvancing = false;
+
+  constructor(instance: Instance, req: IncomingMessage, res: ServerResponse) {
+    this.#instance = instance;
+    this.#req = req;
+    this.#res = res;
+  }
+
+  get runtime(): Runtime {
+    return this.#instance.runtime;
+  }
+
+  get size(): number {
+    return this.#runs.length;
+  }
+
+  *[Symbol.iterator](): Iterator<TaskHandle> {
+    for (const run of this.#runs) yield run.handle;
+  }
+
+  add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>> {
+    return this.#add(task, args, undefined);
+  }
+
+  with(options: TaskOptions): TaskAdder {
+    const resolved = this.#instance.resolveWith(options);
+    return { add: (task, ...args) => this.#add(task, args, resolved) };
+  }
+
+  #add<Value>(task: unknown, args: readonly unknown[], options: TaskOptions | undefined): TaskHandle<Value> {
+    const run = this.#instance.accept(this, task, args, options, this.#req);
+    this.#runs.push(run);
+    if (this.#runs.length === 1) whenResponseEnded(this.#res, (end) => this.#release(end));
+    else if (this.#end !== undefined) this.#addedLate(run, this.#end);
+    return run.handle as TaskHandle<Value>;
+  }
+
+  /** The response has ended: what `when` rules out settles, the rest starts. */
+  #release(end: ResponseEnd): void {
+    this.#end = end;
+    for (const run of [...this.#runs]) this.#judge(run, end);
+    this.#advance();
+  }
+
+  #addedLate(run: TaskRun, end: ResponseEnd): void {
+    this.#judge(run, end);
+    // A task that waits for one that it added itself would wait for ever, if that one had to wait for it.
+    if (!run.isSettled && this.#instance.isAddedByTaskOf(this)) {
+      run.start(end);
+      return;
+    }
+    this.#advance();
+  }
+
+  #judge(run: TaskRun, end: ResponseEnd): void {
+    if (run.isSettled) return;
+    try {
+      if (!isWanted(run.policy.when, end, this.#res)) run.skip(end);
+    } catch (thrown) {
+      run.fail(toError(thrown), end);
+    }
+  }
+
+  #advance(): void {
+    // A synchronous task settles within its start: the loop that started it goes on, rather than a deeper one.
+    if (this.#isAdvancing) return;
+    this.#isAdvancing = true;
+    while (!this.#isBusy) {
+      const run = this.#runs[this.#next];
+      if (run === undefined) break;
+      this.#next += 1;
+      if (run.state !== 'waiting' || run.attempts > 0) continue;
+      this.#start(run, this.#instance.options.order);
+    }
+    this.#isAdvancing = false;
+  }
+
+  #start(run: TaskRun, order: Order): void {
+    if (order === 'parallel') {
+      run.start(this.#end);
+      return;
+    }
+    this.#isBusy = true;
+    run.start(this.#end, () => {
+      this.#isBusy = false;
+      this.#advance();
+    });
+  }
+}
+
+function isWanted(when: When, end: ResponseEnd, res: ServerResponse): boolean {
+  if (when === 'always') return true;
+  if (typeof when === 'function') return ask('`when`', () => when({ ...end, res }));
+  const succeeded = end.ended === 'sent' && end.statusCode < 400;
+  return succeeded === (when === 'success');
+}

@@ -1,0 +1,125 @@
+/** What a task is: something that can be described as a name, a place to run, and a policy. */
+import { types } from 'node:util';
+import { BackgroundTaskError } from './errors.ts';
+import { resolveTaskOptions, type TaskOptions } from './options.ts';
+import { describe, type ExecutorName } from './outcome.ts';
+
+/** A function that can run after the response. Its arguments are checked against what is passed to `add`. */
+export type TaskFunction<Args extends unknown[] = never[], Value = unknown> = (...args: Args) => Value;
+
+/**
+ * A reference to one exported function of a module that only worker threads load, as {@link blocking} makes it.
+ * It cannot be called; it can be added.
+ */
+export interface BlockingTask<Args extends unknown[] = never[], Value = unknown> {
+  /** The export's name, unless `blocking` was given one. */
+  readonly name: string;
+  /** The `file:` URL of the module. */
+  readonly module: string;
+  /** The name of the export. */
+  readonly export: string;
+  /** Only for the compiler: carries the function's type, and never exists at run time. */
+  readonly __signature?: (...args: Args) => Value;
+}
+
+/** Whatever `add` takes. */
+export type Task<Args extends unknown[] = never[], Value = unknown> =
+  | TaskFunction<Args, Value>
+  | BlockingTask<Args, Value>;
+
+/** Where a task's code is found: the two kinds that there are. */
+export type TaskTarget =
+  | { readonly kind: 'function'; readonly call: (...args: unknown[]) => unknown }
+  | { readonly kind: 'module'; readonly module: string; readonly export: string };
+
+/** All that the package knows of a task before it is added. */
+export interface TaskDefinition {
+  readonly name: string;
+  readonly executor: ExecutorName;
+  readonly target: TaskTarget;
+  /** The task's own level of options, the one between `with` and the middleware's. */
+  readonly options: TaskOptions;
+}
+
+// A symbol of the registry: a task defined by the ESM copy of the package is one for the CommonJS copy as well.
+const DEFINITION: unique symbol = Symbol.for('express-background-tasks.definition');
+
+interface Defined {
+  readonly [DEFINITION]: TaskDefinition;
+}
+
+/** Writes a definition on the function or reference that stands for it. */
+export function carryDefinition<T extends object>(carrier: T, definition: TaskDefinition): T & Defined {
+  return Object.defineProperty(carrier, DEFINITION, { value: Object.freeze(definition) }) as T & Defined;
+}
+
+const ANONYMOUS = 'anonymous';
+
+// Plain functions are added over and over: each is described once.
+const plainFunctions = new WeakMap<object, TaskDefinition>();
+
+/** The definition behind whatever was given to `add`; throws for what is no task. */
+export function definitionOf(task: unknown): TaskDefinition {
+  if ((typeof task === 'function' || typeof task === 'object') && task !== null) {
+    const known = plainFunctions.get(task) ?? (task as Partial<Defined>)[DEFINITION];
+    if (known !== undefined) return known;
+  }
+  if (typeof task !== 'function') {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_TASK',
+      `Expected a task to be a function, defineTask(…) or an export of blocking(…), got ${describe(task)} (${typeof task}).${adviceFor(task)}`,
+    );
+  }
+  const definition: TaskDefinition = {
+    name: task.name || ANONYMOUS,
+    executor: 'event-loop',
+    target: { kind: 'function', call: task as (...args: unknown[]) => unknown },
+    options: {},
+  };
+  plainFunctions.set(task, definition);
+  return definition;
+}
+
+function adviceFor(task: unknown): string {
+  if (types.isPromise(task)) {
+    return ' The function was called already: pass it and its arguments apart, as add(sendEmail, address).';
+  }
+  if (task === undefined) return ' Is the import right, and is a circle of imports in the way?';
+  return '';
+}
+
+/**
+ * Gives a function a name and a policy of its own, for the event loop.
+ *
+ * The function is returned as it is called: `defineTask` makes a new function that calls the given one, so that one
+ * function can be defined twice with different policies. What `with(…)` says at `add` wins over what is said here,
+ * and this wins over the middleware's options.
+ *
+ * @param fn the function; it may be asynchronous.
+ * @param options `name`, `when`, `timeout`, `retry`, `priority`; each optional.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_TASK` if `fn` is no function; `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
+ * @example
+ * const sendInvoice = defineTask(async (id: number) => { … }, { name: 'invoice', retry: { attempts: 5 } });
+ * res.locals.backgroundTasks.add(sendInvoice, order.id);
+ */
+export function defineTask<Args extends unknown[], Value>(
+  fn: (...args: Args) => Value,
+  options: TaskOptions = {},
+): (...args: Args) => Value {
+  if (typeof fn !== 'function') {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_TASK',
+      `Expected defineTask() to be given a function, got ${describe(fn)} (${typeof fn}).`,
+    );
+  }
+  const resolved = resolveTaskOptions(options, 'defineTask()');
+  const name = resolved.name ?? (fn.name || ANONYMOUS);
+  const task = (...args: Args): Value => fn(...args);
+  Object.defineProperty(task, 'name', { value: name });
+  return carryDefinition(task, {
+    name,
+    executor: 'event-loop',
+    target: { kind: 'function', call: fn as unknown as (...args: unknown[]) => unknown },
+    options: resolved,
+  });
+}

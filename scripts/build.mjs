@@ -1,0 +1,39 @@
+// Builds the package twice from the same sources: as ES modules and as CommonJS, each with types of its own.
+import { execFileSync } from 'node:child_process';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = new URL('../', import.meta.url);
+const path = (relative) => fileURLToPath(new URL(relative, root));
+const tsc = path('node_modules/typescript/bin/tsc');
+
+// What is there stays whole until what replaces it is complete.
+const fresh = path(`dist.${process.pid}`);
+const old = path(`dist.${process.pid}.old`);
+
+function compile(...options) {
+  execFileSync(process.execPath, [tsc, '-p', 'lib', ...options], { cwd: path('.'), stdio: 'inherit' });
+}
+
+try {
+  compile('--outDir', `${fresh}/esm`);
+  compile('--outDir', `${fresh}/cjs`, '--module', 'commonjs', '--moduleResolution', 'bundler');
+  writeFileSync(`${fresh}/cjs/package.json`, '{ "type": "commonjs" }\n');
+
+  // The one file that is not the same in both: CommonJS has no import.meta.
+  writeFileSync(
+    `${fresh}/cjs/here.js`,
+    `"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+const { pathToFileURL } = require("node:url");
+exports.here = pathToFileURL(__filename).href;
+exports.workerEntry = new URL("../esm/executors/worker/entry.js", exports.here);
+`,
+  );
+
+  if (existsSync(path('dist'))) renameSync(path('dist'), old);
+  renameSync(fresh, path('dist'));
+} finally {
+  rmSync(fresh, { recursive: true, force: true });
+  rmSync(old, { recursive: true, force: true });
+}
