@@ -172,7 +172,7 @@ describe('the matchers', () => {
     background.add(sendWelcome, 'ada@example.com');
     await tasks.idle();
     expect(() => expect(tasks).toHaveAdded(sendWelcome, 'grace@example.com')).toThrow(
-      /Expected task sendWelcome\('grace@example.com'\) to have been added\.[^]*sendWelcome\('ada@example.com'\): completed/,
+      /Expected task sendWelcome\('grace@example.com'\) to have been added\.[\s\S]*sendWelcome\('ada@example.com'\): completed/,
     );
     expect(() => expect(tasks).not.toHaveAdded(sendWelcome)).toThrow(
       /Expected task sendWelcome not to have been added/,

@@ -3,8 +3,9 @@ import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BackgroundTaskError } from './errors.ts';
-import { type BlockingTaskOptions, resolveBlockingOptions } from './options.ts';
+import type { BlockingTaskOptions } from './options.ts';
 import { describe } from './outcome.ts';
+import { resolveBlockingOptions } from './resolve-options.ts';
 import { type BlockingTask, carryDefinition } from './task.ts';
 
 /** The functions that a module exports, each as a task. */

@@ -1,9 +1,8 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
 import { aNumber, check, either, oneOf } from './option-rules.ts';
-import { LONGEST_TIMER } from './options.ts';
 import { EXECUTOR_NAMES, type Outcome, type OutcomeState } from './outcome.ts';
 import type { Runtime } from './run.ts';
-import { delayed } from './timers.ts';
+import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 
 /** Options of `close`. */
 export interface CloseOptions {
@@ -26,7 +25,7 @@ export interface CloseReport {
   readonly abandoned: readonly Outcome[];
 }
 
-const DEFAULT_TIMEOUT = 10_000;
+const DEFAULT_TIMEOUT = 10 * SECOND;
 const LONGEST_GRACE = 500;
 const GRACE_PART = 0.1;
 

@@ -1,7 +1,6 @@
 /** What `add` returns. */
 import type { TaskState } from './backlog.ts';
 import type { Outcome } from './outcome.ts';
-import type { TaskRun } from './run.ts';
 
 /** A task that was accepted. */
 export interface TaskHandle<Value = unknown> {
@@ -25,9 +24,9 @@ export interface TaskHandle<Value = unknown> {
 
 /** The handle, and no more of the run than that: it may end up in a user's JSON or log. */
 export class Handle implements TaskHandle {
-  readonly #run: TaskRun;
+  readonly #run: TaskHandle;
 
-  constructor(run: TaskRun) {
+  constructor(run: TaskHandle) {
     this.#run = run;
   }
 

@@ -9,16 +9,11 @@ import { EventLoopExecutor } from './executors/event-loop.ts';
 import type { Executor } from './executors/executor.ts';
 import { createInlineExecutor } from './executors/inline.ts';
 import { ThreadPool } from './executors/thread-pool.ts';
-import {
-  type Mode,
-  mergePolicy,
-  type Policy,
-  type ResolvedOptions,
-  resolveTaskOptions,
-  type TaskOptions,
-} from './options.ts';
+import type { Mode, TaskOptions } from './options.ts';
 import { type ExecutorName, toError } from './outcome.ts';
+import { mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
+import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
 import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
 import { definitionOf, type TaskDefinition } from './task.ts';
 

@@ -4,10 +4,26 @@ import { Events } from './events.ts';
 import { History } from './history.ts';
 import { notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
-import type { ResolvedOptions } from './options.ts';
-import { describe, type Outcome, type OutcomeState, toError, type UnsuccessfulOutcome } from './outcome.ts';
-import type { TaskRun } from './run.ts';
+import {
+  describe,
+  type ExecutorName,
+  type Outcome,
+  type OutcomeState,
+  toError,
+  type UnsuccessfulOutcome,
+} from './outcome.ts';
+import type { ResolvedOptions } from './resolve-options.ts';
 import { Durations } from './statistics.ts';
+
+/** What can be said of a task at any moment. */
+export interface Reported {
+  readonly facts: { readonly id: string; readonly name: string; readonly executor: ExecutorName };
+  readonly args: readonly unknown[];
+  readonly priority: number;
+  readonly attempts: number;
+  readonly waitedMs: number;
+  readonly ranMs: number;
+}
 
 /** How loud each end is, and what the line says between the task's name and its error. */
 const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly verb: string }>> = {
@@ -35,16 +51,16 @@ export class Reporter {
     this.events = new Events((event, thrown) => this.hookThrew(`the listener of '${event}'`, thrown));
   }
 
-  added(run: TaskRun): void {
-    this.events.emit('added', () => ({ ...run.facts, priority: run.policy.priority }));
+  added(run: Reported): void {
+    this.events.emit('added', () => ({ ...run.facts, priority: run.priority }));
   }
 
-  started(run: TaskRun): void {
+  started(run: Reported): void {
     this.events.emit('started', () => ({ ...run.facts, attempt: run.attempts, waitedMs: run.waitedMs }));
   }
 
-  retrying(run: TaskRun, error: Error, delayMs: number): void {
-    this.#log('warn', `Task ${run.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
+  retrying(run: Reported, error: Error, delayMs: number): void {
+    this.#log('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
       ...this.#fields(run),
       delayMs,
       error: errorFields(error),
@@ -52,14 +68,14 @@ export class Reporter {
     this.events.emit('retrying', () => ({ ...run.facts, attempt: run.attempts, error, delayMs }));
   }
 
-  settled(run: TaskRun, outcome: Outcome): void {
+  settled(run: Reported, outcome: Outcome): void {
     this.history.keep(outcome);
     this.durations.record(outcome);
     const { level, verb } = ENDINGS[outcome.state];
     if (outcome.error === undefined) {
-      this.#log(level, `Task ${run.name} ${verb}`, this.#fields(run));
+      this.#log(level, `Task ${run.facts.name} ${verb}`, this.#fields(run));
     } else {
-      this.#log(level, `Task ${run.name} ${verb}: ${outcome.error.message}`, {
+      this.#log(level, `Task ${run.facts.name} ${verb}: ${outcome.error.message}`, {
         ...this.#fields(run),
         error: errorFields(outcome.error),
       });
@@ -107,10 +123,10 @@ export class Reporter {
     );
   }
 
-  #fields(run: TaskRun): Record<string, unknown> {
+  #fields(run: Reported): Record<string, unknown> {
     return {
-      task: run.name,
-      id: run.id,
+      task: run.facts.name,
+      id: run.facts.id,
       attempt: run.attempts,
       waitedMs: Math.round(run.waitedMs),
       ranMs: Math.round(run.ranMs),

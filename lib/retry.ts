@@ -1,5 +1,5 @@
 /** When to try again. */
-import type { RetryPolicy } from './options.ts';
+import type { RetryPolicy } from './policy.ts';
 
 /** How long to wait after attempt number `attempt` has failed, in milliseconds. */
 export function delayAfter(attempt: number, retry: RetryPolicy): number {

@@ -1,12 +1,11 @@
 /** One task through its named steps: start → attempt → settle → report. */
 import { AsyncResource } from 'node:async_hooks';
+import { type Attempted, TaskAttempt } from './attempt.ts';
 import type { Backlog, TaskState } from './backlog.ts';
-import { RunningTask } from './current-task.ts';
 import { BackgroundTaskError } from './errors.ts';
-import type { Attempt, AttemptResult, Executor } from './executors/executor.ts';
+import type { AttemptResult, Executor } from './executors/executor.ts';
 import { Handle, type TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
-import type { Policy } from './options.ts';
 import {
   describe,
   type ExecutorName,
@@ -16,7 +15,8 @@ import {
   type UnsuccessfulOutcome,
   type Verdict,
 } from './outcome.ts';
-import type { Reporter } from './report.ts';
+import type { Policy } from './policy.ts';
+import type { Reported, Reporter } from './report.ts';
 import { delayAfter } from './retry.ts';
 import type { TaskDefinition } from './task.ts';
 
@@ -51,15 +51,16 @@ export interface NewTask {
 const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
 
 /** An accepted task, from `add` until it has settled. */
-export class TaskRun {
+export class TaskRun implements TaskHandle, Attempted, Reported {
   readonly number: number;
   readonly name: string;
   readonly policy: Policy;
-  readonly args: readonly unknown[];
   readonly definition: TaskDefinition;
   readonly context: unknown;
   readonly owner: Owner;
   readonly handle: TaskHandle = new Handle(this);
+  /** Let go of when the task has settled: a handle that somebody keeps must not keep buffers alive. */
+  args: readonly unknown[];
   attempts = 0;
 
   readonly #runtime: Runtime;
@@ -96,6 +97,14 @@ export class TaskRun {
 
   get id(): string {
     return `${this.#runtime.idPrefix}-${this.number.toString(36)}`;
+  }
+
+  get priority(): number {
+    return this.policy.priority;
+  }
+
+  get isLastAttempt(): boolean {
+    return this.attempts >= this.policy.retry.attempts;
   }
 
   get executor(): ExecutorName {
@@ -176,7 +185,7 @@ export class TaskRun {
   #beginAttempt(): void {
     this.attempts += 1;
     const executor = this.#runtime.executors[this.executor];
-    const attempt = new TaskAttempt(this, this.#runtime.reporter, executor);
+    const attempt = new TaskAttempt(this, executor);
     this.#attempt = attempt;
     if (this.#addedIn === undefined) executor.execute(attempt);
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
@@ -196,6 +205,7 @@ export class TaskRun {
   attemptEnded(attempt: TaskAttempt, result: AttemptResult): void {
     if (attempt !== this.#attempt) return;
     this.#attempt = undefined;
+    if (result.ok && result.warning !== undefined) this.#runtime.reporter.warned(this.facts, result.warning);
     this.#clearTimer();
     if (this.#state === 'running') this.#ranMs += performance.now() - this.#attemptStartedAt;
     else if (this.#interruption !== undefined) this.attempts -= 1; // It never started: it was taken out of the queue.
@@ -217,9 +227,8 @@ export class TaskRun {
   }
 
   #tryAgainAfter(error: Error): boolean {
-    const { retry } = this.policy;
-    if (this.attempts >= retry.attempts || !this.#isWorthRetrying(error)) return false;
-    const delayMs = delayAfter(this.attempts, retry);
+    if (this.isLastAttempt || !this.#isWorthRetrying(error)) return false;
+    const delayMs = delayAfter(this.attempts, this.policy.retry);
     this.#moveTo('retrying');
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -278,6 +287,7 @@ export class TaskRun {
     this.#outcome = outcome;
     this.#moveTo(outcome.state);
     this.#runtime.reporter.settled(this, outcome);
+    this.args = [];
     this.#resolveSettled?.(outcome);
     // What this task makes possible starts before idleness is judged.
     this.#onSettled?.();
@@ -292,46 +302,5 @@ export class TaskRun {
   #clearTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-  }
-}
-
-/** One attempt, as the executor sees it; what an executor says of an attempt that is over is not heard. */
-class TaskAttempt implements Attempt {
-  readonly task: RunningTask;
-  /** Whoever took it on must be the one to end it. */
-  readonly executor: Executor;
-  readonly #run: TaskRun;
-  readonly #reporter: Reporter;
-
-  constructor(run: TaskRun, reporter: Reporter, executor: Executor) {
-    this.executor = executor;
-    this.#run = run;
-    this.#reporter = reporter;
-    this.task = new RunningTask(run.id, run.name, run.attempts, run.context, run.owner);
-  }
-
-  get target(): Attempt['target'] {
-    return this.#run.definition.target;
-  }
-
-  get args(): readonly unknown[] {
-    return this.#run.args;
-  }
-
-  get priority(): number {
-    return this.#run.policy.priority;
-  }
-
-  get isLast(): boolean {
-    return this.#run.attempts >= this.#run.policy.retry.attempts;
-  }
-
-  started(): void {
-    this.#run.attemptStarted(this);
-  }
-
-  ended(result: AttemptResult): void {
-    if (result.ok && result.warning !== undefined) this.#reporter.warned(this.task, result.warning);
-    this.#run.attemptEnded(this, result);
   }
 }

@@ -1,9 +1,9 @@
 /** Runs tasks in worker threads: which thread takes which task, how many threads there are, and when one has to go. */
 import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
-import type { ResolvedPoolOptions } from '../options.ts';
 import { toError } from '../outcome.ts';
 import { Queue, type Queued } from '../queue.ts';
+import type { ResolvedPoolOptions } from '../resolve-options.ts';
 import { delayed } from '../timers.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url';
 import type { MessagePort, Transferable, Worker } from 'node:worker_threads';
 import { BackgroundTaskError } from '../errors.ts';
 import { here, workerEntry } from '../here.ts';
-import type { ResolvedPoolOptions } from '../options.ts';
 import { toError } from '../outcome.ts';
+import type { ResolvedPoolOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
+import { inheritedExecArgv } from './exec-argv.ts';
 import {
   type Answer,
   type CancelMessage,
@@ -195,24 +196,5 @@ export function startError(cause: Error): BackgroundTaskError {
     {
       cause,
     },
-  );
-}
-
-/** Options of Node's that say how modules are loaded: those with a value of their own, and those without. */
-const LOADER_OPTION_WITH_VALUE = /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C)$/;
-const LOADER_OPTION =
-  /^(--(import|require|loader|experimental-loader|conditions)=|--(no-)?experimental-|--enable-source-maps|--preserve-symlinks|--no-warnings|--disable-warning)/;
-
-/**
- * `execArgv` replaces what a thread would inherit. The process's loaders (tsx and the like) must be in force in the
- * threads as well; of its other options, a thread refuses those of V8 and of the process as a whole.
- */
-function inheritedExecArgv(): string[] {
-  const { execArgv } = process;
-  return execArgv.filter(
-    (option, index) =>
-      LOADER_OPTION.test(option) ||
-      LOADER_OPTION_WITH_VALUE.test(option) ||
-      LOADER_OPTION_WITH_VALUE.test(execArgv[index - 1] ?? ''),
   );
 }

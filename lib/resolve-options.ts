@@ -1,0 +1,209 @@
+/** From what a user wrote to what the package runs by: checked, completed by the defaults, frozen. */
+import { availableParallelism } from 'node:os';
+import type { Logger } from './log.ts';
+import {
+  aBoolean,
+  aFunction,
+  aNumber,
+  anInteger,
+  anObjectOf,
+  aString,
+  check,
+  either,
+  oneOf,
+  type Rules,
+} from './option-rules.ts';
+import type {
+  BackgroundTasksOptions,
+  BlockingTaskOptions,
+  Mode,
+  Order,
+  PoolOptions,
+  ResourceLimits,
+  RetryOptions,
+  TaskOptions,
+} from './options.ts';
+import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
+import { LONGEST_TIMER, SECOND } from './timers.ts';
+
+const PRIORITY_LIMIT = 100;
+const NICEST = 19;
+
+const milliseconds = (minimum: number) =>
+  aNumber(`a number of milliseconds from ${minimum} to ${LONGEST_TIMER}`, minimum, LONGEST_TIMER);
+const forever = oneOf(Number.POSITIVE_INFINITY);
+const when = either(oneOf('always', 'success', 'failure'), aFunction);
+
+const retryRules: Rules<RetryOptions> = {
+  attempts: anInteger('an integer of at least 1', 1),
+  delay: milliseconds(0),
+  factor: aNumber('a finite number of at least 1', 1),
+  maxDelay: milliseconds(0),
+  jitter: aNumber('a number from 0 to 1', 0, 1),
+  retryIf: aFunction,
+};
+
+const taskRules: Rules<TaskOptions> = {
+  name: aString,
+  when,
+  timeout: either(milliseconds(1), forever),
+  retry: anObjectOf(retryRules),
+  priority: anInteger(`an integer from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`, -PRIORITY_LIMIT, PRIORITY_LIMIT),
+};
+
+const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread') };
+
+const megabytes = aNumber('a positive number of megabytes', Number.MIN_VALUE);
+
+/** Piscina's options that would break the contract, and why. */
+const REFUSED_POOL_OPTIONS: Readonly<Record<string, string>> = {
+  maxQueue: "what waits for a thread waits in the package's own queue: use `maxBacklog`",
+  concurrentTasksPerWorker: 'a thread runs one task at a time, so that ending it harms no other',
+  filename: 'a task names its own module: use `blocking(url)`',
+  name: 'a task names its own export: use `blocking(url)`',
+  taskQueue: "what waits for a thread waits in the package's own queue: use `priority`",
+  atomics: 'timers and sockets in a thread would stand still between tasks',
+  closeTimeout: 'use `close({ timeout })`',
+  workerData: 'pass arguments to `add`, or use `context`',
+  loadBalancer: 'a task goes to whichever thread is free',
+  stricterFIFO: 'tasks of one priority always start in the order added',
+  recordTiming: 'use `stats()`',
+  workerHistogram: 'use `stats()`',
+  trackUnmanagedFds: 'files that a thread left open are always closed when it ends',
+};
+
+const poolRules: Rules<PoolOptions> = {
+  minThreads: anInteger('an integer of at least 0', 0),
+  maxThreads: anInteger('an integer of at least 1', 1),
+  idleTimeout: either(milliseconds(0), forever),
+  resourceLimits: anObjectOf<ResourceLimits>({
+    maxOldGenerationSizeMb: megabytes,
+    maxYoungGenerationSizeMb: megabytes,
+    codeRangeSizeMb: megabytes,
+    stackSizeMb: megabytes,
+  }),
+  niceIncrement: anInteger(`an integer from 0 to ${NICEST}`, 0, NICEST),
+  execArgv: { expected: 'an array of strings', accepts: isArrayOfStrings },
+  env: { expected: 'an object of strings', accepts: isObjectOfStrings },
+  argv: { expected: 'an array of strings', accepts: isArrayOfStrings },
+};
+
+const rules: Rules<BackgroundTasksOptions> = {
+  pool: anObjectOf(poolRules, REFUSED_POOL_OPTIONS),
+  order: oneOf('sequential', 'parallel'),
+  when,
+  timeout: taskRules.timeout,
+  retry: taskRules.retry,
+  maxBacklog: anInteger('an integer of at least 1', 1),
+  history: anInteger('an integer of at least 0', 0),
+  logger: {
+    expected: 'false, or an object with the methods error, warn, info and debug',
+    accepts: (value) => value === false || hasLoggerMethods(value),
+  },
+  logArguments: aBoolean,
+  onError: aFunction,
+  ambient: aBoolean,
+  context: aFunction,
+  mode: oneOf('run', 'inline', 'record'),
+};
+
+function isArrayOfStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+}
+
+function isObjectOfStrings(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((entry) => entry === undefined || typeof entry === 'string');
+}
+
+function hasLoggerMethods(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  return ['error', 'warn', 'info', 'debug'].every(
+    (level) => typeof (value as Record<string, unknown>)[level] === 'function',
+  );
+}
+
+/** The names of every option, for the test that holds docs/options.md against them. */
+export const optionNames: Readonly<Record<'middleware' | 'pool' | 'task' | 'retry', readonly string[]>> = {
+  middleware: Object.keys(rules),
+  pool: Object.keys(poolRules),
+  task: Object.keys(blockingRules),
+  retry: Object.keys(retryRules),
+};
+
+/** What the thread pool is built from; nothing with a default in it is optional. */
+export type ResolvedPoolOptions = Required<Pick<PoolOptions, 'resourceLimits' | 'execArgv' | 'env' | 'argv'>> & {
+  readonly minThreads: number;
+  readonly maxThreads: number;
+  readonly idleTimeout: number;
+  readonly niceIncrement: number;
+};
+
+/** What an instance runs by: checked, complete and frozen. */
+export interface ResolvedOptions {
+  readonly pool: ResolvedPoolOptions;
+  readonly order: Order;
+  readonly policy: Policy;
+  readonly maxBacklog: number;
+  readonly history: number;
+  readonly logger: Logger | false | undefined;
+  readonly logArguments: boolean;
+  readonly onError: BackgroundTasksOptions['onError'];
+  readonly ambient: boolean;
+  readonly context: BackgroundTasksOptions['context'];
+  readonly mode: Mode;
+}
+
+const DEFAULT_MAX_BACKLOG = 10_000;
+const DEFAULT_HISTORY = 1_000;
+const DEFAULT_IDLE_TIMEOUT = 30 * SECOND;
+const DEFAULT_NICE_INCREMENT = 10;
+
+/** Checks the options of `backgroundTasks` and fills in what they leave out. */
+export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOptions {
+  const given = check(options, rules, 'backgroundTasks()');
+  return Object.freeze({
+    pool: resolvePool(given.pool ?? {}),
+    order: given.order ?? 'sequential',
+    policy: mergePolicy(DEFAULT_POLICY, given),
+    maxBacklog: given.maxBacklog ?? DEFAULT_MAX_BACKLOG,
+    history: given.history ?? DEFAULT_HISTORY,
+    logger: given.logger,
+    logArguments: given.logArguments ?? false,
+    onError: given.onError,
+    ambient: given.ambient ?? false,
+    context: given.context,
+    mode: given.mode ?? 'run',
+  });
+}
+
+function resolvePool(pool: PoolOptions): ResolvedPoolOptions {
+  const minThreads = pool.minThreads ?? 0;
+  const maxThreads = pool.maxThreads ?? Math.max(minThreads, availableParallelism() - 1, 1);
+  check(
+    { minThreads },
+    { minThreads: anInteger(`an integer up to maxThreads (${maxThreads})`, 0, maxThreads) },
+    'backgroundTasks()',
+    'pool.',
+  );
+  return Object.freeze({
+    minThreads,
+    maxThreads,
+    idleTimeout: pool.idleTimeout ?? DEFAULT_IDLE_TIMEOUT,
+    niceIncrement: pool.niceIncrement ?? DEFAULT_NICE_INCREMENT,
+    resourceLimits: pool.resourceLimits,
+    execArgv: pool.execArgv,
+    env: pool.env,
+    argv: pool.argv,
+  });
+}
+
+/** Checks what `with` or `defineTask` was given, and keeps a copy that nobody can change. */
+export function resolveTaskOptions(options: TaskOptions, place: string): TaskOptions {
+  return Object.freeze({ ...check(options, taskRules, place) });
+}
+
+/** The same for `blocking`. */
+export function resolveBlockingOptions(options: BlockingTaskOptions): BlockingTaskOptions {
+  return Object.freeze({ ...check(options, blockingRules, 'blocking()') });
+}
