@@ -4,6 +4,7 @@ import type Winston from 'winston';
 import { BackgroundTaskError } from './errors.ts';
 import { here } from './here.ts';
 import { notify } from './hooks.ts';
+import { toError } from './outcome.ts';
 
 /** Anything with winston's four methods: winston itself, `console`, and most others. */
 export interface Logger {
@@ -20,12 +21,21 @@ export interface Logger {
 export type Level = keyof Logger;
 
 /** A log that never throws, whatever the logger behind it does. */
-export type Log = (level: Level, message: string, fields: Readonly<Record<string, unknown>>) => void;
+export interface Log {
+  /** Whether a line of this level would be heard, as far as the logger tells: what nobody hears need not be made. */
+  hears(level: Level): boolean;
+  write(level: Level, message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+/** Most loggers can say which of their levels are on. */
+interface LoggerWithLevels extends Logger {
+  isLevelEnabled?(level: string): boolean;
+}
 
 /** The log of an instance: of the user's logger, of winston's console where none was given, of nobody for `false`. */
 export function createLog(logger: Logger | false | undefined): Log {
-  if (logger === false) return () => {};
-  const target = logger ?? consoleLogger();
+  if (logger === false) return { hears: () => false, write: () => {} };
+  const target: LoggerWithLevels = logger ?? consoleLogger();
   let hasWarned = false;
 
   // A process warning is the one channel left when the logger itself is broken; one is enough to find it.
@@ -40,8 +50,16 @@ export function createLog(logger: Logger | false | undefined): Log {
     process.emitWarning(error);
   };
 
-  return (level, message, fields) => {
-    notify(() => target[level](message, fields), reportLogger);
+  return {
+    hears(level) {
+      try {
+        return target.isLevelEnabled?.(level) ?? true;
+      } catch (thrown) {
+        reportLogger(thrown);
+        return true;
+      }
+    },
+    write: (level, message, fields) => notify(() => target[level](message, fields), reportLogger),
   };
 }
 
@@ -71,6 +89,6 @@ export function errorFields(error: Error, depth = 0): Record<string, unknown> {
     message,
     ...(code === undefined ? {} : { code }),
     stack,
-    ...(cause instanceof Error && depth < DEEPEST_CAUSE ? { cause: errorFields(cause, depth + 1) } : {}),
+    ...(cause !== undefined && depth < DEEPEST_CAUSE ? { cause: errorFields(toError(cause), depth + 1) } : {}),
   };
 }

@@ -89,26 +89,25 @@ export function describe(value: unknown): string {
   }
 }
 
+/** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
 function isError(value: unknown): value is Error {
-  // Errors of other realms (jest, vm) are no instances of this realm's Error.
-  return (
-    value instanceof Error ||
-    (typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Error]')
-  );
+  try {
+    // Errors of other realms (jest, vm) are no instances of this realm's Error.
+    if (!(value instanceof Error) && Object.prototype.toString.call(value) !== '[object Error]') return false;
+    const { name, message } = value as Error;
+    for (const property of ['stack', 'code', 'cause'] as const) Reflect.get(value as Error, property);
+    return typeof name === 'string' && typeof message === 'string';
+  } catch {
+    return false;
+  }
 }
 
 /** Whatever was thrown, as an `Error`: itself where it is one, else wrapped with the thrown value as `cause`. */
 export function toError(thrown: unknown): Error {
-  try {
-    if (isError(thrown)) return thrown;
-  } catch {
-    // A proxy may throw at any touch: it is described below without one.
-  }
+  if (isError(thrown)) return thrown;
   return new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_AN_ERROR',
     `Expected an Error to be thrown, got ${describe(thrown)}.`,
-    {
-      cause: thrown,
-    },
+    { cause: thrown },
   );
 }

@@ -60,7 +60,7 @@ export class Reporter {
   }
 
   retrying(run: Reported, error: Error, delayMs: number): void {
-    this.#log('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
+    this.#log.write('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
       ...this.#fields(run),
       delayMs,
       error: errorFields(error),
@@ -72,21 +72,14 @@ export class Reporter {
     this.history.keep(outcome);
     this.durations.record(outcome);
     const { level, verb } = ENDINGS[outcome.state];
-    if (outcome.error === undefined) {
-      this.#log(level, `Task ${run.facts.name} ${verb}`, this.#fields(run));
-    } else {
-      this.#log(level, `Task ${run.facts.name} ${verb}: ${outcome.error.message}`, {
-        ...this.#fields(run),
-        error: errorFields(outcome.error),
-      });
-      if (level === 'error') this.#callOnError(outcome);
-    }
+    if (this.#log.hears(level)) this.#tell(run, outcome, level, verb);
+    if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', () => outcome);
   }
 
   /** What is worth a line but decides nothing, such as a result that could not cross. */
   warned(task: { readonly id: string; readonly name: string }, error: Error): void {
-    this.#log('warn', `Task ${task.name}: ${error.message}`, {
+    this.#log.write('warn', `Task ${task.name}: ${error.message}`, {
       task: task.name,
       id: task.id,
       error: errorFields(error),
@@ -99,7 +92,7 @@ export class Reporter {
     const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} threw in its thread: ${cause.message}`, {
       cause,
     });
-    this.#log('error', error.message, {
+    this.#log.write('error', error.message, {
       ...(task === undefined ? {} : { task: task.name, id: task.id }),
       error: errorFields(error),
     });
@@ -111,7 +104,13 @@ export class Reporter {
     const error = new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${hook} not to throw: ${cause.message}`, {
       cause,
     });
-    this.#log('error', error.message, { error: errorFields(error) });
+    this.#log.write('error', error.message, { error: errorFields(error) });
+  }
+
+  #tell(run: Reported, { name, error }: Outcome, level: Level, verb: string): void {
+    const because = error === undefined ? '' : `: ${error.message}`;
+    const fields = this.#fields(run);
+    this.#log.write(level, `Task ${name} ${verb}${because}`, error ? { ...fields, error: errorFields(error) } : fields);
   }
 
   #callOnError(outcome: UnsuccessfulOutcome): void {

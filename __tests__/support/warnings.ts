@@ -4,31 +4,28 @@ import { atEnd } from './cleanup.ts';
 
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
-/** Collects warnings from now on. What it returns gives the names of those that came so far. */
+/** Collects warnings, instead of printing them, until the test ends. What it returns gives the names of those so far. */
 export function watchWarnings(): () => Promise<string[]> {
   const names: string[] = [];
-  const collect = (warning: Error): void => {
-    names.push(warning.name);
+  let onMark: (() => void) | undefined;
+  const collect = ({ name }: Error): void => {
+    if (name === 'Mark') onMark?.();
+    else names.push(name);
   };
+  const printers = realProcess.listeners('warning');
+  realProcess.removeAllListeners('warning');
   realProcess.on('warning', collect);
-  atEnd(() => realProcess.off('warning', collect));
+  atEnd(() => {
+    realProcess.off('warning', collect);
+    for (const printer of printers) realProcess.on('warning', printer);
+  });
   return async () => {
     // Warnings come on a later tick. One of our own, behind the others, shows that they are in, and that we hear them.
-    const mark = `Mark${names.length}`;
     const marked = new Promise<void>((resolve) => {
-      const listen = (warning: Error): void => {
-        if (warning.name !== mark) return;
-        realProcess.off('warning', listen);
-        resolve();
-      };
-      realProcess.on('warning', listen);
+      onMark = resolve;
     });
-    const printer = realProcess.listeners('warning')[0];
-    const isPrinter = printer !== undefined && printer !== collect;
-    if (isPrinter) realProcess.off('warning', printer);
-    realProcess.emitWarning('the mark', mark);
+    realProcess.emitWarning('all others are in', 'Mark');
     await marked;
-    if (isPrinter) realProcess.prependListener('warning', printer);
-    return names.filter((name) => !name.startsWith('Mark'));
+    return [...names];
   };
 }

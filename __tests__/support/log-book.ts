@@ -1,0 +1,54 @@
+/** A logger that keeps its lines, and lets a test wait for one. */
+import type { Logger } from 'express-background-tasks';
+
+export interface LogLine {
+  readonly level: keyof Logger;
+  readonly message: string;
+  readonly task: string | undefined;
+  readonly code: string | undefined;
+  /** The message of the error that the line's error was caused by. */
+  readonly cause: string | undefined;
+}
+
+interface Fields {
+  readonly task?: string;
+  readonly error?: { readonly code?: string; readonly cause?: { readonly message?: string } };
+}
+
+export interface LogBook {
+  readonly logger: Logger;
+  readonly lines: readonly LogLine[];
+  withCode(code: string): readonly LogLine[];
+  /** Resolves to the lines with this code as soon as there are that many. */
+  until(code: string, count?: number): Promise<readonly LogLine[]>;
+}
+
+export function openLogBook(): LogBook {
+  const lines: LogLine[] = [];
+  const checks = new Set<() => void>();
+
+  function write(level: keyof Logger): (message: string, fields?: Fields) => void {
+    return (message, fields) => {
+      const { task, error } = fields ?? {};
+      lines.push({ level, message, task, code: error?.code, cause: error?.cause?.message });
+      for (const check of [...checks]) check();
+    };
+  }
+
+  const withCode = (code: string): readonly LogLine[] => lines.filter((line) => line.code === code);
+  return {
+    logger: { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') },
+    lines,
+    withCode,
+    until: (code, count = 1) =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if (withCode(code).length < count) return;
+          checks.delete(check);
+          resolve(withCode(code));
+        };
+        checks.add(check);
+        check();
+      }),
+  };
+}
