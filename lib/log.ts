@@ -4,7 +4,7 @@ import type Winston from 'winston';
 import { BackgroundTaskError } from './errors.ts';
 import { here } from './here.ts';
 import { notify } from './hooks.ts';
-import { toError } from './outcome.ts';
+import { isError } from './outcome.ts';
 
 /** Anything with winston's four methods: winston itself, `console`, and most others. */
 export interface Logger {
@@ -89,6 +89,6 @@ export function errorFields(error: Error, depth = 0): Record<string, unknown> {
     message,
     ...(code === undefined ? {} : { code }),
     stack,
-    ...(cause !== undefined && depth < DEEPEST_CAUSE ? { cause: errorFields(toError(cause), depth + 1) } : {}),
+    ...(isError(cause) && depth < DEEPEST_CAUSE ? { cause: errorFields(cause, depth + 1) } : {}),
   };
 }

@@ -90,7 +90,7 @@ export function describe(value: unknown): string {
 }
 
 /** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
-function isError(value: unknown): value is Error {
+export function isError(value: unknown): value is Error {
   try {
     // Errors of other realms (jest, vm) are no instances of this realm's Error.
     if (!(value instanceof Error) && Object.prototype.toString.call(value) !== '[object Error]') return false;
