@@ -2,7 +2,7 @@
 import { types } from 'node:util';
 import { BackgroundTaskError } from './errors.ts';
 import { move, transferListOf } from './move.ts';
-import { describe } from './outcome.ts';
+import { describeKind, toError } from './outcome.ts';
 
 /** Structures deeper than this are left to the structured clone algorithm to judge. */
 const DEEPEST_PLAIN = 8;
@@ -66,7 +66,7 @@ export function lostResult(taskName: string, reason: string): BackgroundTaskErro
 function notCloneable(what: string, value: unknown, cause: unknown): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_CLONEABLE',
-    `Expected ${what} to be cloneable to a thread, got ${describe(value)}: pass plain data, or an id that the task can look it up by.`,
+    `Expected ${what} to be cloneable to a thread, got ${describeKind(value)} (${toError(cause).message}): pass plain data, or an id that the task can look it up by.`,
     { cause },
   );
 }

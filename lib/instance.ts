@@ -4,13 +4,13 @@ import type { IncomingMessage } from 'node:http';
 import { Backlog } from './backlog.ts';
 import { snapshot, snapshotArguments } from './cloneable.ts';
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
-import { BackgroundTaskError } from './errors.ts';
 import { EventLoopExecutor } from './executors/event-loop.ts';
 import type { Executor } from './executors/executor.ts';
 import { createInlineExecutor } from './executors/inline.ts';
 import { ThreadPool } from './executors/thread-pool.ts';
+import { hookError } from './hooks.ts';
 import type { Mode, TaskOptions } from './options.ts';
-import { type ExecutorName, toError } from './outcome.ts';
+import type { ExecutorName } from './outcome.ts';
 import { mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
 import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
@@ -68,12 +68,14 @@ export class Instance implements Owner {
     const name = options?.name ?? definition.name;
     this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask());
     const crosses = definition.executor !== 'event-loop';
+    // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
+    const context = this.#contextFor(req, crosses);
     const run = new TaskRun({
       definition,
       name,
       policy: this.#policyOf(definition, options),
       args: crosses ? snapshotArguments(args, name) : args,
-      context: this.#contextFor(req, crosses),
+      context,
       owner,
     } satisfies NewTask);
     this.watcher?.({ task, run });
@@ -120,10 +122,7 @@ export class Instance implements Owner {
     try {
       value = context(req);
     } catch (thrown) {
-      const cause = toError(thrown);
-      throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected \`context\` not to throw: ${cause.message}`, {
-        cause,
-      });
+      throw hookError('`context`', thrown);
     }
     return crosses ? snapshot(value, 'what `context` returned') : value;
   }
