@@ -31,6 +31,13 @@ const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly l
     abandoned: { level: 'error', line: ({ error }) => `${error?.message}` },
   };
 
+/** What the task threw, whole; what the package ended it with says everything in its message. */
+function errorOf({ state, error }: Outcome): { error?: Record<string, unknown> } {
+  if (error === undefined) return {};
+  const { stack, ...rest } = errorFields(error);
+  return { error: state === 'failed' ? { ...rest, stack } : rest };
+}
+
 export class Reporter {
   readonly events: Events;
   readonly history: History;
@@ -69,8 +76,7 @@ export class Reporter {
     this.durations.record(outcome);
     const { level, line } = ENDINGS[outcome.state];
     if (this.#log.hears(level)) {
-      const error = outcome.error === undefined ? {} : { error: errorFields(outcome.error) };
-      this.#log.write(level, line(outcome), { ...this.#fields(run), ...error });
+      this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) });
     }
     if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', () => outcome);
@@ -94,6 +100,21 @@ export class Reporter {
     this.#log.write('error', error.message, {
       ...(task === undefined ? {} : { task: task.name, id: task.id }),
       error: errorFields(error),
+    });
+  }
+
+  /** `close` begins: the operator who waits should know for what. */
+  closing(pending: number, timeout: number): void {
+    if (pending === 0) return;
+    this.#log.write('info', `Closing: ${pending} tasks have up to ${timeout} ms to finish`, { pending, timeout });
+  }
+
+  closed({ completed, failed, abandoned }: { completed: number; failed: number; abandoned: number }): void {
+    if (completed + failed + abandoned === 0) return;
+    this.#log.write('info', `Closed: ${completed} tasks completed, ${failed} failed, ${abandoned} were abandoned`, {
+      completed,
+      failed,
+      abandoned,
     });
   }
 
