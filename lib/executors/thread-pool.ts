@@ -83,7 +83,7 @@ export class ThreadPool implements Executor {
       this.#queue.remove(job);
       this.#end(job, { ok: false, thrown: reason });
     } else {
-      thread.cancel(attempt.task.id, reason);
+      thread.cancel(attempt.task, reason);
       job.graceTimer = setTimeout(() => thread.end(), ABORT_GRACE);
     }
   }

@@ -110,8 +110,8 @@ export class Thread {
   }
 
   /** Tells the running task to stop by its signal. */
-  cancel(id: string, reason: Error): void {
-    this.#control?.postMessage({ cancel: id, reason: encodeError(reason) } satisfies CancelMessage);
+  cancel({ id, attempt }: { readonly id: string; readonly attempt: number }, reason: Error): void {
+    this.#control?.postMessage({ cancel: id, attempt, reason: encodeError(reason) } satisfies CancelMessage);
   }
 
   /** Ends the thread, whatever it does; resolves when it is gone. */

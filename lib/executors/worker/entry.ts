@@ -23,9 +23,13 @@ parentPort?.postMessage({ [HELLO]: true, control: controlOfMain }, [controlOfMai
 let early: CancelMessage | undefined;
 
 control.on('message', (message: CancelMessage) => {
-  if (running?.task.id === message.cancel) stop(running.task, message);
+  if (running !== undefined && isMeant(running.task, message)) stop(running.task, message);
   else early = message;
 });
+
+function isMeant(task: RunningTask, message: CancelMessage): boolean {
+  return task.id === message.cancel && task.attempt === message.attempt;
+}
 
 function stop(task: RunningTask, { reason }: CancelMessage): void {
   task.abort(toError(decodeError(reason)));
@@ -62,9 +66,12 @@ export default function runTask(message: TaskMessage): Promise<Answer> {
     };
     const fail = (thrown: unknown): void => answer({ kind: 'error', error: encodeError(thrown) });
     running = { task, fail };
-    if (early?.cancel === task.id) stop(task, early);
+    if (early !== undefined && isMeant(task, early)) stop(task, early);
     early = undefined;
-    taskContext.run(task, call, message).then((value) => answer(answerOf(value)), fail);
+    taskContext.run(task, call, message).then((value) => {
+      // A task that an error of its own timer has failed may still return: its value would pass for the next task's.
+      if (running?.task === task) answer(answerOf(value));
+    }, fail);
   });
 }
 
