@@ -404,7 +404,7 @@ describe('when close() runs out of time', () => {
     const gate = makeThreadGate();
     background.add(tasks.hold, gate.shared);
     await gate.entered();
-    background.add(work, 60_000);
+    background.add(never);
     const report = await background.close({ timeout: 0 });
     expect(report).toMatchObject({ completed: 0, failed: 0 });
     expect(report.abandoned).toHaveLength(2);
