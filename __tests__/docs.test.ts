@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { request } from './support/clients.ts';
@@ -23,7 +23,8 @@ const { optionNames, resolveOptions } = requireBuilt(
   './resolve-options.js',
 ) as typeof import('../lib/resolve-options.ts');
 
-const docs = readdirSync(join(root, 'docs'))
+const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+  .map((name) => name.replaceAll(sep, '/'))
   .filter((name) => name.endsWith('.md'))
   .map((name) => `docs/${name}`);
 const documents = ['README.md', 'CHANGELOG.md', 'SECURITY.md', ...docs];

@@ -5,8 +5,8 @@ import { save } from './support/page.mjs';
 import { resultOf, table } from './support/results.mjs';
 
 // What disturbs a machine lasts for seconds: many short rounds meet it on both sides.
-const SETTINGS = { rounds: 80, roundMs: 250, warmUp: 15_000 };
-const QUICK = { rounds: 12, roundMs: 150, warmUp: 4_000 };
+const SETTINGS = { rounds: 80, roundMs: 250, warmUp: 60_000 };
+const QUICK = { rounds: 12, roundMs: 150, warmUp: 5_000 };
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,

@@ -3,7 +3,7 @@
 import { types } from 'node:util';
 import type { Transferable } from 'node:worker_threads';
 import { BackgroundTaskError } from './errors.ts';
-import { describe } from './outcome.ts';
+import { describeKind } from './outcome.ts';
 import { processWide } from './process-wide.ts';
 
 // An object that was moved stands for itself: what is remembered is only that it may be taken apart.
@@ -24,7 +24,7 @@ export function move<T extends ArrayBufferView | Transferable>(value: T): T {
   if (transferableOf(value) === undefined) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_NOT_CLONEABLE',
-      `Expected move() to be given a typed array, a Buffer, an ArrayBuffer or a MessagePort, got ${describe(value)}.`,
+      `Expected move() to be given a typed array, a Buffer, an ArrayBuffer or a MessagePort, got ${describeKind(value)}.`,
     );
   }
   moved.add(value);

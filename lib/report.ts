@@ -106,12 +106,12 @@ export class Reporter {
   /** `close` begins: the operator who waits should know for what. */
   closing(pending: number, timeout: number): void {
     if (pending === 0) return;
-    this.#log.write('info', `Closing: ${pending} tasks have up to ${timeout} ms to finish`, { pending, timeout });
+    this.#log.write('info', `Closing: pending tasks ${pending}, time limit ${timeout} ms`, { pending, timeout });
   }
 
   closed({ completed, failed, abandoned }: { completed: number; failed: number; abandoned: number }): void {
     if (completed + failed + abandoned === 0) return;
-    this.#log.write('info', `Closed: ${completed} tasks completed, ${failed} failed, ${abandoned} were abandoned`, {
+    this.#log.write('info', `Closed: tasks completed ${completed}, failed ${failed}, abandoned ${abandoned}`, {
       completed,
       failed,
       abandoned,

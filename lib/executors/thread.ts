@@ -192,7 +192,7 @@ function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskEr
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_THREAD_START',
-    `A worker thread could not start: ${cause.message} Look at the options of \`pool\`.`,
+    `A worker thread could not start, look at the options of \`pool\`: ${cause.message}`,
     {
       cause,
     },
