@@ -12,7 +12,7 @@ export interface Attempted {
   readonly context: unknown;
   readonly owner: object;
   readonly priority: number;
-  readonly attempts: number;
+  readonly attempt: number;
   readonly isLastAttempt: boolean;
   attemptStarted(attempt: TaskAttempt): void;
   attemptEnded(attempt: TaskAttempt, result: AttemptResult): void;
@@ -27,7 +27,7 @@ export class TaskAttempt implements Attempt {
   constructor(run: Attempted, executor: Executor) {
     this.executor = executor;
     this.#run = run;
-    this.task = new RunningTask(run.id, run.name, run.attempts, run.context, run.owner);
+    this.task = new RunningTask(run.id, run.name, run.attempt, run.context, run.owner);
   }
 
   get target(): TaskTarget {

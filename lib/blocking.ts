@@ -17,7 +17,7 @@ export type BlockingModule<Module> = {
 
 /**
  * References to the functions that a module exports, to be run in worker threads. The module is an ordinary one; it
- * is loaded by the threads alone, and only its type is used here.
+ * is loaded by the threads alone, and only its type is used here: without the type parameter there is nothing to add.
  *
  * @param url the module: a `URL`, a `file:` string or an absolute path, such as `require.resolve('./tasks/images')`.
  * Where a `.js` file is not there and a `.ts` file of that name is, that is meant: sources can be run as they are.

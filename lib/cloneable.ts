@@ -3,7 +3,7 @@ import { types } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
 import { BackgroundTaskError } from './errors.ts';
 import { move, transferListOf } from './move.ts';
-import { describe } from './outcome.ts';
+import { describeKind, toError } from './outcome.ts';
 
 /** A way to copy a value; throws where the value cannot go that way. */
 export type Clone = (value: unknown) => unknown;
@@ -76,7 +76,7 @@ export function lostResult(taskName: string, reason: string): BackgroundTaskErro
 function notCloneable(what: string, value: unknown, cause: unknown): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_CLONEABLE',
-    `Expected ${what} to be cloneable to a thread or process, got ${describe(value)}: pass plain data, or an id that the task can look it up by.`,
+    `Expected ${what} to be cloneable to a thread or process, got ${describeKind(value)} (${toError(cause).message}): pass plain data, or an id that the task can look it up by.`,
     { cause },
   );
 }

@@ -40,6 +40,7 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
   reporter.events.on('settled', collect);
 
   backlog.drain();
+  reporter.closing(backlog.size, timeout);
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
   if (timeout === Number.POSITIVE_INFINITY) await backlog.idle();
   else await delayed(timeout - grace, backlog.idle());
@@ -51,11 +52,10 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
 
   reporter.events.off('settled', collect);
   const after = tally(runtime);
-  return Object.freeze({
-    completed: after.completed - before.completed,
-    failed: after.failed + after['timed-out'] - before.failed - before['timed-out'],
-    abandoned: Object.freeze(abandoned),
-  });
+  const completed = after.completed - before.completed;
+  const failed = after.failed + after['timed-out'] - before.failed - before['timed-out'];
+  reporter.closed({ completed, failed, abandoned: abandoned.length });
+  return Object.freeze({ completed, failed, abandoned: Object.freeze(abandoned) });
 }
 
 /** Checked before anything is closed: a mistake in the call must not cost the tasks. */

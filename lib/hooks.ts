@@ -1,6 +1,6 @@
 /** Calling functions of the user's in which no fault of theirs may pass, whether they throw or reject. */
 import { BackgroundTaskError } from './errors.ts';
-import { describe } from './outcome.ts';
+import { describe, toError } from './outcome.ts';
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
@@ -20,10 +20,25 @@ export function notify(hook: () => unknown, onThrown: (thrown: unknown) => void)
   }
 }
 
-/** Asks a predicate; throws what it throws, and an error of ours where the answer would come too late. */
+/** The error of a hook that threw. */
+export function hookError(name: string, thrown: unknown): BackgroundTaskError {
+  const cause = toError(thrown);
+  return new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${name} not to throw: ${cause.message}`, { cause });
+}
+
+/**
+ * Asks a predicate of the user's.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_HOOK` if it throws, or answers with a promise, which comes too late.
+ */
 export function ask(name: string, predicate: () => unknown): boolean {
-  const answer = predicate();
-  if (!isThenable(answer)) return Boolean(answer);
+  let answer: unknown;
+  try {
+    answer = predicate();
+    if (!isThenable(answer)) return Boolean(answer);
+  } catch (thrown) {
+    throw hookError(name, thrown);
+  }
   Promise.resolve(answer).catch(() => {});
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_HOOK',

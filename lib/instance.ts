@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http';
 import { Backlog } from './backlog.ts';
 import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
-import { BackgroundTaskError } from './errors.ts';
 import type { ChildProcess } from './executors/child-process.ts';
 import { EventLoopExecutor } from './executors/event-loop.ts';
 import type { Executor } from './executors/executor.ts';
@@ -13,8 +12,9 @@ import { createProcessPool } from './executors/process-pool.ts';
 import type { Thread } from './executors/thread.ts';
 import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
+import { hookError } from './hooks.ts';
 import type { Mode, TaskOptions } from './options.ts';
-import { type ExecutorName, toError, WORKER_KINDS, type WorkerKind } from './outcome.ts';
+import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './outcome.ts';
 import { mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
 import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
@@ -139,10 +139,7 @@ export class Instance implements Owner {
     try {
       value = context(req);
     } catch (thrown) {
-      const cause = toError(thrown);
-      throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected \`context\` not to throw: ${cause.message}`, {
-        cause,
-      });
+      throw hookError('`context`', thrown);
     }
     return clone === undefined ? value : snapshot(value, 'what `context` returned', clone);
   }

@@ -14,7 +14,7 @@ const moved = processWide('moved', () => new WeakSet<object>());
  *
  * For typed arrays, Buffers, ArrayBuffers and MessagePorts. A task may return `move(buffer)` as well. A Buffer that
  * Node cut from its shared pool (most that are shorter than 4 KiB) is copied: others live in the same memory.
- * On the event loop nothing crosses, and `move` changes nothing. With `retry`, each attempt but the last gets a copy.
+ * Only an argument itself can be moved: one inside an object is copied. On the event loop nothing crosses, and `move` changes nothing. With `retry`, each attempt but the last gets a copy.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_CLONEABLE` for what cannot be moved.
  * @example

@@ -80,9 +80,10 @@ export interface TaskOptions {
   /**
    * How long one attempt may run before it is ended, or on the event loop given up, as `timed-out`.
    *
-   * In milliseconds; `Infinity` for no limit. The clock starts when the attempt starts, not when the task is added.
-   * First `currentTask().signal` aborts; a thread that does not heed it is ended and replaced. Code on the event loop
-   * that ignores its signal runs on: nothing can end it.
+   * In milliseconds; `Infinity` for no limit. The clock starts when the attempt starts, not when the task is added;
+   * the time in which a thread loads the task's module counts. First `currentTask().signal` aborts; a thread that does
+   * not heed it within 250 ms is ended and replaced. Code on the event loop that ignores its signal runs on: nothing
+   * can end it. An attempt that timed out is followed by another where `retry` says so.
    *
    * @default 30_000
    */
@@ -111,9 +112,13 @@ export interface BlockingTaskOptions extends TaskOptions {
 
 /** Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. */
 export interface ResourceLimits {
+  /** Of the heap where objects live that have outlasted a few collections. The one to set. */
   readonly maxOldGenerationSizeMb?: number | undefined;
+  /** Of the heap for new objects. */
   readonly maxYoungGenerationSizeMb?: number | undefined;
+  /** Of the memory for generated code. */
   readonly codeRangeSizeMb?: number | undefined;
+  /** Of the stack. */
   readonly stackSizeMb?: number | undefined;
 }
 
@@ -129,7 +134,7 @@ export interface PoolOptions {
   /**
    * How many threads there may be.
    *
-   * @default one less than the machine has cores, at least 1: the event loop keeps a core
+   * @default one less than the machine has cores, so that the event loop keeps one; at least 1, and `minThreads`
    */
   readonly maxThreads?: number | undefined;
   /**
@@ -148,14 +153,15 @@ export interface PoolOptions {
    */
   readonly niceIncrement?: number | undefined;
   /**
-   * Node options for the threads, added to those of the process.
+   * Node options for the threads. Those of the process that say how modules are loaded (`--import`, `--require`,
+   * `--conditions`, …) stay in force.
    *
    * @example
-   * execArgv: ['--import', 'tsx'] // task modules in TypeScript on Node 20
+   * execArgv: ['--import', new URL('./register.js', import.meta.url).href] // a loader for task modules
    */
   readonly execArgv?: readonly string[] | undefined;
   /**
-   * The environment of the threads.
+   * The environment of the threads, in the place of `process.env`.
    *
    * @default a copy of process.env
    */
@@ -204,7 +210,8 @@ export interface BackgroundTasksOptions {
   /** The child processes. */
   readonly processes?: ProcessOptions | undefined;
   /**
-   * Whether the tasks of one response run one after the other, or all at once.
+   * Whether the tasks of one response run one after the other, or all at once. In sequence, a task begins when the
+   * one before has settled: after its retries, and the waits between them.
    *
    * @default 'sequential'
    */
@@ -249,7 +256,8 @@ export interface BackgroundTasksOptions {
    */
   readonly ambient?: boolean | undefined;
   /**
-   * Plain values of the request that its tasks can read as `currentTask().context`, in threads as well. Called at each `add`.
+   * Plain values of the request that its tasks can read as `currentTask().context`, in threads as well. Called at each
+   * `add`. A task that a task adds with `background.add` has the context of that task.
    *
    * @example
    * context: (req) => ({ requestId: req.headers['x-request-id'] })

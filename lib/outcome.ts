@@ -93,6 +93,18 @@ export function describe(value: unknown): string {
   }
 }
 
+/** What a value is, without what is in it: arguments may be personal data. */
+export function describeKind(value: unknown): string {
+  if (typeof value !== 'object' || value === null)
+    return typeof value === 'function' ? describe(value) : `a ${typeof value}`;
+  try {
+    const { name } = value.constructor;
+    return name === 'Object' ? 'an object' : `an object of class ${name}`;
+  } catch {
+    return 'an object';
+  }
+}
+
 /** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
 export function isError(value: unknown): value is Error {
   try {

@@ -2,16 +2,9 @@
 import { BackgroundTaskError } from './errors.ts';
 import { Events } from './events.ts';
 import { History } from './history.ts';
-import { notify } from './hooks.ts';
+import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
-import {
-  describe,
-  type ExecutorName,
-  type Outcome,
-  type OutcomeState,
-  toError,
-  type UnsuccessfulOutcome,
-} from './outcome.ts';
+import { describe, type ExecutorName, type Outcome, type OutcomeState, type UnsuccessfulOutcome } from './outcome.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import { Durations } from './statistics.ts';
 
@@ -20,20 +13,30 @@ export interface Reported {
   readonly facts: { readonly id: string; readonly name: string; readonly executor: ExecutorName };
   readonly args: readonly unknown[];
   readonly priority: number;
+  /** Of the current or the last attempt; and how many of them started. */
+  readonly attempt: number;
   readonly attempts: number;
   readonly waitedMs: number;
   readonly ranMs: number;
 }
 
-/** How loud each end is, and what the line says between the task's name and its error. */
-const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly verb: string }>> = {
-  completed: { level: 'debug', verb: 'completed' },
-  skipped: { level: 'debug', verb: 'was skipped' },
-  cancelled: { level: 'info', verb: 'was cancelled' },
-  failed: { level: 'error', verb: 'failed' },
-  'timed-out': { level: 'error', verb: 'timed out' },
-  abandoned: { level: 'error', verb: 'was abandoned' },
-};
+/** How loud each end is, and what the line says. The errors of the package's own name their task themselves. */
+const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly line: (outcome: Outcome) => string }>> =
+  {
+    completed: { level: 'debug', line: ({ name }) => `Task ${name} completed` },
+    skipped: { level: 'debug', line: ({ name }) => `Task ${name} was skipped` },
+    failed: { level: 'error', line: ({ name, error }) => `Task ${name} failed: ${error?.message}` },
+    cancelled: { level: 'info', line: ({ error }) => `${error?.message}` },
+    'timed-out': { level: 'error', line: ({ error }) => `${error?.message}` },
+    abandoned: { level: 'error', line: ({ error }) => `${error?.message}` },
+  };
+
+/** What the task threw, whole; what the package ended it with says everything in its message. */
+function errorOf({ state, error }: Outcome): { error?: Record<string, unknown> } {
+  if (error === undefined) return {};
+  const { stack, ...rest } = errorFields(error);
+  return { error: state === 'failed' ? { ...rest, stack } : rest };
+}
 
 export class Reporter {
   readonly events: Events;
@@ -48,7 +51,7 @@ export class Reporter {
     this.#logArguments = options.logArguments;
     this.#onError = options.onError;
     this.history = new History(options.history);
-    this.events = new Events((event, thrown) => this.hookThrew(`the listener of '${event}'`, thrown));
+    this.events = new Events((event, thrown) => this.hookThrew(hookError(`the listener of '${event}'`, thrown)));
   }
 
   added(run: Reported): void {
@@ -65,14 +68,16 @@ export class Reporter {
       delayMs,
       error: errorFields(error),
     });
-    this.events.emit('retrying', () => ({ ...run.facts, attempt: run.attempts, error, delayMs }));
+    this.events.emit('retrying', () => ({ ...run.facts, attempt: run.attempt, error, delayMs }));
   }
 
   settled(run: Reported, outcome: Outcome): void {
     this.history.keep(outcome);
     this.durations.record(outcome);
-    const { level, verb } = ENDINGS[outcome.state];
-    if (this.#log.hears(level)) this.#tell(run, outcome, level, verb);
+    const { level, line } = ENDINGS[outcome.state];
+    if (this.#log.hears(level)) {
+      this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) });
+    }
     if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', () => outcome);
   }
@@ -98,19 +103,24 @@ export class Reporter {
     });
   }
 
-  /** A function of the user's that the package called threw: the task's fate is decided without it. */
-  hookThrew(hook: string, thrown: unknown): void {
-    const cause = toError(thrown);
-    const error = new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${hook} not to throw: ${cause.message}`, {
-      cause,
-    });
-    this.#log.write('error', error.message, { error: errorFields(error) });
+  /** `close` begins: the operator who waits should know for what. */
+  closing(pending: number, timeout: number): void {
+    if (pending === 0) return;
+    this.#log.write('info', `Closing: ${pending} tasks have up to ${timeout} ms to finish`, { pending, timeout });
   }
 
-  #tell(run: Reported, { name, error }: Outcome, level: Level, verb: string): void {
-    const because = error === undefined ? '' : `: ${error.message}`;
-    const fields = this.#fields(run);
-    this.#log.write(level, `Task ${name} ${verb}${because}`, error ? { ...fields, error: errorFields(error) } : fields);
+  closed({ completed, failed, abandoned }: { completed: number; failed: number; abandoned: number }): void {
+    if (completed + failed + abandoned === 0) return;
+    this.#log.write('info', `Closed: ${completed} tasks completed, ${failed} failed, ${abandoned} were abandoned`, {
+      completed,
+      failed,
+      abandoned,
+    });
+  }
+
+  /** A function of the user's that the package called threw: the task's fate is decided without it. */
+  hookThrew(error: Error): void {
+    this.#log.write('error', error.message, { error: errorFields(error) });
   }
 
   #callOnError(outcome: UnsuccessfulOutcome): void {
@@ -118,7 +128,7 @@ export class Reporter {
     if (onError === undefined) return;
     notify(
       () => onError(outcome.error, outcome),
-      (thrown) => this.hookThrew('`onError`', thrown),
+      (thrown) => this.hookThrew(hookError('`onError`', thrown)),
     );
   }
 

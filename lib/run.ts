@@ -61,6 +61,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   readonly handle: TaskHandle = new Handle(this);
   /** Let go of when the task has settled: a handle that somebody keeps must not keep buffers alive. */
   args: readonly unknown[];
+  /** How often it was started. An attempt may fail before it starts: where no thread can. */
   attempts = 0;
 
   readonly #runtime: Runtime;
@@ -71,6 +72,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   #firstStartedAt: number | undefined;
   #attemptStartedAt = 0;
   #ranMs = 0;
+  #tries = 0;
   #response: ResponseEnd | undefined;
   #attempt: TaskAttempt | undefined;
   #interruption: Interruption | undefined;
@@ -103,8 +105,13 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     return this.policy.priority;
   }
 
+  /** The number of the current attempt. */
+  get attempt(): number {
+    return this.#tries;
+  }
+
   get isLastAttempt(): boolean {
-    return this.attempts >= this.policy.retry.attempts;
+    return this.#tries >= this.policy.retry.attempts;
   }
 
   get executor(): ExecutorName {
@@ -183,7 +190,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   }
 
   #beginAttempt(): void {
-    this.attempts += 1;
+    this.#tries += 1;
     const executor = this.#runtime.executors[this.executor];
     const attempt = new TaskAttempt(this, executor);
     this.#attempt = attempt;
@@ -193,6 +200,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
 
   attemptStarted(attempt: TaskAttempt): void {
     if (attempt !== this.#attempt) return;
+    this.attempts += 1;
     this.#attemptStartedAt = performance.now();
     this.#firstStartedAt ??= this.#attemptStartedAt;
     this.#moveTo('running');
@@ -208,7 +216,6 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     if (result.ok && result.warning !== undefined) this.#runtime.reporter.warned(this.facts, result.warning);
     this.#clearTimer();
     if (this.#state === 'running') this.#ranMs += performance.now() - this.#attemptStartedAt;
-    else if (this.#interruption !== undefined) this.attempts -= 1; // It never started: it was taken out of the queue.
     this.#decide(result);
   }
 
@@ -228,7 +235,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
 
   #tryAgainAfter(error: Error): boolean {
     if (this.isLastAttempt || !this.#isWorthRetrying(error)) return false;
-    const delayMs = delayAfter(this.attempts, this.policy.retry);
+    const delayMs = delayAfter(this.#tries, this.policy.retry);
     this.#moveTo('retrying');
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -242,9 +249,9 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   #isWorthRetrying(error: Error): boolean {
     if (NEVER_RETRIED.has((error as { code?: unknown }).code)) return false;
     try {
-      return ask('`retryIf`', () => this.policy.retry.retryIf(error));
+      return ask(`\`retryIf\` of task ${this.name}`, () => this.policy.retry.retryIf(error));
     } catch (thrown) {
-      this.#runtime.reporter.hookThrew(`\`retryIf\` of task ${this.name}`, thrown);
+      this.#runtime.reporter.hookThrew(toError(thrown));
       return false;
     }
   }

@@ -130,7 +130,7 @@ export class ResponseTasks implements TaskList, Owner {
       const run = this.#runs[this.#next];
       if (run === undefined) break;
       this.#next += 1;
-      if (run.state !== 'waiting' || run.attempts > 0) continue;
+      if (run.state !== 'waiting' || run.attempt > 0) continue;
       this.#start(run, this.#instance.options.order);
     }
     this.#isAdvancing = false;

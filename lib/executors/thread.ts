@@ -164,7 +164,7 @@ function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskEr
   const because = crash === undefined ? '' : `: ${crash.message}`;
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_THREAD_EXITED',
-    `The thread exited with code ${exitCode} while the task ran${because}.`,
+    `The thread exited with code ${exitCode}${because}.`,
     {
       cause: crash,
     },
@@ -176,7 +176,7 @@ function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskEr
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_THREAD_START',
-    `A worker thread could not start: ${cause.message}. Look at the options of \`pool\`.`,
+    `A worker thread could not start: ${cause.message} Look at the options of \`pool\`.`,
     {
       cause,
     },

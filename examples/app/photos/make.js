@@ -7,7 +7,7 @@ const HEIGHT = 1066;
 
 const scenes = [
   {
-    file: 'first-light.jpg',
+    file: 'dawn-over-ridges.jpg',
     seed: 11,
     sky: ['#2b3a67', '#8a6f9e', '#f0a58f', '#fbe3c0'],
     sun: { x: 1080, y: 560, radius: 54, color: '#fff3d6', halo: '#ffd9a0' },

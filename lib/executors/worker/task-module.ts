@@ -49,7 +49,7 @@ function adviceFor(cause: Error, module: string): string {
   const isUnknownSource =
     (cause as { code?: unknown }).code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
   return isUnknownSource
-    ? ". This Node runs no TypeScript by itself: give the threads a loader with pool: { execArgv: ['--import', 'tsx'] }."
+    ? '. This Node runs no TypeScript by itself: give the threads a loader, see docs/blocking-tasks.md.'
     : '';
 }
 

@@ -1,0 +1,166 @@
+import { existsSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Example, startExample } from './support/example-app.ts';
+
+const PATIENCE = 60_000;
+const BROWSERS = [
+  process.env['CHROMIUM'] ?? '',
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+];
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+const executablePath = BROWSERS.find((path) => path !== '' && existsSync(path));
+if (executablePath === undefined) {
+  process.stdout.write(
+    'The page of the example application is NOT tested: no Chromium was found. Install it (apt-get install chromium), or name it in CHROMIUM.\n',
+  );
+}
+const describePage = executablePath === undefined ? describe.skip : describe;
+
+describePage("the example application's page", () => {
+  let example: Example;
+  let browser: Browser;
+  // One page for all tests, as a person would use it: each sends a photograph of its own.
+  let page: Page;
+  const problems: string[] = [];
+  const strangers: string[] = [];
+
+  beforeAll(async () => {
+    [example, browser] = await Promise.all([
+      startExample(),
+      chromium.launch({ executablePath: executablePath as string, args: FLAGS }),
+    ]);
+    page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
+    page.setDefaultTimeout(PATIENCE);
+    page.on('pageerror', (error) => problems.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    page.on('request', (request) => {
+      if (!request.url().startsWith(example.url)) strangers.push(request.url());
+    });
+    await page.goto(example.url);
+    await page.locator('#samples img').first().waitFor();
+    await page.locator('#connection.on').waitFor();
+  }, PATIENCE);
+
+  afterAll(async () => {
+    await browser?.close();
+    await example?.stop();
+    example?.clear();
+  }, PATIENCE);
+
+  const send = () => page.getByRole('button', { name: 'Send' }).click();
+  const row = (task: string, state: string) => page.locator(`.row[data-task="${task}"][data-state="${state}"]`);
+
+  it(
+    'shows thumbnail, mail, audit line and record, each with the time it waited and ran and where',
+    async () => {
+      await page.getByLabel('welcome mail to').fill('grace@example.com');
+      await send();
+
+      for (const [task, place] of [
+        ['thumbnail', 'thread'],
+        ['mail', 'event loop'],
+        ['audit', 'event loop'],
+        ['record', 'event loop'],
+      ] as const) {
+        await row(task, 'completed').waitFor();
+        expect(await row(task, 'completed').textContent()).toMatch(
+          new RegExp(`${place}\\s*waited [\\d.]+\\sm?s, ran [\\d.]+\\sm?s`),
+        );
+        await page.locator(`#${task} .slot.here`).waitFor();
+      }
+      const image = page.locator('#thumbnail img');
+      await image.evaluate((element: { decode(): Promise<void> }) => element.decode());
+      expect(await image.evaluate((element: { naturalWidth: number }) => element.naturalWidth)).toBe(320);
+      expect(await page.locator('#mail').textContent()).toMatch(/grace@example\.com.*has arrived/s);
+      expect(await page.locator('#audit').textContent()).toContain('"action":"photo.uploaded"');
+      expect(await page.locator('#record').textContent()).toContain('"email": "grace@example.com"');
+    },
+    PATIENCE,
+  );
+
+  it(
+    'shows the response at once while 20 thumbnails are made, and their ping beside that of the idle server',
+    async () => {
+      await page.getByRole('button', { name: 'Make 20 thumbnails' }).click();
+      await page.getByText('1 of 20 thumbnails').waitFor();
+      await send();
+      // The others are in front of it.
+      await row('thumbnail', 'waiting').waitFor();
+      expect(await page.locator('#response-time').textContent()).toMatch(/^\d+(\.\d)?\sm?s$/);
+      expect(await page.locator('#response-text').textContent()).toContain('202');
+      await row('thumbnail', 'completed').waitFor();
+
+      await page.getByText('20 thumbnails in').waitFor();
+      for (const id of ['idle', 'busy']) {
+        const [p50, p99, longest, pings] = (await page.locator(`#${id} td`).allTextContents()).map(Number);
+        expect(p50).toBeGreaterThan(0);
+        expect(p99).toBeGreaterThanOrEqual(p50 as number);
+        expect(longest).toBeGreaterThanOrEqual(p99 as number);
+        expect(pings).toBeGreaterThan(20);
+        expect(await page.locator(`#chart circle.${id}`).count()).toBe(pings);
+      }
+      expect(await page.locator('#batch-note').textContent()).toContain('They ran in: thread.');
+    },
+    PATIENCE,
+  );
+
+  it(
+    'shows the failed task of a file that is no image',
+    async () => {
+      await page
+        .getByLabel('or a file of yours')
+        .setInputFiles({ name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Ada') });
+      await send();
+      await row('thumbnail', 'failed').waitFor();
+      expect(await page.locator('#thumbnail').textContent()).toContain('failed: Input buffer');
+      await row('mail', 'completed').waitFor();
+    },
+    PATIENCE,
+  );
+
+  it(
+    'fits a narrow window',
+    async () => {
+      await page.setViewportSize({ width: 360, height: 740 });
+      expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBe(0);
+    },
+    PATIENCE,
+  );
+
+  it(
+    'keeps measuring the ping',
+    async () => {
+      await page.waitForFunction('/^[\\d.]+\\sm?s$/.test(document.querySelector("#ping").textContent)');
+    },
+    PATIENCE,
+  );
+
+  it('has logged no error so far, and asked nobody but the application', () => {
+    expect(problems).toEqual([]);
+    expect(strangers).toEqual([]);
+  });
+
+  it(
+    'says why an upload was refused',
+    async () => {
+      await page.getByLabel('welcome mail to').fill('nobody');
+      await send();
+      await page.getByRole('alert').waitFor();
+      expect(await page.getByRole('alert').textContent()).toBe('An e-mail address is needed.');
+    },
+    PATIENCE,
+  );
+});

@@ -1,0 +1,142 @@
+/** The application: an upload is answered at once, and its four tasks run after the response. */
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import express from 'express';
+import { backgroundTasks, blocking, move } from 'express-background-tasks';
+import { createEventStream } from './events.js';
+import { startSmtpServer } from './smtp.js';
+import { openAuditLog } from './tasks/audit.js';
+import { createMailer } from './tasks/mail.js';
+import { openRecords } from './tasks/records.js';
+import { PHOTOS, parseUpload, readUpload, samples } from './uploads.js';
+import { viewOf } from './view.js';
+
+const PUBLIC = fileURLToPath(new URL('./public/', import.meta.url));
+const THUMBNAIL_WIDTH = 320;
+const BATCH = 20;
+
+const images = blocking(new URL('./tasks/images.js', import.meta.url), { timeout: 20_000 });
+
+/**
+ * @param options.folder where everything is written: thumbnails, audit log, database
+ * @param options.logger as the option of `backgroundTasks`
+ */
+export async function createApp({ folder, logger }) {
+  const thumbnails = join(folder, 'thumbnails');
+  await mkdir(thumbnails, { recursive: true });
+  const events = createEventStream();
+  const smtp = await startSmtpServer((mail) => events.send('mail', mail));
+  const { record, ...records } = await openRecords(join(folder, 'records'));
+  const { audit, ...auditLog } = openAuditLog(join(folder, 'audit.log'));
+  const { mail, ...mailer } = createMailer({ port: smtp.port });
+
+  const background = backgroundTasks({
+    // The tasks of an upload do not need each other: the mail need not wait for the thumbnail.
+    order: 'parallel',
+    // An upload that ends as an error (a full backlog, say) leaves nothing half done.
+    when: 'success',
+    // Photographs wait in memory: this bounds it to 100 uploads of four tasks and at most 4 MB each.
+    maxBacklog: 400,
+    pool: { minThreads: 1 },
+    context: (req) => ({ requestId: req.id }),
+    logger,
+  });
+  background
+    .on('started', (event) => events.send('started', event))
+    .on('retrying', (event) => events.send('retrying', viewOf(event)))
+    .on('settled', (outcome) => events.send('settled', viewOf(outcome)));
+
+  /** Where tasks are added: all of them. The lines stay the same, wherever the tasks run. */
+  function addUploadTasks(tasks, { id, email, name, bytes, photo }) {
+    return [
+      tasks.add(images.thumbnail, photo, THUMBNAIL_WIDTH, thumbnailFile(id)),
+      tasks.add(mail, email, name),
+      tasks.add(audit, 'photo.uploaded', { email, name, bytes }),
+      tasks.add(record, id, { email, name, bytes, receivedAt: new Date().toISOString() }),
+    ];
+  }
+
+  function addThumbnailBatch(tasks, id) {
+    return Array.from({ length: BATCH }, (_, index) => {
+      const photo = join(PHOTOS, samples[index % samples.length]);
+      return tasks.add(images.thumbnail, photo, THUMBNAIL_WIDTH, thumbnailFile(`${id}-${index}`));
+    });
+  }
+
+  function thumbnailFile(id) {
+    return join(thumbnails, `${id}.webp`);
+  }
+
+  const app = express();
+  app.disable('x-powered-by');
+  app.use((req, res, next) => {
+    req.id = randomUUID();
+    res.set({ 'Content-Security-Policy': "default-src 'self'; img-src 'self' blob:", 'X-Request-Id': req.id });
+    next();
+  });
+  app.use(background);
+
+  app.post('/uploads', parseUpload, (req, res) => {
+    const { id } = req;
+    const { buffer, path, ...upload } = readUpload(req);
+    // Moved, not copied: from here on the buffer belongs to the thread.
+    const photo = buffer === undefined ? path : move(buffer);
+    const handles = addUploadTasks(res.locals.backgroundTasks, { id, ...upload, photo });
+    res.status(202).json({ id, name: upload.name, thumbnail: `/thumbnails/${id}.webp`, tasks: handles });
+  });
+
+  app.post('/thumbnails', (req, res) => {
+    const handles = addThumbnailBatch(res.locals.backgroundTasks, req.id);
+    res.status(202).json({ id: req.id, tasks: handles });
+  });
+
+  app.get('/ping', (_req, res) => res.set('Cache-Control', 'no-store').status(204).end());
+  app.get('/events', events.connect);
+  app.get('/samples', (_req, res) => res.json(samples));
+  app.get('/mails', (_req, res) => res.json(smtp.mails));
+  app.get('/stats', (_req, res) => res.json(background.stats()));
+
+  app.get('/tasks/:id', (req, res) => {
+    const found = background.find(req.params.id);
+    if (found === undefined) res.status(404).json({ error: 'No such task, or too long ago.' });
+    else res.json(viewOf(found));
+  });
+
+  app.get('/records/:id', async (req, res) => {
+    const found = await records.find(req.params.id);
+    if (found === undefined) res.status(404).json({ error: 'No such record.' });
+    else res.json(found);
+  });
+
+  app.use('/thumbnails', express.static(thumbnails));
+  app.use('/photos', express.static(PHOTOS));
+  app.use(express.static(PUBLIC));
+
+  app.use((error, _req, res, next) => {
+    if (res.headersSent) return next(error);
+    // Refusals of the package (503) carry their status and headers; multer's are about the upload.
+    const status = error.status ?? statusOfMulter(error) ?? 500;
+    if (status === 500) console.error(error);
+    res.status(status).set(error.headers ?? {});
+    res.json({ error: status === 500 ? 'Internal error' : error.message });
+  });
+
+  return {
+    app,
+    background,
+    /** What keeps the HTTP server from closing. */
+    endStreams: () => events.close(),
+    /** Once there are no more tasks: what they wrote to. */
+    async close() {
+      mailer.close();
+      await Promise.all([smtp.close(), auditLog.close(), records.close()]);
+    },
+  };
+}
+
+function statusOfMulter(error) {
+  if (error.name !== 'MulterError') return undefined;
+  return error.code === 'LIMIT_FILE_SIZE' ? 413 : 400;
+}

@@ -1,0 +1,31 @@
+/** Work on photographs: for worker threads, which alone load this module. Nothing in it knows of background tasks. */
+import sharp from 'sharp';
+import { paletteOf } from './palette.js';
+
+const PALETTE_WIDTH = 480;
+const PALETTE_COLORS = 5;
+const MOST_PIXELS = 50_000_000;
+
+// libvips brings native threads of its own; one for each task leaves the other cores to the server.
+sharp.concurrency(1);
+
+/**
+ * Writes a thumbnail in WebP, and finds the colours that the photograph is made of.
+ *
+ * Reading and scaling is native code; the palette is a loop in JavaScript that would freeze an event loop.
+ *
+ * @param {Uint8Array | string} photo the photograph's bytes, or the path of its file
+ */
+export async function thumbnail(photo, width, target) {
+  const image = sharp(photo, { limitInputPixels: MOST_PIXELS }).rotate();
+  const { data, info } = await image
+    .clone()
+    .resize({ width: PALETTE_WIDTH })
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  const palette = paletteOf(data, info.channels, PALETTE_COLORS);
+  const written = await image.resize({ width, withoutEnlargement: true }).webp({ quality: 78 }).toFile(target);
+  return { width: written.width, height: written.height, bytes: written.size, palette };
+}

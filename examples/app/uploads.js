@@ -1,0 +1,29 @@
+/** What a person may send: one photograph of bounded size, or the name of one that ships with the example. */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import multer from 'multer';
+
+const LARGEST_PHOTO = 4 * 1024 * 1024;
+const LONGEST_FIELD = 320;
+
+export const PHOTOS = fileURLToPath(new URL('./photos/', import.meta.url));
+export const samples = readdirSync(PHOTOS).filter((file) => file.endsWith('.jpg'));
+
+export const parseUpload = multer({
+  storage: multer.memoryStorage(),
+  limits: { files: 1, fileSize: LARGEST_PHOTO, fields: 4, fieldSize: LONGEST_FIELD },
+}).single('photo');
+
+/** Refused with a status that Express's error handling understands. */
+function refusal(status, message) {
+  return Object.assign(new Error(message), { status, expose: true });
+}
+
+/** What was uploaded, checked; throws a 400 otherwise. Whether the bytes are an image is for the task to find out. */
+export function readUpload({ file, body = {} }) {
+  const { email, sample } = body;
+  if (!/^[^\s@<>,;:"]+@[^\s@<>,;:"]+$/.test(email ?? '')) throw refusal(400, 'An e-mail address is needed.');
+  if (file !== undefined) return { email, name: file.originalname, bytes: file.size, buffer: file.buffer };
+  if (samples.includes(sample)) return { email, name: sample, path: `${PHOTOS}${sample}` };
+  throw refusal(400, 'A photograph is needed: a file, or the name of a sample.');
+}
