@@ -15,19 +15,27 @@ export function cloneBySerialization(value: unknown): unknown {
 
 /** Structures deeper than this are left to the structured clone algorithm to judge. */
 const DEEPEST_PLAIN = 8;
+/** And those with more values than this; one that can be reached in several ways counts each time. */
+const MOST_PLAIN = 1_000;
 
 /**
  * Whether a value certainly crosses: strings, numbers, plain arrays and objects of them. `false` means only that
  * somebody slower has to be asked.
  */
-export function isPlain(value: unknown, depth = 0): boolean {
+export function isPlain(value: unknown): boolean {
+  return isPlainWithin(value, 0, { left: MOST_PLAIN });
+}
+
+function isPlainWithin(value: unknown, depth: number, values: { left: number }): boolean {
+  values.left -= 1;
   if (typeof value !== 'object' || value === null) return typeof value !== 'function' && typeof value !== 'symbol';
   if (depth === DEEPEST_PLAIN || types.isProxy(value)) return false;
-  if (Array.isArray(value)) return value.every((entry) => isPlain(entry, depth + 1));
   const prototype = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return false;
+  if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) return false;
+  if (Array.isArray(value) && value.length > values.left) return false;
   for (const descriptor of Object.values(Object.getOwnPropertyDescriptors(value))) {
-    if (descriptor.get !== undefined || !isPlain(descriptor.value, depth + 1)) return false;
+    if (values.left <= 0 || descriptor.get !== undefined || descriptor.set !== undefined) return false;
+    if (!isPlainWithin(descriptor.value, depth + 1, values)) return false;
   }
   return true;
 }

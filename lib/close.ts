@@ -46,7 +46,10 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
   else await delayed(timeout - grace, backlog.idle());
 
   backlog.close();
-  for (const run of backlog.pending) run.abandon();
+  const { pending } = backlog;
+  // Those that wait go first: the end of one that runs would start the next in its list.
+  for (const run of pending) if (run.state === 'waiting') run.abandon();
+  for (const run of pending) run.abandon();
   await Promise.all(EXECUTOR_NAMES.map((name) => executors[name].close(grace)));
   await backlog.idle();
 

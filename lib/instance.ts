@@ -103,7 +103,7 @@ export class Instance implements Owner {
   addDetached(task: unknown, args: readonly unknown[], options?: TaskOptions): TaskRun {
     const run = this.accept(this, task, args, options);
     if (this.#mode === 'record') run.skip();
-    else run.start();
+    else if (!run.isSettled) run.start();
     return run;
   }
 

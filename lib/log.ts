@@ -4,7 +4,7 @@ import type Winston from 'winston';
 import { BackgroundTaskError } from './errors.ts';
 import { here } from './here.ts';
 import { notify } from './hooks.ts';
-import { isError } from './outcome.ts';
+import { describe, isError } from './outcome.ts';
 
 /** Anything with winston's four methods: winston itself, `console`, and most others. */
 export interface Logger {
@@ -47,7 +47,8 @@ export function createLog(logger: Logger | false | undefined): Log {
       'The logger given to backgroundTasks() threw: what it should have logged is lost.',
       { cause: thrown },
     );
-    process.emitWarning(error);
+    // As text: Node refuses errors of other realms (jest, vm) here, by throwing.
+    process.emitWarning(error.message, { type: error.name, code: error.code, detail: describe(thrown) });
   };
 
   return {

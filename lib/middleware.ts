@@ -138,7 +138,8 @@ function listFor(
 function find({ runtime }: Instance, id: string): TaskHandle | Outcome | undefined {
   const [prefix, number] = String(id).split('-');
   if (prefix !== runtime.idPrefix || number === undefined) return undefined;
-  return runtime.backlog.find(Number.parseInt(number, 36))?.handle ?? runtime.reporter.history.find(id);
+  const pending = runtime.backlog.find(Number.parseInt(number, 36));
+  return pending?.id === id ? pending.handle : runtime.reporter.history.find(id);
 }
 
 function checkListener(event: unknown, listener: unknown): void {

@@ -85,8 +85,8 @@ export type Verdict =
 
 /** The name that errors, logs and messages use for a value that somebody threw or passed. */
 export function describe(value: unknown): string {
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
   try {
+    if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
     return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
   } catch {
     return `an uninspectable ${typeof value}`;

@@ -237,10 +237,15 @@ function resolveWorkers({ idleTimeout, niceIncrement, execArgv, env, argv }: Omi
 
 /** Checks what `with` or `defineTask` was given, and keeps a copy that nobody can change. */
 export function resolveTaskOptions(options: TaskOptions, place: string): TaskOptions {
-  return Object.freeze({ ...check(options, taskRules, place) });
+  return frozenCopy(check(options, taskRules, place));
 }
 
 /** The same for `blocking`. */
 export function resolveBlockingOptions(options: BlockingTaskOptions): BlockingTaskOptions {
-  return Object.freeze({ ...check(options, blockingRules, 'blocking()') });
+  return frozenCopy(check(options, blockingRules, 'blocking()'));
+}
+
+function frozenCopy<Options extends TaskOptions>(options: Options): Options {
+  const { retry } = options;
+  return Object.freeze({ ...options, ...(retry === undefined ? {} : { retry: Object.freeze({ ...retry }) }) });
 }

@@ -10,21 +10,26 @@ import type { ResponseEnd } from './outcome.ts';
  */
 export function whenResponseEnded(res: ServerResponse, listener: (end: ResponseEnd) => void): void {
   let told = false;
-  const tell = (): void => {
+  const tell = (isSent: boolean): void => {
     if (told) return;
     told = true;
     stopWatching?.();
-    listener({ ended: wasSent(res) ? 'sent' : 'aborted', statusCode: res.statusCode });
+    listener({ ended: isSent ? 'sent' : 'aborted', statusCode: res.statusCode });
   };
-  const stopWatching = watchUnassigned(res, tell);
-  onFinished(res, () => {
-    // After `res.end()` on-finished takes a response for finished while its bytes may still wait for a slow client.
-    if (wasSent(res) || isGone(res)) tell();
-    else {
-      res.once('finish', tell);
-      res.once('close', tell);
-    }
-  });
+  // Node also counts as finished what was ended on a connection that is gone: `finish` itself tells the two apart.
+  const tellNow = (): void => tell(wasSent(res) && !isGone(res));
+  const stopWatching = watchUnassigned(res, () => tell(false));
+  if (wasSent(res) || isGone(res)) {
+    // on-finished would wait for ever for a response whose connection was gone before it had its turn.
+    const isSent = wasSent(res);
+    setImmediate(() => tell(isSent));
+  } else if (res.writableEnded) {
+    // on-finished takes such a response for finished, while its bytes may still wait for a slow client.
+    res.once('finish', tellNow);
+    res.once('close', tellNow);
+  } else {
+    onFinished(res, tellNow);
+  }
 }
 
 interface Http2Response {
@@ -34,14 +39,15 @@ interface Http2Response {
 /** The only true sign: on-finished's error argument is `null` when the client hangs up. */
 function wasSent(res: ServerResponse): boolean {
   const { stream } = res as Http2Response;
-  return stream === undefined ? res.writableFinished : stream.writableFinished && !stream.aborted;
+  if (stream !== undefined) return stream.writableFinished && !stream.aborted;
+  // A response that was sent has let go of its socket.
+  return res.writableFinished && !res.socket?.destroyed;
 }
 
 function isGone(res: ServerResponse): boolean {
   const { stream } = res as Http2Response;
-  if (stream !== undefined) return stream.destroyed;
-  const socket = res.socket ?? res.req?.socket;
-  return res.destroyed || socket === undefined || socket === null || socket.destroyed;
+  if (stream !== undefined) return stream.destroyed && !wasSent(res);
+  return res.destroyed || (res.socket ?? res.req?.socket)?.destroyed === true;
 }
 
 /**

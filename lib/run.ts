@@ -234,7 +234,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   }
 
   #tryAgainAfter(error: Error): boolean {
-    if (this.isLastAttempt || !this.#isWorthRetrying(error)) return false;
+    if (this.isLastAttempt || !this.#isWorthRetrying(error) || this.isSettled) return false;
     const delayMs = delayAfter(this.#tries, this.policy.retry);
     this.#moveTo('retrying');
     this.#timer = setTimeout(() => {
@@ -281,6 +281,8 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   }
 
   #settle(verdict: Verdict): void {
+    // A listener, a `when` or a `retryIf` may have cancelled the task that it was told or asked about.
+    if (this.isSettled) return;
     const outcome = {
       id: this.id,
       name: this.name,

@@ -56,6 +56,16 @@ export function carryDefinition<T extends object>(carrier: T, definition: TaskDe
 
 const ANONYMOUS = 'anonymous';
 
+/** A function's name may have been defined as anything, a getter that throws included. */
+function nameOf(fn: object): string {
+  try {
+    const { name } = fn as { name?: unknown };
+    return typeof name === 'string' && name !== '' ? name : ANONYMOUS;
+  } catch {
+    return ANONYMOUS;
+  }
+}
+
 // Plain functions are added over and over: each is described once.
 const plainFunctions = new WeakMap<object, TaskDefinition>();
 
@@ -72,7 +82,7 @@ export function definitionOf(task: unknown): TaskDefinition {
     );
   }
   const definition: TaskDefinition = {
-    name: task.name || ANONYMOUS,
+    name: nameOf(task),
     executor: 'event-loop',
     target: { kind: 'function', call: task as (...args: unknown[]) => unknown },
     options: {},
@@ -114,7 +124,7 @@ export function defineTask<Args extends unknown[], Value>(
     );
   }
   const resolved = resolveTaskOptions(options, 'defineTask()');
-  const name = resolved.name ?? (fn.name || ANONYMOUS);
+  const name = resolved.name ?? nameOf(fn);
   const task = (...args: Args): Value => fn(...args);
   Object.defineProperty(task, 'name', { value: name });
   return carryDefinition(task, {

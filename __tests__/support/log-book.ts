@@ -18,6 +18,8 @@ interface Fields {
 export interface LogBook {
   readonly logger: Logger;
   readonly lines: readonly LogLine[];
+  /** Forgets what was logged so far. */
+  clear(): void;
   withCode(code: string): readonly LogLine[];
   /** Resolves to the lines with this code as soon as there are that many. */
   until(code: string, count?: number): Promise<readonly LogLine[]>;
@@ -39,6 +41,9 @@ export function openLogBook(): LogBook {
   return {
     logger: { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') },
     lines,
+    clear: () => {
+      lines.length = 0;
+    },
     withCode,
     until: (code, count = 1) =>
       new Promise((resolve) => {

@@ -1,11 +1,10 @@
 /** Records what must never reach the process while a file's tests run, and fails the file if anything did. */
-import { afterAll, beforeAll, expect } from '@jest/globals';
+
 import { runInThisContext } from 'node:vm';
+import { afterAll, beforeAll, expect } from '@jest/globals';
 
 // Jest hands tests a copy of `process` that no event reaches.
 const realProcess = runInThisContext('process') as NodeJS.Process;
-
-const OWN_MARK = 'EndOfFile';
 
 /** To be called once, at the top of a test file. */
 export function expectNoProcessFaults(): void {
@@ -27,7 +26,7 @@ export function expectNoProcessFaults(): void {
   });
 
   afterAll(async () => {
-    await warningsAreIn();
+    await nextTurn();
     realProcess.off('uncaughtExceptionMonitor', onException);
     realProcess.off('unhandledRejection', onRejection);
     realProcess.off('warning', onWarning);
@@ -35,15 +34,7 @@ export function expectNoProcessFaults(): void {
   });
 }
 
-/** Warnings and unhandled rejections are told on a later tick: a warning of our own comes behind them. */
-function warningsAreIn(): Promise<void> {
-  const printers = realProcess.listeners('warning');
-  realProcess.removeAllListeners('warning');
-  return new Promise<void>((resolve) => {
-    realProcess.once('warning', () => {
-      for (const printer of printers) realProcess.on('warning', printer);
-      resolve();
-    });
-    realProcess.emitWarning('the file ends', OWN_MARK);
-  });
+/** Warnings and unhandled rejections are told once all ticks and promises have run: before the next turn begins. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -4,13 +4,15 @@ import { atEnd } from './cleanup.ts';
 
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
-/** Collects warnings, instead of printing them, until the test ends. What it returns gives the names of those so far. */
+/**
+ * Collects warnings, instead of printing them, until the test ends. What it returns gives their codes so far, or names where they have none.
+ */
 export function watchWarnings(): () => Promise<string[]> {
   const names: string[] = [];
   let onMark: (() => void) | undefined;
-  const collect = ({ name }: Error): void => {
+  const collect = ({ name, code }: Error & { code?: string }): void => {
     if (name === 'Mark') onMark?.();
-    else names.push(name);
+    else names.push(code ?? name);
   };
   const printers = realProcess.listeners('warning');
   realProcess.removeAllListeners('warning');

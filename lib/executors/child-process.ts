@@ -9,7 +9,7 @@ import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { ProcessMessage, ProcessOrder, TaskMessage } from './wire.ts';
-import type { PoolWorker, WorkerObserver } from './worker-pool.ts';
+import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** How long a child may take to heed SIGTERM until it gets SIGKILL, in milliseconds. */
 const TERMINATION_GRACE = 100;
@@ -52,8 +52,8 @@ export class ChildProcess implements PoolWorker {
     this.#send(message);
   }
 
-  cancel(id: string, reason: Error): void {
-    this.#send({ cancel: id, reason: encodeError(reason) });
+  cancel({ id, attempt }: AttemptName, reason: Error): void {
+    this.#send({ cancel: id, attempt, reason: encodeError(reason) });
   }
 
   async end(): Promise<void> {
@@ -139,9 +139,7 @@ function exitError(
   const how = signal === null ? `with code ${exitCode}` : `by ${signal}`;
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_PROCESS_EXITED',
-    cause === undefined
-      ? `The process ended ${how} while the task ran.`
-      : `The process could not start: ${cause.message}.`,
+    cause === undefined ? `The process ended ${how}.` : `The process could not start: ${cause.message}.`,
     { cause },
   );
   return Object.assign(error, { exitCode, signal });

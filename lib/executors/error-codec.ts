@@ -1,5 +1,6 @@
 /** Errors across threads with their identity: the structured clone algorithm alone keeps little more than the message. */
 import { isPlain } from '../cloneable.ts';
+import { BackgroundTaskError, type BackgroundTaskErrorCode } from '../errors.ts';
 import { describe } from '../outcome.ts';
 
 /** Something thrown, as plain data. */
@@ -20,6 +21,8 @@ export type EncodedError =
 
 const BASES = { Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
 
+const OWN_BASE = 'BackgroundTaskError';
+
 /** How far chains of causes are followed: they may be circles. */
 const DEEPEST_CAUSE = 8;
 
@@ -29,7 +32,6 @@ const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
   'message',
   'stack',
   'cause',
-  'errors',
   '__proto__',
   'constructor',
   'prototype',
@@ -39,7 +41,7 @@ const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
 export function encodeError(thrown: unknown, depth = 0): EncodedError {
   try {
     if (!isError(thrown)) return { kind: 'value', value: isPlain(thrown) ? thrown : describe(thrown) };
-    const { cause, errors } = thrown as { cause?: unknown; errors?: unknown };
+    const { cause, errors } = thrown as Error & { errors: unknown[] };
     const goesDeeper = depth < DEEPEST_CAUSE;
     return {
       kind: 'error',
@@ -48,7 +50,9 @@ export function encodeError(thrown: unknown, depth = 0): EncodedError {
       message: String(thrown.message),
       stack: typeof thrown.stack === 'string' ? thrown.stack : undefined,
       ...(cause !== undefined && goesDeeper ? { cause: encodeError(cause, depth + 1) } : {}),
-      ...(Array.isArray(errors) && goesDeeper ? { errors: errors.map((error) => encodeError(error, depth + 1)) } : {}),
+      ...(thrown instanceof AggregateError && goesDeeper
+        ? { errors: errors.map((error) => encodeError(error, depth + 1)) }
+        : {}),
       properties: plainPropertiesOf(thrown),
     };
   } catch {
@@ -59,12 +63,8 @@ export function encodeError(thrown: unknown, depth = 0): EncodedError {
 /** What {@link encodeError} was given, as near as another thread can have it. */
 export function decodeError(encoded: EncodedError): unknown {
   if (encoded.kind === 'value') return encoded.value;
-  const Base = Object.hasOwn(BASES, encoded.base) ? BASES[encoded.base as keyof typeof BASES] : Error;
   const options = encoded.cause === undefined ? undefined : { cause: decodeError(encoded.cause) };
-  const error =
-    encoded.errors === undefined
-      ? new Base(encoded.message, options)
-      : new AggregateError(encoded.errors.map(decodeError), encoded.message, options);
+  const error = makeError(encoded, options);
   if (error.name !== encoded.name) defineHidden(error, 'name', encoded.name);
   defineHidden(error, 'stack', encoded.stack);
   for (const [name, value] of Object.entries(encoded.properties)) {
@@ -74,11 +74,23 @@ export function decodeError(encoded: EncodedError): unknown {
   return error;
 }
 
+function makeError(
+  { base, message, errors, properties }: Extract<EncodedError, { kind: 'error' }>,
+  options: { cause: unknown } | undefined,
+): Error {
+  if (errors !== undefined) return new AggregateError(errors.map(decodeError), message, options);
+  if (base === OWN_BASE)
+    return new BackgroundTaskError(properties['code'] as BackgroundTaskErrorCode, message, options);
+  const Base = Object.hasOwn(BASES, base) ? BASES[base as keyof typeof BASES] : Error;
+  return new Base(message, options);
+}
+
 function isError(value: unknown): value is Error {
   return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }
 
 function baseOf(error: Error): string {
+  if (error instanceof BackgroundTaskError) return OWN_BASE;
   for (const [name, Base] of Object.entries(BASES)) {
     if (name !== 'Error' && error instanceof Base) return name;
   }
@@ -88,10 +100,14 @@ function baseOf(error: Error): string {
 function plainPropertiesOf(error: Error): Record<string, unknown> {
   const properties: Record<string, unknown> = {};
   for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
-    if (NOT_A_PROPERTY.has(name) || descriptor.get !== undefined || !isPlain(descriptor.value)) continue;
+    if (travelsByItself(name, error) || descriptor.get !== undefined || !isPlain(descriptor.value)) continue;
     properties[name] = descriptor.value;
   }
   return properties;
+}
+
+function travelsByItself(name: string, error: Error): boolean {
+  return NOT_A_PROPERTY.has(name) || (name === 'errors' && error instanceof AggregateError);
 }
 
 function defineHidden(error: Error, name: string, value: unknown): void {

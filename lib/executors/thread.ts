@@ -16,7 +16,7 @@ import {
   type TaskMessage,
   type ThreadMessage,
 } from './wire.ts';
-import type { PoolWorker, WorkerObserver } from './worker-pool.ts';
+import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** As much of Piscina as is used here; its own declaration file breaks those who compile against it. */
 interface PiscinaPool {
@@ -95,8 +95,8 @@ export class Thread implements PoolWorker {
     );
   }
 
-  cancel(id: string, reason: Error): void {
-    this.#control?.postMessage({ cancel: id, reason: encodeError(reason) } satisfies CancelMessage);
+  cancel({ id, attempt }: AttemptName, reason: Error): void {
+    this.#control?.postMessage({ cancel: id, attempt, reason: encodeError(reason) } satisfies CancelMessage);
   }
 
   async end(): Promise<void> {

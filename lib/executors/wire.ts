@@ -35,6 +35,8 @@ export const HELLO = 'express-background-tasks.hello';
 /** Over the control port, to the thread. */
 export interface CancelMessage {
   readonly cancel: string;
+  /** Which attempt: a task that was deaf to this must not hear it in its next one. */
+  readonly attempt: number;
   readonly reason: EncodedError;
 }
 

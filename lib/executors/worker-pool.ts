@@ -9,12 +9,18 @@ import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
 import type { DeliveredAnswer, StrayMessage, TaskMessage } from './wire.ts';
 
+/** Which attempt at which task. */
+export interface AttemptName {
+  readonly id: string;
+  readonly attempt: number;
+}
+
 /** One thread or process: it runs a task at a time. */
 export interface PoolWorker {
   /** Hands it a task. To be called only when it is free. */
   run(message: TaskMessage, transferList: readonly Transferable[]): void;
   /** Tells the running task to stop by its signal. */
-  cancel(id: string, reason: Error): void;
+  cancel(attempt: AttemptName, reason: Error): void;
   /** Ends it, whatever it does; resolves when it is gone. */
   end(): Promise<void>;
 }
@@ -122,7 +128,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
       this.#queue.remove(job);
       this.#end(job, { ok: false, thrown: reason });
     } else {
-      worker.cancel(attempt.task.id, reason);
+      worker.cancel(attempt.task, reason);
       job.graceTimer = setTimeout(() => worker.end(), ABORT_GRACE);
     }
   }

@@ -56,11 +56,22 @@ function adviceFor(cause: Error, module: string): string {
 /** A CommonJS module's exports stand on its default export where Node could not tell their names beforehand. */
 function exportOf(namespace: Readonly<Record<string, unknown>>, name: string): unknown {
   const { default: fallback } = namespace;
-  if (name in namespace) return namespace[name];
-  const isObject = (typeof fallback === 'object' || typeof fallback === 'function') && fallback !== null;
-  return isObject && Object.hasOwn(fallback, name) ? (fallback as Record<string, unknown>)[name] : undefined;
+  // A compiled module's default export stands one level deeper than Node puts it.
+  if (name in namespace && (name !== 'default' || typeof fallback === 'function')) return namespace[name];
+  return hasOwn(fallback, name) ? fallback[name] : undefined;
+}
+
+function hasOwn(value: unknown, name: string): value is Record<string, unknown> {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null && Object.hasOwn(value, name);
 }
 
 function functionNames(namespace: Readonly<Record<string, unknown>>): string[] {
-  return Object.keys(namespace).filter((name) => typeof namespace[name] === 'function');
+  const { default: fallback } = namespace;
+  const names = [
+    ...Object.keys(namespace),
+    ...(typeof fallback === 'object' && fallback !== null ? Object.keys(fallback) : []),
+  ];
+  return [...new Set(names)].filter(
+    (name) => name !== 'module.exports' && typeof exportOf(namespace, name) === 'function',
+  );
 }

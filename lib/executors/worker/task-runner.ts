@@ -43,14 +43,17 @@ export class TaskRunner<Answer> {
       };
       const fail = (thrown: unknown): void => answer({ kind: 'error', error: encodeError(thrown) });
       this.#running = { task, fail };
-      if (this.#early?.cancel === task.id) stop(task, this.#early);
+      if (this.#early !== undefined && isMeant(task, this.#early)) stop(task, this.#early);
       this.#early = undefined;
-      taskContext.run(task, call, message).then((value) => answer(this.#answerOf(value)), fail);
+      taskContext.run(task, call, message).then((value) => {
+        // A task that an error of its own timer has failed may still return: its value would pass for the next task's.
+        if (this.#running?.task === task) answer(this.#answerOf(value));
+      }, fail);
     });
   }
 
   cancel(message: CancelMessage): void {
-    if (this.#running?.task.id === message.cancel) stop(this.#running.task, message);
+    if (this.#running !== undefined && isMeant(this.#running.task, message)) stop(this.#running.task, message);
     else this.#early = message;
   }
 
@@ -77,6 +80,10 @@ export class TaskRunner<Answer> {
 async function call({ module, export: name, args }: TaskMessage): Promise<unknown> {
   const run = loadedFunction(module, name) ?? (await loadFunction(module, name));
   return run(...args);
+}
+
+function isMeant(task: RunningTask, message: CancelMessage): boolean {
+  return task.id === message.cancel && task.attempt === message.attempt;
 }
 
 function stop(task: RunningTask, { reason }: CancelMessage): void {

@@ -1,0 +1,800 @@
+/** Adding tasks, in a request and outside of one: options, handles, the ambient list, the current task, and what is told. */
+import diagnostics from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import { describe, expect, it } from '@jest/globals';
+import {
+  addBackgroundTask,
+  type BackgroundTaskEvents,
+  type BackgroundTasks,
+  currentTask,
+  defineTask,
+  type Outcome,
+  type TaskHandle,
+  type TaskList,
+} from 'express-background-tasks';
+import { atEnd, makeBackground } from './support/cleanup.ts';
+import { getText, RawClient, request } from './support/clients.ts';
+import { makeGate, work } from './support/promises.ts';
+import { bareHttp, errorAnswering, serve, type TaskedResponse } from './support/servers.ts';
+
+/** Serves one request with the handler; resolves to what the handler returned, when the response has been read. */
+async function inRequest<T>(
+  background: BackgroundTasks,
+  handler: (tasks: TaskList, res: TaskedResponse) => T,
+): Promise<T> {
+  const returned = makeGate<T>();
+  const listener = bareHttp.listener([background], (_req, res) => {
+    returned.open(handler(res.locals.backgroundTasks, res));
+    res.end();
+  });
+  await request(await serve(listener));
+  return returned.opened;
+}
+
+const code = (expected: string): unknown => expect.objectContaining({ code: expected });
+
+describe('with()', () => {
+  it('gives a task a name and a policy, which win over its own and over the middleware', async () => {
+    const background = makeBackground({ retry: { attempts: 5, delay: 0, jitter: 0 } });
+    const defined = defineTask(
+      () => {
+        throw new Error('again');
+      },
+      { name: 'defined', retry: { attempts: 3 } },
+    );
+    const plain = (): void => {
+      throw new Error('again');
+    };
+    const handles = await inRequest(background, (tasks) => [
+      tasks.add(plain),
+      tasks.add(defined),
+      tasks.with({ name: 'nearest', retry: { attempts: 2 } }).add(defined),
+      tasks.with({ retry: { attempts: 1 } }).add(plain),
+    ]);
+    const outcomes = await Promise.all(handles.map(({ settled }) => settled));
+    expect(outcomes.map(({ name, attempts }) => [name, attempts])).toEqual([
+      ['plain', 5],
+      ['defined', 3],
+      ['nearest', 2],
+      ['plain', 1],
+    ]);
+  });
+
+  it('can be kept, and says nothing to tasks that are added without it', async () => {
+    const background = makeBackground();
+    const handles = await inRequest(background, (tasks) => {
+      const onFailure = tasks.with({ when: 'failure' });
+      return [onFailure.add(() => {}), tasks.add(() => {}), onFailure.add(() => {})];
+    });
+    await background.idle();
+    expect(handles.map(({ state }) => state)).toEqual(['skipped', 'completed', 'skipped']);
+  });
+
+  it('ends a task at the timeout that it sets', async () => {
+    const background = makeBackground();
+    const [handle] = await inRequest(background, (tasks) => [
+      tasks.with({ timeout: 20 }).add(
+        () =>
+          new Promise((_resolve, reject) => {
+            const signal = currentTask()?.signal;
+            signal?.addEventListener('abort', () => reject(signal.reason));
+          }),
+      ),
+    ]);
+    expect(await handle?.settled).toMatchObject({ state: 'timed-out', error: { code: 'ERR_BACKGROUND_TIMEOUT' } });
+  });
+
+  it.each([
+    ['an unknown option', { timeuot: 5 }],
+    ['a value of the wrong type', { timeout: 'soon' }],
+    ['an unknown `when`', { when: 'sometimes' }],
+  ])('throws for %s before anything is added', async (_what, options) => {
+    const background = makeBackground();
+    const bad = options as object;
+    await inRequest(background, (tasks) => {
+      expect(() => tasks.with(bad)).toThrow(code('ERR_BACKGROUND_OPTION'));
+      expect(tasks.size).toBe(0);
+    });
+    expect(() => background.with(bad)).toThrow(code('ERR_BACKGROUND_OPTION'));
+    expect(background.stats().added).toBe(0);
+  });
+
+  it('keeps the options as they were when it was called', async () => {
+    const background = makeBackground();
+    const options = { name: 'before' };
+    const adder = background.with(options);
+    options.name = 'after';
+    expect(adder.add(() => {}).name).toBe('before');
+  });
+});
+
+describe('add()', () => {
+  it('passes the arguments, as they are', async () => {
+    const background = makeBackground();
+    const object = { deep: {} };
+    const [handle] = await inRequest(background, (tasks) => [
+      tasks.add((...args: unknown[]) => args, 1, object, undefined),
+    ]);
+    const outcome = (await handle?.settled) as Outcome<unknown[]>;
+    expect(outcome.value).toEqual([1, object, undefined]);
+    expect(outcome.value?.[1]).toBe(object);
+  });
+
+  it.each([[undefined], [null], ['name'], [{}], [Promise.resolve()]])(
+    'throws for %p, and counts nothing',
+    async (task) => {
+      const background = makeBackground();
+      await inRequest(background, (tasks) => {
+        expect(() => tasks.add(task as never)).toThrow(code('ERR_BACKGROUND_TASK'));
+        expect(tasks.size).toBe(0);
+      });
+      expect(() => background.add(task as never)).toThrow(code('ERR_BACKGROUND_TASK'));
+      expect(background.stats()).toMatchObject({ added: 0, backlog: { size: 0 } });
+    },
+  );
+});
+
+describe('a handle', () => {
+  it('has an id of its own and the name of its task', async () => {
+    const [one, other] = [makeBackground(), makeBackground()];
+    function named(): void {}
+    const handles = [
+      ...(await inRequest(one, (tasks) => [
+        tasks.add(named),
+        tasks.add(() => {}),
+        tasks.with({ name: 'given' }).add(named),
+      ])),
+      ...(await inRequest(one, (tasks) => [tasks.add(named)])),
+      one.add(named),
+      other.add(named),
+    ];
+    expect(handles.map(({ name }) => name)).toEqual(['named', 'anonymous', 'given', 'named', 'named', 'named']);
+    expect(new Set(handles.map(({ id }) => id)).size).toBe(handles.length);
+    for (const handle of handles) expect((await handle.settled).id).toBe(handle.id);
+  });
+
+  it('tells the state of its task through all its life', async () => {
+    const background = makeBackground();
+    const states: string[] = [];
+    const retrying = makeGate();
+    background.on('retrying', () => retrying.open());
+    const release = makeGate();
+    const handle = await inRequest(background, (tasks) => {
+      const added: TaskHandle = tasks.with({ retry: { attempts: 2, delay: 50, jitter: 0 } }).add(async () => {
+        states.push(added.state);
+        if (currentTask()?.attempt === 1) throw new Error('once');
+        await release.opened;
+      });
+      states.push(added.state);
+      return added;
+    });
+    await retrying.opened;
+    states.push(handle.state);
+    release.open();
+    await handle.settled;
+    states.push(handle.state);
+    expect(states).toEqual(['waiting', 'running', 'retrying', 'running', 'completed']);
+  });
+
+  it('settles once, with the same outcome for whoever asks, early or late', async () => {
+    const background = makeBackground();
+    const handle = background.add(() => work(1).then(() => 'value'));
+    const early = handle.settled;
+    const outcome = await early;
+    expect(outcome).toMatchObject({
+      id: handle.id,
+      state: 'completed',
+      value: 'value',
+      executor: 'event-loop',
+      attempts: 1,
+    });
+    expect(await handle.settled).toBe(outcome);
+    expect(outcome.waitedMs).toBeGreaterThanOrEqual(0);
+    expect(outcome.ranMs).toBeGreaterThanOrEqual(0);
+    expect(outcome).not.toHaveProperty('response');
+  });
+
+  it('becomes JSON that a client may see', () => {
+    const background = makeBackground();
+    const handle = background.add(function secret(_password: string) {}, 'swordfish');
+    expect(JSON.parse(JSON.stringify({ task: handle }))).toEqual({
+      task: { id: handle.id, name: 'secret', state: 'completed' },
+    });
+  });
+
+  describe('when it is cancelled', () => {
+    it('before the task starts, keeps it from starting', async () => {
+      const background = makeBackground();
+      const ran: string[] = [];
+      const reason = new Error('the order was withdrawn');
+      const [first, second] = await inRequest(background, (tasks) => {
+        const handles = [tasks.add(() => ran.push('cancelled')), tasks.add(() => ran.push('kept'))] as const;
+        expect(handles[0].cancel(reason)).toBe(true);
+        expect(handles[0].state).toBe('cancelled');
+        expect(handles[0].cancel()).toBe(false);
+        return handles;
+      });
+      const outcome = await first.settled;
+      expect(outcome).toMatchObject({ state: 'cancelled', attempts: 0, error: { code: 'ERR_BACKGROUND_CANCELLED' } });
+      expect(outcome.error?.cause).toBe(reason);
+      expect(outcome).not.toHaveProperty('response');
+      await second.settled;
+      expect(ran).toEqual(['kept']);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2 });
+    });
+
+    it('while the task runs, aborts its signal with the reason', async () => {
+      const background = makeBackground();
+      const aborted = makeGate<unknown>();
+      const handle = background.add(async () => {
+        const signal = currentTask()?.signal as AbortSignal;
+        expect(signal.aborted).toBe(false);
+        await once(signal, 'abort');
+        aborted.open(signal.reason);
+      });
+      expect(handle.state).toBe('running');
+      expect(handle.cancel('no longer wanted')).toBe(true);
+      const reason = await aborted.opened;
+      expect(reason).toMatchObject({ code: 'ERR_BACKGROUND_CANCELLED', cause: 'no longer wanted' });
+      const outcome = await handle.settled;
+      expect(outcome).toMatchObject({ state: 'cancelled', attempts: 1 });
+      expect(outcome.error).toBe(reason);
+    });
+
+    it('shows the abort to a task that looks at its signal only afterwards', async () => {
+      const background = makeBackground();
+      const goOn = makeGate();
+      const seen = makeGate<unknown>();
+      const handle = background.add(async () => {
+        await goOn.opened;
+        seen.open(currentTask()?.signal.reason);
+      });
+      handle.cancel();
+      goOn.open();
+      expect(await seen.opened).toMatchObject({ code: 'ERR_BACKGROUND_CANCELLED' });
+    });
+
+    it('is settled as cancelled, whatever the task then does', async () => {
+      const background = makeBackground();
+      const goOn = makeGate();
+      const over = makeGate();
+      const handle = background.add(async () => {
+        await goOn.opened;
+        over.open();
+        throw new Error('too late to matter');
+      });
+      handle.cancel();
+      const outcome = await handle.settled;
+      goOn.open();
+      await over.opened;
+      await background.idle();
+      expect(await handle.settled).toBe(outcome);
+      expect(background.stats()).toMatchObject({ added: 1, settled: 1, outcomes: { cancelled: 1, failed: 0 } });
+    });
+
+    it('between two attempts, keeps it from the next', async () => {
+      const background = makeBackground();
+      const attempts: unknown[] = [];
+      const retrying = makeGate();
+      background.on('retrying', () => retrying.open());
+      const handle = background.with({ retry: { attempts: 3, delay: 60_000 } }).add(() => {
+        attempts.push(currentTask()?.attempt);
+        throw new Error('again');
+      });
+      await retrying.opened;
+      expect(handle.cancel()).toBe(true);
+      expect(await handle.settled).toMatchObject({ state: 'cancelled', attempts: 1 });
+      expect(attempts).toEqual([1]);
+      await background.idle();
+    });
+
+    it('after the task has settled, changes nothing and says so', async () => {
+      const background = makeBackground();
+      const handle = background.add(() => 'done');
+      const outcome = await handle.settled;
+      expect(handle.cancel()).toBe(false);
+      expect(handle.state).toBe('completed');
+      expect(await handle.settled).toBe(outcome);
+    });
+
+    it('in a listener of `added`, does not run, and settles once', async () => {
+      const background = makeBackground();
+      const ran: string[] = [];
+      background.on('added', ({ id }) => {
+        (background.find(id) as TaskHandle).cancel();
+      });
+      const detached = background.add(() => ran.push('detached'));
+      const [listed] = await inRequest(background, (tasks) => [tasks.add(() => ran.push('listed'))]);
+      const outcomes = await Promise.all([detached.settled, listed?.settled]);
+      await background.idle();
+      expect(outcomes).toMatchObject([{ state: 'cancelled' }, { state: 'cancelled' }]);
+      expect(ran).toEqual([]);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2, waiting: 0, outcomes: { cancelled: 2 } });
+    });
+
+    it.each<[string, () => boolean]>([
+      ['false', () => false],
+      ['true', () => true],
+      [
+        'nothing, but throws',
+        () => {
+          throw new Error('undecided');
+        },
+      ],
+    ])('in its own `when`, that answers %s, settles once as cancelled', async (_what, answer) => {
+      const background = makeBackground();
+      const ran: string[] = [];
+      const handle = await inRequest(background, (tasks) => {
+        const when = (): boolean => {
+          added.cancel();
+          return answer();
+        };
+        const added: TaskHandle = tasks.with({ when }).add(() => ran.push('cancelled'));
+        tasks.add(() => ran.push('the next'));
+        return added;
+      });
+      await background.idle();
+      expect(handle.state).toBe('cancelled');
+      expect(ran).toEqual(['the next']);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2, outcomes: { cancelled: 1, completed: 1 } });
+    });
+
+    it('in its own `retryIf`, is not tried again, and settles once as cancelled', async () => {
+      const background = makeBackground();
+      const attempts: unknown[] = [];
+      const retryIf = (): boolean => handle.cancel();
+      const handle: TaskHandle = background.with({ retry: { attempts: 3, delay: 0, retryIf } }).add(async () => {
+        attempts.push(currentTask()?.attempt);
+        await work(1);
+        throw new Error('again');
+      });
+      await handle.settled;
+      await background.idle();
+      expect(handle.state).toBe('cancelled');
+      expect(attempts).toEqual([1]);
+      expect(background.stats()).toMatchObject({ added: 1, settled: 1, retrying: 0, outcomes: { cancelled: 1 } });
+    });
+
+    it('in a listener of `started`, settles once as cancelled', async () => {
+      const background = makeBackground();
+      background.on('started', ({ id }) => {
+        (background.find(id) as TaskHandle).cancel();
+      });
+      const handle = background.add(() => work(1));
+      expect((await handle.settled).state).toBe('cancelled');
+      await background.idle();
+      expect(background.stats()).toMatchObject({ added: 1, settled: 1, running: 0, outcomes: { cancelled: 1 } });
+    });
+  });
+});
+
+describe('a list', () => {
+  it('knows its size, and gives its handles in the order added, settled ones included', async () => {
+    const background = makeBackground();
+    const [tasks, handles] = await inRequest(background, (list) => {
+      expect(list.size).toBe(0);
+      expect([...list]).toEqual([]);
+      const added = [list.add(() => 'a'), list.with({ when: 'failure' }).add(() => 'b'), list.add(() => 'c')];
+      expect(list.size).toBe(3);
+      return [list, added] as const;
+    });
+    await background.idle();
+    const late = tasks.add(() => 'd');
+    await late.settled;
+    expect(tasks.size).toBe(4);
+    const listed = [...tasks];
+    expect(listed).toHaveLength(4);
+    for (const [index, handle] of [...handles, late].entries()) expect(listed[index]).toBe(handle);
+    expect(listed.map(({ state }) => state)).toEqual(['completed', 'skipped', 'completed', 'completed']);
+  });
+});
+
+describe('outside a response', () => {
+  it('background.add() starts the task at once, whatever `when` says', async () => {
+    const background = makeBackground({ when: 'failure' });
+    const ran: string[] = [];
+    const handle = background.add((word: string) => ran.push(word), 'at once');
+    expect(ran).toEqual(['at once']);
+    expect(await handle.settled).toMatchObject({ state: 'completed', value: 1 });
+  });
+
+  it('background.with() gives options, and tasks run side by side', async () => {
+    const background = makeBackground();
+    const release = makeGate();
+    const adder = background.with({ name: 'detached' });
+    const handles = [adder.add(() => release.opened), adder.add(() => release.opened)];
+    expect(handles.map(({ name, state }) => [name, state])).toEqual([
+      ['detached', 'running'],
+      ['detached', 'running'],
+    ]);
+    release.open();
+    await background.idle();
+    expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed']);
+  });
+
+  it('background.add() throws nothing that the task throws', async () => {
+    const background = makeBackground();
+    const error = new Error('thrown at once');
+    const handle = background.add(() => {
+      throw error;
+    });
+    expect(await handle.settled).toMatchObject({ state: 'failed', error });
+  });
+});
+
+describe('addBackgroundTask()', () => {
+  /** Code that knows nothing of requests, some awaits and other async resources away from the handler. */
+  async function service(names: string[], name: string): Promise<TaskHandle> {
+    await work(1);
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        process.nextTick(() => resolve(addBackgroundTask((word: string) => names.push(word), name)));
+      });
+    });
+  }
+
+  it.each([...errorAnswering, bareHttp])(
+    'adds to the list of the request from deep code, under $name',
+    async (framework) => {
+      const background = makeBackground({ ambient: true });
+      const ran: string[] = [];
+      const listener = framework.listener([background], async (req, res) => {
+        const handle = await service(ran, req.url as string);
+        res.end(`${handle.state} ${[...res.locals.backgroundTasks].includes(handle)}`);
+      });
+      const port = await serve(listener);
+      const paths = ['/1', '/2', '/3'];
+      const answers = await Promise.all(paths.map((path) => request(port, { path })));
+      await background.idle();
+      for (const { body } of answers) expect(body).toBe('waiting true');
+      expect(ran.sort()).toEqual(paths);
+    },
+  );
+
+  it('adds to the list of its own request, when requests are pipelined', async () => {
+    const background = makeBackground({ ambient: true });
+    const lists = new Map<string, TaskList>();
+    const listener = bareHttp.listener([background], async (req, res) => {
+      lists.set(req.url as string, res.locals.backgroundTasks);
+      await service([], req.url as string);
+      res.end('answered.');
+    });
+    const client = await RawClient.connect(await serve(listener));
+    client.send(getText('/1') + getText('/2'));
+    await client.until(/answered\..*answered\./s);
+    await background.idle();
+    expect([...lists.values()].map(({ size }) => size)).toEqual([1, 1]);
+  });
+
+  it('in a task, adds to the list that the task was added to', async () => {
+    const background = makeBackground({ ambient: true });
+    const ran: string[] = [];
+    const tasks = await inRequest(background, (list) => {
+      list.add(async () => {
+        await service(ran, 'child');
+      });
+      return list;
+    });
+    await background.idle();
+    expect(ran).toEqual(['child']);
+    expect(tasks.size).toBe(2);
+  });
+
+  it('adds to the nearest of two instances', async () => {
+    const outer = makeBackground({ ambient: true });
+    const inner = makeBackground({ ambient: true });
+    const ran: string[] = [];
+    const listener = bareHttp.listener([outer, inner], async (_req, res) => {
+      await service(ran, 'inner');
+      res.end();
+    });
+    await request(await serve(listener));
+    await inner.idle();
+    expect(ran).toEqual(['inner']);
+    expect(outer.stats().added).toBe(0);
+  });
+
+  it('throws what add throws', async () => {
+    const background = makeBackground({ ambient: true, maxBacklog: 1 });
+    const [express5] = errorAnswering;
+    const listener = express5?.listener([background], () => {
+      addBackgroundTask(() => {});
+      addBackgroundTask(() => {});
+    });
+    expect((await request(await serve(listener as Parameters<typeof serve>[0]))).status).toBe(503);
+  });
+
+  it('throws outside a request', () => {
+    makeBackground({ ambient: true });
+    expect(() => addBackgroundTask(() => {})).toThrow(code('ERR_BACKGROUND_NO_REQUEST'));
+  });
+
+  it('throws in a request without the option, and says what to do', async () => {
+    await inRequest(makeBackground(), () => {
+      expect(() => addBackgroundTask(() => {})).toThrow(code('ERR_BACKGROUND_NO_REQUEST'));
+      expect(() => addBackgroundTask(() => {})).toThrow(/ambient: true/);
+    });
+  });
+});
+
+describe('currentTask()', () => {
+  it('tells a task its id, name, attempt, signal and context, after an await as well', async () => {
+    const background = makeBackground({ retry: { attempts: 2, delay: 0 }, context: () => ({ user: 'ada' }) });
+    const seen: unknown[] = [];
+    const handle = await inRequest(background, (tasks) =>
+      tasks.add(async function look() {
+        const before = currentTask();
+        await work(1);
+        const { id, name, attempt, signal, context } = currentTask() as NonNullable<typeof before>;
+        expect(currentTask()).toBe(before);
+        seen.push({ id, name, attempt, aborted: signal.aborted, context });
+        if (attempt === 1) throw new Error('once');
+      }),
+    );
+    await handle.settled;
+    const first = { id: handle.id, name: 'look', attempt: 1, aborted: false, context: { user: 'ada' } };
+    expect(seen).toEqual([first, { ...first, attempt: 2 }]);
+  });
+
+  it('is each task its own, when they run side by side', async () => {
+    const background = makeBackground({ order: 'parallel' });
+    const look = async (): Promise<unknown> => {
+      const before = currentTask()?.id;
+      await work(2);
+      return [before, currentTask()?.id];
+    };
+    const handles = await inRequest(background, (tasks) => [tasks.add(look), tasks.add(look)]);
+    for (const handle of handles) expect((await handle.settled).value).toEqual([handle.id, handle.id]);
+  });
+
+  it('is undefined outside of tasks, in hooks and listeners too', async () => {
+    const seen: unknown[] = [currentTask()];
+    const look = (): void => {
+      seen.push(currentTask());
+    };
+    const background = makeBackground({ onError: look });
+    const handle = await inRequest(background, (tasks) => {
+      look();
+      return tasks.add(() => {
+        throw new Error('for onError');
+      });
+    });
+    await handle.settled;
+    look();
+    expect(seen).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  it('is undefined in the code that added a task which started at once', () => {
+    const background = makeBackground();
+    background.add(() => {});
+    expect(currentTask()).toBeUndefined();
+  });
+});
+
+describe('the option `context`', () => {
+  it('is asked at each add with the request, and read in the task', async () => {
+    const asked: unknown[] = [];
+    const background = makeBackground({
+      context: (req) => {
+        asked.push(req.url);
+        return { url: req.url, number: asked.length };
+      },
+    });
+    const seen: unknown[] = [];
+    const look = (): void => {
+      seen.push(currentTask()?.context);
+    };
+    const listener = bareHttp.listener([background], (_req, res) => {
+      res.locals.backgroundTasks.add(look);
+      res.locals.backgroundTasks.add(look);
+      res.end();
+    });
+    await request(await serve(listener), { path: '/path' });
+    await background.idle();
+    expect(asked).toEqual(['/path', '/path']);
+    expect(seen).toEqual([
+      { url: '/path', number: 1 },
+      { url: '/path', number: 2 },
+    ]);
+  });
+
+  it('passes from a task to the tasks that it adds outside of the response', async () => {
+    const background = makeBackground({ context: (req) => ({ url: req.url }) });
+    const handle = await inRequest(background, (tasks) =>
+      tasks.add(async () => (await background.add(() => currentTask()?.context).settled).value),
+    );
+    expect((await handle.settled).value).toEqual({ url: '/' });
+  });
+
+  it('is undefined for a task without a request', async () => {
+    const background = makeBackground({ context: () => ({ user: 'ada' }) });
+    expect((await background.add(() => currentTask()?.context).settled).value).toBeUndefined();
+  });
+
+  it('fails the add in the handler where it throws, and nothing is counted', async () => {
+    const broken = new Error('no user');
+    const background = makeBackground({
+      context: () => {
+        throw broken;
+      },
+    });
+    await inRequest(background, (tasks) => {
+      expect(() => tasks.add(() => {})).toThrow(
+        expect.objectContaining({ code: 'ERR_BACKGROUND_HOOK', cause: broken }),
+      );
+      expect(tasks.size).toBe(0);
+    });
+    expect(background.stats()).toMatchObject({ added: 0, backlog: { size: 0 } });
+  });
+});
+
+describe('find()', () => {
+  it('gives the handle until the task has settled, then the outcome', async () => {
+    const background = makeBackground();
+    const release = makeGate();
+    const handle = await inRequest(background, (tasks) => {
+      const added = tasks.add(() => release.opened);
+      expect(background.find(added.id)).toBe(added);
+      return added;
+    });
+    expect(background.find(handle.id)).toBe(handle);
+    release.open();
+    const outcome = await handle.settled;
+    await background.idle();
+    expect(background.find(handle.id)).toBe(outcome);
+  });
+
+  it('gives the handle of a task between two attempts', async () => {
+    const background = makeBackground();
+    const found = makeGate<unknown>();
+    background.on('retrying', ({ id }) => found.open(background.find(id)));
+    const handle = background.with({ retry: { attempts: 2, delay: 0 } }).add(() => {
+      throw new Error('again');
+    });
+    expect(await found.opened).toBe(handle);
+  });
+
+  it('keeps as many outcomes as `history` says, the newest', async () => {
+    const background = makeBackground({ history: 2 });
+    const handles = [1, 2, 3, 4].map((number) => background.add(() => number));
+    await background.idle();
+    const found = handles.map(({ id }) => (background.find(id) as Outcome | undefined)?.value);
+    expect(found).toEqual([undefined, undefined, 3, 4]);
+  });
+
+  it('keeps none with history: 0', async () => {
+    const background = makeBackground({ history: 0 });
+    const { id, settled } = background.add(() => {});
+    await settled;
+    await background.idle();
+    expect(background.find(id)).toBeUndefined();
+  });
+
+  it('knows no ids but its own', async () => {
+    const background = makeBackground();
+    const other = makeBackground();
+    const release = makeGate();
+    const { id } = background.add(() => release.opened);
+    expect(background.find(id)).toBeDefined();
+    expect(other.find(id)).toBeUndefined();
+    for (const wrong of ['', '-', 'nonsense', `${id}!`, `${id}-1`, `${id} `, id.replace('-', '-0')]) {
+      expect([wrong, background.find(wrong)]).toEqual([wrong, undefined]);
+    }
+    release.open();
+  });
+});
+
+describe('what is told', () => {
+  const NAMES = ['added', 'started', 'retrying', 'settled'] as const;
+  type Told = [keyof BackgroundTaskEvents, object];
+
+  /** Adds tasks of every fate in a request; `told` gets what listeners hear. */
+  async function tellAll(background: BackgroundTasks): Promise<Record<string, TaskHandle>> {
+    const handles = await inRequest(background, (tasks) => ({
+      flaky: tasks.with({ name: 'flaky', priority: 7, retry: { attempts: 2, delay: 1, jitter: 0 } }).add(() => {
+        if (currentTask()?.attempt === 1) throw new Error('once');
+        return 'value';
+      }),
+      skipped: tasks.with({ name: 'skipped', when: 'failure' }).add(() => {}),
+    }));
+    await background.idle();
+    return handles;
+  }
+
+  async function expectAllTold(told: readonly Told[], handles: Record<string, TaskHandle>): Promise<void> {
+    const { flaky, skipped } = handles as { flaky: TaskHandle; skipped: TaskHandle };
+    const facts = { id: flaky.id, name: 'flaky', executor: 'event-loop' };
+    const skippedFacts = { id: skipped.id, name: 'skipped', executor: 'event-loop' };
+    const waitedMs = expect.any(Number);
+    const error = expect.objectContaining({ message: 'once' });
+    const response = { ended: 'sent', statusCode: 200 };
+    const aboutFlaky = told.filter(([, event]) => (event as { id: string }).id === flaky.id);
+    const aboutSkipped = told.filter(([, event]) => (event as { id: string }).id === skipped.id);
+    expect(aboutFlaky).toEqual([
+      ['added', { ...facts, priority: 7 }],
+      ['started', { ...facts, attempt: 1, waitedMs }],
+      ['retrying', { ...facts, attempt: 1, error, delayMs: 1 }],
+      ['started', { ...facts, attempt: 2, waitedMs }],
+      [
+        'settled',
+        { ...facts, state: 'completed', value: 'value', attempts: 2, waitedMs, ranMs: expect.any(Number), response },
+      ],
+    ]);
+    expect(aboutFlaky.at(-1)?.[1]).toBe(await flaky.settled);
+    expect(aboutSkipped).toEqual([
+      ['added', { ...skippedFacts, priority: 0 }],
+      ['settled', { ...skippedFacts, state: 'skipped', attempts: 0, waitedMs, ranMs: 0, response }],
+    ]);
+  }
+
+  it('reaches the listeners of each event, in order', async () => {
+    const background = makeBackground();
+    const told: Told[] = [];
+    for (const name of NAMES) expect(background.on(name, (event) => told.push([name, event]))).toBe(background);
+    await expectAllTold(told, await tellAll(background));
+  });
+
+  it('reaches the diagnostics channels, without a listener', async () => {
+    const background = makeBackground();
+    const told: Told[] = [];
+    for (const name of NAMES) {
+      const channel = `express-background-tasks:${name}`;
+      const subscriber = (message: unknown): void => {
+        told.push([name, message as object]);
+      };
+      diagnostics.subscribe(channel, subscriber);
+      atEnd(() => diagnostics.unsubscribe(channel, subscriber));
+    }
+    await expectAllTold(told, await tellAll(background));
+  });
+
+  it.each<[string, () => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new Error('the listener is broken');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('the listener is broken'))],
+  ])('is logged where a listener %s, and neither tasks nor other listeners suffer', async (_how, broken) => {
+    const lines: string[] = [];
+    const allLogged = makeGate();
+    const line = (message: string): void => {
+      if (lines.push(message) === 3) allLogged.open();
+    };
+    const background = makeBackground({ logger: { error: line, warn: line, info: line, debug() {} } });
+    const heard: string[] = [];
+    for (const name of ['added', 'started', 'settled'] as const) {
+      background.on(name, broken as () => void);
+      background.on(name, () => heard.push(name));
+    }
+    const handle = background.add(() => 'unharmed');
+    expect(await handle.settled).toMatchObject({ state: 'completed', value: 'unharmed' });
+    await allLogged.opened;
+    expect(heard).toEqual(['added', 'started', 'settled']);
+    for (const name of heard) {
+      expect(lines.filter((text) => text.includes(`the listener of '${name}' not to throw`))).toHaveLength(1);
+    }
+    expect(lines).toHaveLength(3);
+  });
+
+  it('no longer reaches a listener after off()', async () => {
+    const background = makeBackground();
+    const heard: string[] = [];
+    const first = (): number => heard.push('first');
+    background.on('settled', first);
+    background.on('settled', () => heard.push('second'));
+    await background.add(() => {}).settled;
+    expect(background.off('settled', first)).toBe(background);
+    await background.add(() => {}).settled;
+    expect(heard).toEqual(['first', 'second', 'second']);
+  });
+
+  it('is refused for an event that does not exist, and a listener that is no function', () => {
+    const background = makeBackground();
+    for (const method of ['on', 'off'] as const) {
+      expect(() => background[method]('finished' as 'settled', () => {})).toThrow(code('ERR_BACKGROUND_OPTION'));
+      expect(() => background[method]('settled', 'listener' as never)).toThrow(code('ERR_BACKGROUND_OPTION'));
+    }
+  });
+});

@@ -1,0 +1,457 @@
+/** The end of an instance: idle(), close(), and what becomes of every task that was in. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { describe, expect, it, jest } from '@jest/globals';
+import {
+  type BackgroundTaskError,
+  type BackgroundTasks,
+  blocking,
+  currentTask,
+  type Outcome,
+} from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
+import { getText, RawClient, request } from './support/clients.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { makeGate, work } from './support/promises.ts';
+import { bareHttp, listen, serve, type TaskedResponse } from './support/servers.ts';
+import { makeThreadGate } from './support/thread-gate.ts';
+
+jest.setTimeout(20_000);
+expectNoProcessFaults();
+
+const tasks = blocking<typeof import('./fixtures/thread-tasks.mjs')>(
+  new URL('./fixtures/thread-tasks.mjs', import.meta.url),
+);
+const SOON = { timeout: 100 };
+const never = (): Promise<never> => new Promise(() => {});
+
+function codeOf(outcome: Outcome | undefined): unknown {
+  return (outcome?.error as BackgroundTaskError | undefined)?.code;
+}
+
+function refusalOf(add: () => unknown): BackgroundTaskError {
+  try {
+    add();
+  } catch (thrown) {
+    return thrown as BackgroundTaskError;
+  }
+  throw new Error('expected a refusal');
+}
+
+/** A request whose handler adds tasks and then does not answer until the test says so. */
+async function holdResponse(
+  background: BackgroundTasks,
+  addTasks: (list: TaskedResponse['locals']['backgroundTasks']) => void,
+): Promise<TaskedResponse> {
+  const held = makeGate<TaskedResponse>();
+  const port = await serve(
+    bareHttp.listener([background], (_req, res) => {
+      addTasks(res.locals.backgroundTasks);
+      held.open(res);
+    }),
+  );
+  const client = await RawClient.connect(port);
+  client.send(getText());
+  return held.opened;
+}
+
+describe('idle()', () => {
+  it('resolves where nothing was ever added', async () => {
+    await expect(makeBackground().idle()).resolves.toBeUndefined();
+  });
+
+  it('waits for what runs, for everybody who asks, and can be asked again', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    for (let round = 0; round < 2; round += 1) {
+      const handles = [background.add(work, 20), background.add(tasks.add, 1, 2)];
+      await Promise.all([background.idle(), background.idle()]);
+      expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed']);
+    }
+  });
+
+  it('waits for what running tasks add', async () => {
+    const background = makeBackground();
+    const ended: string[] = [];
+    background.add(async function first() {
+      await work(5);
+      background.add(async function second() {
+        await work(5);
+        background.add(() => ended.push('third'));
+        ended.push('second');
+      });
+      ended.push('first');
+    });
+    await background.idle();
+    expect(ended.sort()).toEqual(['first', 'second', 'third']);
+  });
+
+  it('waits for tasks whose response is under way', async () => {
+    const background = makeBackground();
+    const events: string[] = [];
+    const res = await holdResponse(background, (list) => list.add(() => events.push('ran')));
+    const idle = background.idle().then(() => events.push('idle'));
+    await background.add(work, 20).settled;
+    expect(events).toEqual([]);
+    res.end();
+    await idle;
+    expect(events).toEqual(['ran', 'idle']);
+  });
+});
+
+describe('close()', () => {
+  it('resolves where there is nothing to wait for', async () => {
+    expect(await makeBackground().close()).toEqual({ completed: 0, failed: 0, abandoned: [] });
+  });
+
+  it('waits for what waits and runs, in threads and on the event loop', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const handles = [
+      background.add(work, 30),
+      background.add(tasks.busyFor, 30),
+      background.add(tasks.add, 1, 1),
+      background.add(tasks.add, 2, 2),
+    ];
+    expect(await background.close()).toEqual({ completed: 4, failed: 0, abandoned: [] });
+    expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed', 'completed', 'completed']);
+  });
+
+  it('counts what completes and what fails from the call on, and not what was over before', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    await background.add(() => 'before').settled;
+    await background.add(() => Promise.reject(new Error('before'))).settled;
+    background.add(work, 10);
+    background.add(async () => {
+      await work(10);
+      throw new Error('in the meantime');
+    });
+    background.with({ timeout: 10 }).add(never);
+    background.add(tasks.exitWith, 1);
+    background.add(never).cancel();
+    const cancelledLater = background.add(never);
+    const closing = background.close();
+    cancelledLater.cancel();
+    expect(await closing).toEqual({ completed: 1, failed: 3, abandoned: [] });
+  });
+
+  it('refuses what is added from outside, at once, with what Express answers as 503', async () => {
+    const background = makeBackground();
+    const gate = makeGate();
+    background.add(() => gate.opened);
+    const closing = background.close();
+    const refusal = refusalOf(() => background.add(function late() {}));
+    expect(refusal).toMatchObject({ code: 'ERR_BACKGROUND_CLOSED', status: 503, expose: true });
+    expect(refusal.message).toContain('late');
+    expect(refusalOf(() => background.with({ name: 'x' }).add(tasks.nothing)).code).toBe('ERR_BACKGROUND_CLOSED');
+    gate.open();
+    expect(await closing).toMatchObject({ completed: 1 });
+    expect(refusalOf(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
+    expect(background.stats()).toMatchObject({ added: 1, settled: 1 });
+  });
+
+  it('refuses what a handler adds, and the handler hears of it', async () => {
+    const background = makeBackground();
+    const refusals: unknown[] = [];
+    const port = await serve(
+      bareHttp.listener([background], (_req, res) => {
+        refusals.push(refusalOf(() => res.locals.backgroundTasks.add(() => {})).code);
+        res.end('served');
+      }),
+    );
+    await background.close();
+    expect(await request(port)).toMatchObject({ status: 200, body: 'served' });
+    expect(refusals).toEqual(['ERR_BACKGROUND_CLOSED']);
+  });
+
+  it('takes what running tasks add, however deep, and waits for it', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const ran: string[] = [];
+    const gate = makeGate();
+    background.add(async () => {
+      await gate.opened;
+      background.add(async () => {
+        await work(5);
+        background.add(tasks.add, 1, 2).settled.then(({ state }) => ran.push(`grandchild ${state}`));
+        ran.push('child');
+      });
+      ran.push('parent');
+    });
+    const closing = background.close();
+    gate.open();
+    expect(await closing).toEqual({ completed: 3, failed: 0, abandoned: [] });
+    expect(ran).toEqual(['parent', 'child', 'grandchild completed']);
+  });
+
+  it('takes nothing more even from tasks once its time is over', async () => {
+    const background = makeBackground();
+    const refused = makeGate<unknown>();
+    background.add(async () => {
+      const signal = currentTask()?.signal as AbortSignal;
+      await once(signal, 'abort');
+      refused.open(refusalOf(() => background.add(() => {})).code);
+    });
+    await background.close(SOON);
+    expect(await refused.opened).toBe('ERR_BACKGROUND_CLOSED');
+  });
+
+  it('waits for a response that is under way, and for its tasks', async () => {
+    const background = makeBackground();
+    const ran: string[] = [];
+    const res = await holdResponse(background, (list) => list.add(() => ran.push('ran')));
+    const closing = background.close();
+    res.end('done');
+    expect(await closing).toEqual({ completed: 1, failed: 0, abandoned: [] });
+    expect(ran).toEqual(['ran']);
+  });
+
+  it('lets a task between two attempts have its next one', async () => {
+    const background = makeBackground({ retry: { attempts: 2, delay: 40, jitter: 0 } });
+    const handle = background.add(() => {
+      if (currentTask()?.attempt === 1) throw new Error('the first attempt');
+    });
+    expect(handle.state).toBe('retrying');
+    expect(await background.close()).toEqual({ completed: 1, failed: 0, abandoned: [] });
+  });
+
+  it('lets a task run whose thread is only just starting', async () => {
+    const background = makeBackground({ pool: { maxThreads: 2 } });
+    const handle = background.add(tasks.add, 20, 22);
+    expect(await background.close()).toEqual({ completed: 1, failed: 0, abandoned: [] });
+    expect((await handle.settled).value).toBe(42);
+  });
+
+  it('ends every thread, those kept by `minThreads` included', async () => {
+    const background = makeBackground({ pool: { minThreads: 2, maxThreads: 2 } });
+    await background.add(tasks.nothing).settled;
+    expect(background.stats().executors.thread.threads).toBe(2);
+    await background.close();
+    expect(background.stats().executors.thread).toMatchObject({ threads: 0, idleThreads: 0, running: 0 });
+  });
+
+  it('ends threads that have not even started', async () => {
+    const background = makeBackground({ pool: { minThreads: 2, maxThreads: 2 } });
+    expect(await background.close({ timeout: 0 })).toEqual({ completed: 0, failed: 0, abandoned: [] });
+    expect(background.stats().executors.thread.threads).toBe(0);
+  });
+
+  it('does it once: every call gets the same report', async () => {
+    const background = makeBackground();
+    const gate = makeGate();
+    background.add(() => gate.opened);
+    const first = background.close();
+    const second = background.close({ timeout: 0 });
+    gate.open();
+    const report = await first;
+    expect(report).toEqual({ completed: 1, failed: 0, abandoned: [] });
+    expect(await second).toBe(report);
+    expect(await background.close()).toBe(report);
+  });
+
+  it('is what the end of a scope does', async () => {
+    const background = makeBackground();
+    const handle = background.add(work, 20);
+    await background[Symbol.asyncDispose]();
+    expect(handle.state).toBe('completed');
+    expect(refusalOf(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
+  });
+
+  it('waits as long as the tasks do, where it is given no limit', async () => {
+    const background = makeBackground();
+    background.add(work, 50);
+    expect(await background.close({ timeout: Number.POSITIVE_INFINITY })).toMatchObject({ completed: 1 });
+  });
+
+  it('leaves the middleware in place: requests are served without tasks', async () => {
+    const background = makeBackground();
+    await background.close();
+    const port = await serve(bareHttp.listener([background], (_req, res) => void res.end('served')));
+    expect(await request(port)).toMatchObject({ status: 200, body: 'served' });
+    await background.idle();
+  });
+});
+
+describe('when close() runs out of time', () => {
+  it('names every task that it gave up, wherever it was', async () => {
+    const onError = jest.fn();
+    const background = makeBackground({ pool: { maxThreads: 1 }, onError, retry: { delay: 60_000 } });
+    const gate = makeThreadGate();
+    const inThread = background.with({ name: 'in a thread' }).add(tasks.hold, gate.shared);
+    await gate.entered();
+    const handles = [
+      inThread,
+      background.with({ name: 'waiting for a thread' }).add(tasks.add, 1, 1),
+      background.with({ name: 'on the event loop' }).add(never),
+      background.with({ name: 'between attempts', retry: { attempts: 2 } }).add(() => {
+        throw new Error('the first attempt');
+      }),
+    ];
+    const settled: string[] = [];
+    background.on('settled', ({ id }) => settled.push(id));
+
+    const report = await background.close(SOON);
+    expect(report).toMatchObject({ completed: 0, failed: 0 });
+    expect(report.abandoned.map(({ name, state, attempts }) => ({ name, state, attempts })).sort(byName)).toEqual([
+      { name: 'between attempts', state: 'abandoned', attempts: 1 },
+      { name: 'in a thread', state: 'abandoned', attempts: 1 },
+      { name: 'on the event loop', state: 'abandoned', attempts: 1 },
+      { name: 'waiting for a thread', state: 'abandoned', attempts: 0 },
+    ]);
+    const ids = handles.map(({ id }) => id).sort();
+    expect(report.abandoned.map(({ id }) => id).sort()).toEqual(ids);
+    expect(settled.sort()).toEqual(ids);
+    expect(report.abandoned.map(codeOf)).toEqual(new Array(4).fill('ERR_BACKGROUND_ABANDONED'));
+    expect(onError).toHaveBeenCalledTimes(4);
+    for (const handle of handles) expect(report.abandoned).toContain(await handle.settled);
+    expect(background.stats()).toMatchObject({
+      added: 4,
+      settled: 4,
+      waiting: 0,
+      running: 0,
+      retrying: 0,
+      executors: { thread: { threads: 0 } },
+    });
+    await background.idle();
+  });
+
+  it('aborts the signals, and waits a little for those who heed them', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const heard = new Int32Array(new SharedArrayBuffer(8));
+    const inThread = background.add(tasks.waitForSignal, heard);
+    const started = makeGate();
+    const tidied: unknown[] = [];
+    background.add(async () => {
+      const signal = currentTask()?.signal as AbortSignal;
+      started.open();
+      await once(signal, 'abort');
+      await null;
+      tidied.push((signal.reason as BackgroundTaskError).code);
+    });
+    await started.opened;
+    await background.add(tasks.nothing).cancel();
+    while (inThread.state !== 'running') await background.add(work, 5).settled;
+
+    const { abandoned } = await background.close({ timeout: 1_000 });
+    expect(abandoned).toHaveLength(2);
+    expect(tidied).toEqual(['ERR_BACKGROUND_ABANDONED']);
+    expect(heard[1]).toBe(1);
+  });
+
+  it('ends an endless loop', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 }, timeout: Number.POSITIVE_INFINITY });
+    const gate = makeThreadGate();
+    const handle = background.add(tasks.loopForEver, gate.shared);
+    await gate.entered();
+    const { abandoned } = await background.close(SOON);
+    expect(abandoned).toMatchObject([{ id: handle.id, state: 'abandoned', executor: 'thread' }]);
+    expect(background.stats().executors.thread.threads).toBe(0);
+  });
+
+  it('gives up a promise that never settles', async () => {
+    const background = makeBackground({ timeout: Number.POSITIVE_INFINITY });
+    const handle = background.add(never);
+    const { abandoned } = await background.close(SOON);
+    expect(abandoned).toMatchObject([{ id: handle.id, state: 'abandoned', attempts: 1 }]);
+    expect(await handle.settled).toBe(abandoned[0]);
+  });
+
+  it('gives up the tasks of a response that never ends, and they never start', async () => {
+    const background = makeBackground();
+    const ran: string[] = [];
+    const res = await holdResponse(background, (list) => list.add(() => ran.push('ran')));
+    const { abandoned } = await background.close(SOON);
+    expect(abandoned).toMatchObject([{ state: 'abandoned', attempts: 0 }]);
+    expect(abandoned[0]?.response).toBeUndefined();
+    const closed = once(res, 'close');
+    res.end();
+    await closed;
+    await background.idle();
+    expect(ran).toEqual([]);
+  });
+
+  it('starts none of the tasks that waited behind the one that it gave up', async () => {
+    const background = makeBackground();
+    const started: string[] = [];
+    background.on('started', ({ name }) => started.push(name));
+    const res = await holdResponse(background, (list) => {
+      list.with({ name: 'first' }).add(never);
+      list.with({ name: 'second' }).add(() => {});
+      list.with({ name: 'third' }).add(never);
+    });
+    const begun = makeGate();
+    background.on('started', () => begun.open());
+    res.end();
+    await begun.opened;
+    const { abandoned, completed } = await background.close(SOON);
+    expect(started).toEqual(['first']);
+    expect(completed).toBe(0);
+    expect(abandoned.map(({ name, attempts }) => ({ name, attempts })).sort(byName)).toEqual([
+      { name: 'first', attempts: 1 },
+      { name: 'second', attempts: 0 },
+      { name: 'third', attempts: 0 },
+    ]);
+  });
+
+  it('gives up tasks whose thread is only just starting', async () => {
+    const background = makeBackground({ pool: { maxThreads: 2 } });
+    const handles = [background.add(tasks.add, 1, 1), background.add(tasks.add, 2, 2)];
+    const { abandoned } = await background.close({ timeout: 0 });
+    expect(abandoned.map(({ id }) => id)).toEqual(handles.map(({ id }) => id));
+    expect(abandoned.map(({ attempts }) => attempts)).toEqual([0, 0]);
+    expect(background.stats().executors.thread.threads).toBe(0);
+  });
+
+  it('does so at once where the time is none', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const gate = makeThreadGate();
+    background.add(tasks.hold, gate.shared);
+    await gate.entered();
+    background.add(never);
+    const report = await background.close({ timeout: 0 });
+    expect(report).toMatchObject({ completed: 0, failed: 0 });
+    expect(report.abandoned).toHaveLength(2);
+  });
+
+  it('tries no abandoned task again', async () => {
+    const background = makeBackground({ retry: { attempts: 5, delay: 0 } });
+    let calls = 0;
+    background.add(() => {
+      calls += 1;
+      return never();
+    });
+    const { abandoned } = await background.close(SOON);
+    expect(abandoned).toMatchObject([{ attempts: 1 }]);
+    expect(calls).toBe(1);
+  });
+
+  it('cannot be undone by a task that ends after all', async () => {
+    const background = makeBackground();
+    const gate = makeGate();
+    const ended = makeGate();
+    const handle = background.add(async () => {
+      await gate.opened;
+      ended.open();
+      throw new Error('too late');
+    });
+    const report = await background.close(SOON);
+    gate.open();
+    await ended.opened;
+    await background.idle();
+    expect(handle.state).toBe('abandoned');
+    expect(await background.close()).toBe(report);
+    expect(handle.cancel()).toBe(false);
+  });
+
+  it('lets the server be closed beside it', async () => {
+    const background = makeBackground();
+    const server = createServer(bareHttp.listener([background], (_req, res) => void res.end()));
+    const port = await listen(server);
+    await request(port);
+    const closed = once(server, 'close');
+    server.close();
+    await Promise.all([closed, background.close(SOON)]);
+    await background.close();
+  });
+});
+
+function byName(one: { name: string }, other: { name: string }): number {
+  return one.name < other.name ? -1 : 1;
+}

@@ -1,0 +1,278 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { BackgroundTaskError } from 'express-background-tasks';
+import { request } from './support/clients.ts';
+import {
+  anchorsOf,
+  type CodeBlock,
+  codeBlocksOf,
+  headingsOf,
+  relativeLinksOf,
+  tableBelow,
+} from './support/markdown.ts';
+import { commandOf, makeProject, type Packed, pack, root, runNode } from './support/projects.ts';
+import { startServerProgram } from './support/server-program.ts';
+
+const TIMEOUT = 30_000;
+
+const requireBuilt = createRequire(join(root, 'dist/cjs/index.js'));
+const { errorCodes } = requireBuilt('./errors.js') as typeof import('../lib/errors.ts');
+const { optionNames, resolveOptions } = requireBuilt(
+  './resolve-options.js',
+) as typeof import('../lib/resolve-options.ts');
+
+const docs = readdirSync(join(root, 'docs'))
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/${name}`);
+const documents = ['README.md', 'CHANGELOG.md', 'SECURITY.md', ...docs];
+
+function read(document: string): string {
+  return readFileSync(join(root, document), 'utf8');
+}
+
+let packed: Packed;
+
+beforeAll(async () => {
+  packed = await pack();
+}, TIMEOUT);
+
+describe('the README', () => {
+  it('says on its first screen what to type, and shows a whole program', () => {
+    const firstScreen = read('README.md').split('\n').slice(0, 30).join('\n');
+    expect(firstScreen).toContain('npm ci && npm run example');
+    expect(firstScreen).toContain('npm ci && npm test');
+    expect(codeBlocksOf(firstScreen).map(({ file }) => file)).toEqual([undefined, 'app.mjs']);
+  });
+
+  it(
+    'has a quickstart that runs, and sends its mail when it has answered',
+    async () => {
+      const project = await makeProject(packed, filesOf('README.md', ['app.mjs']), []);
+      const program = await startServerProgram(join(project, 'app.mjs'), project);
+
+      const { status, body } = await request(program.port, { method: 'POST', path: '/users/ada@example.com' });
+      expect({ status, ...JSON.parse(body) }).toEqual({ status: 201, message: expect.any(String) });
+      await program.until(/^sent to ada@example\.com: Welcome$/m);
+    },
+    TIMEOUT,
+  );
+});
+
+describe('the quickstart', () => {
+  it(
+    'runs: a task on the event loop, one in a thread, a status page, and an end that loses nothing',
+    async () => {
+      const project = await makeProject(packed, filesOf('docs/quickstart.md', ['app.mjs', 'tasks/reports.mjs']), []);
+      const program = await startServerProgram(join(project, 'app.mjs'), project);
+
+      const added = await request(program.port, { method: 'POST', path: '/reports/1000' });
+      const { task } = JSON.parse(added.body) as { task: string };
+      expect(added.status).toBe(202);
+      await program.until(/^audit: completed$[\s\S]*^countPrimes: completed$/m);
+      expect(readFileSync(join(project, 'audit.log'), 'utf8')).toBe('a report on 1000\n');
+
+      const found = await request(program.port, { path: `/tasks/${task}` });
+      expect(JSON.parse(found.body)).toEqual({ name: 'countPrimes', state: 'completed', value: 168 });
+      expect((await request(program.port, { path: '/tasks/nobody' })).status).toBe(404);
+
+      program.kill('SIGTERM');
+      await program.until(/^lost: 0$/m);
+      expect(await program.exited).toBe(0);
+    },
+    TIMEOUT,
+  );
+});
+
+describe('the recipe for the end of a server', () => {
+  it(
+    'waits for the tasks that are under way, says so, and ends the process',
+    async () => {
+      const [recipe] = codeBlocksOf(read('docs/shutdown.md'));
+      const files = { 'app.mjs': applicationToShutDown, 'shutdown.mjs': recipe?.code ?? '' };
+      const project = await makeProject(packed, files, ['close-with-grace']);
+      const program = await startServerProgram(join(project, 'app.mjs'), project);
+
+      await request(program.port);
+      await program.until(/^started$/m);
+      program.kill('SIGTERM');
+      await program.until(/^tasks at the end: 1 completed, 0 failed, 0 abandoned$/m);
+      await program.exited;
+    },
+    TIMEOUT,
+  );
+});
+
+/** Its task has begun before the signal, and ends after it. */
+const applicationToShutDown = `
+import express from 'express';
+import { backgroundTasks } from 'express-background-tasks';
+
+globalThis.background = backgroundTasks();
+globalThis.app = express();
+app.use(background);
+app.get('/', (_req, res) => {
+  res.locals.backgroundTasks.add(untilTheSignal);
+  res.end();
+});
+function untilTheSignal() {
+  console.log('started');
+  return new Promise((resolve) => process.once('SIGTERM', () => setTimeout(resolve, 50)));
+}
+await import('./shutdown.mjs');
+`;
+
+describe('the code in the documents', () => {
+  // tsc itself, over one project with a directory for each document: types, imports between blocks, and the syntax of JavaScript.
+  it(
+    'compiles',
+    async () => {
+      const project = await makeProject(packed, projectOfAllBlocks(), [
+        ...['express', 'connect', 'winston', 'close-with-grace', 'supertest', 'tsx', 'expect', '@jest/globals'],
+        ...['node', 'express', 'express-serve-static-core', 'supertest'].map((name) => `@types/${name}`),
+      ]);
+      const { code, stdout } = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
+      expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+    },
+    TIMEOUT,
+  );
+});
+
+describe('docs/options.md', () => {
+  const page = read('docs/options.md');
+  const { policy, pool, ...middleware } = resolveOptions();
+  const groups: readonly [string, readonly string[], Readonly<Record<string, unknown>>][] = [
+    ['Options of the middleware', optionNames.middleware, { ...middleware, ...policy, pool: undefined }],
+    ['pool', optionNames.pool, { ...pool, maxThreads: undefined }],
+    ['Task options', optionNames.task, { ...policy, executor: 'thread' }],
+    ['retry', optionNames.retry, policy.retry as unknown as Record<string, unknown>],
+    ['Options of close', ['timeout'], { timeout: defaultOfClose() }],
+  ];
+
+  it.each(groups)('has a row for each option below "%s", and no other', (heading, names) => {
+    expect(namesIn(page, heading).sort()).toEqual([...names].sort());
+  });
+
+  it.each(groups)('gives the defaults of the code below "%s"', (heading, names, defaults) => {
+    const documented = tableBelow(page, heading).map(([name = '', value = '']) => [nameIn(name), plainValueOf(value)]);
+    const expected = names.map((name) => [name, isPlainValue(defaults[name]) ? defaults[name] : undefined]);
+    expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(expected));
+  });
+
+  it('is summed up by the README: the same options, the same defaults', () => {
+    const [here, there] = [page, read('README.md')].map((text, index) =>
+      tableBelow(text, index === 0 ? 'Options of the middleware' : 'Options').map(([name = '', value = '']) => [
+        nameIn(name),
+        plainValueOf(value),
+      ]),
+    );
+    expect(there).toEqual(here);
+  });
+});
+
+describe('docs/errors.md', () => {
+  const page = read('docs/errors.md');
+  const codes = headingsOf(page)
+    .filter(({ level }) => level === 2)
+    .map(({ text }) => text);
+
+  it('has a heading for each code, and no other', () => {
+    expect(codes.sort()).toEqual([...errorCodes].sort());
+  });
+
+  it('is where the `help` of every error leads', () => {
+    const anchors = anchorsOf(page);
+    for (const code of errorCodes) {
+      const [path, anchor] = new BackgroundTaskError(code, 'a message').help.split('#');
+      expect(path).toBe('express-background-tasks/docs/errors.md');
+      expect(anchors).toContain(anchor);
+    }
+  });
+});
+
+describe('the links', () => {
+  it.each(documents)('in %s lead to files and headings that are there', (document) => {
+    const broken = relativeLinksOf(read(document)).filter((link) => !leadsSomewhere(link, document));
+    expect(broken).toEqual([]);
+  });
+
+  it('reach every document from docs/README.md', () => {
+    const linked = new Set(relativeLinksOf(read('docs/README.md')).map((link) => `docs/${link}`));
+    expect(docs.filter((document) => document !== 'docs/README.md' && !linked.has(document))).toEqual([]);
+  });
+});
+
+function leadsSomewhere(link: string, document: string): boolean {
+  const [path = '', anchor] = link.split('#');
+  const target = path === '' ? join(root, document) : resolve(root, dirname(document), path);
+  const stats = statSync(target, { throwIfNoEntry: false });
+  if (stats === undefined) return false;
+  return anchor === undefined || (stats.isFile() && anchorsOf(read(relative(root, target))).includes(anchor));
+}
+
+/** The blocks of a document that say that they are these files. */
+function filesOf(document: string, files: readonly string[]): Record<string, string> {
+  const blocks = codeBlocksOf(read(document));
+  return Object.fromEntries(
+    files.map((file) => {
+      const block = blocks.find((one) => one.file === file);
+      if (block === undefined) throw new Error(`${document} has no block that says it is ${file}`);
+      return [file, block.code];
+    }),
+  );
+}
+
+function projectOfAllBlocks(): Record<string, string | object> {
+  const files: Record<string, string | object> = {
+    'package.json': { name: 'documents', private: true, type: 'module' },
+    'tsconfig.json': {
+      compilerOptions: {
+        ...{ target: 'es2023', lib: ['es2023', 'esnext.disposable'], module: 'nodenext', types: ['node'] },
+        ...{ strict: true, skipLibCheck: true, noEmit: true, allowJs: true },
+      },
+    },
+  };
+  for (const name of ['prelude', 'pino', 'vitest']) {
+    files[`${name}.d.ts`] = read(`__tests__/fixtures/docs/${name}.d.ts`);
+  }
+  for (const document of documents) {
+    for (const [index, block] of codeBlocksOf(read(document)).entries()) {
+      if (!/^[jt]s$/.test(block.language)) continue;
+      files[pathOf(block, index, document)] = /^(import|export) /m.test(block.code) ? block.code : asModule(block);
+    }
+  }
+  return files;
+}
+
+function pathOf({ file, language }: CodeBlock, index: number, document: string): string {
+  return `${document.replace('.md', '')}/${file ?? `block-${index}.${language}`}`;
+}
+
+/** Without an import, TypeScript would put what a block declares among the globals of all. */
+function asModule({ language, code }: CodeBlock): string {
+  return language === 'ts' ? `${code}export {};\n` : code;
+}
+
+function namesIn(page: string, heading: string): string[] {
+  return tableBelow(page, heading).map(([name = '']) => nameIn(name));
+}
+
+function nameIn(cell: string): string {
+  return /`(\w+)`/.exec(cell)?.[1] ?? cell;
+}
+
+/** What stands in a cell as code is a value; anything else is a description. */
+function plainValueOf(cell: string): unknown {
+  const [, code] = /^`([^`]+)`$/.exec(cell) ?? [];
+  return code === undefined ? undefined : JSON.parse(code.replaceAll("'", '"').replaceAll('_', ''));
+}
+
+function isPlainValue(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+}
+
+/** The one default that nothing exports is taken from where its docstring gives it to editors. */
+function defaultOfClose(): unknown {
+  return plainValueOf(`\`${/@default (\S+)/.exec(readFileSync(join(root, 'dist/cjs/close.d.ts'), 'utf8'))?.[1]}\``);
+}

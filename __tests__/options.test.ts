@@ -1,0 +1,426 @@
+/** Whatever is given wrongly is refused at once, by name, with what was expected. */
+import { describe, expect, it, jest } from '@jest/globals';
+import {
+  BackgroundTaskError,
+  type BackgroundTasksOptions,
+  backgroundTasks,
+  blocking,
+  defineTask,
+  type TaskOptions,
+} from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
+import { request } from './support/clients.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { bareHttp, serve } from './support/servers.ts';
+
+jest.setTimeout(20_000);
+expectNoProcessFaults();
+
+const moduleUrl = new URL('./fixtures/thread-named.cjs', import.meta.url);
+
+function refusalOf(call: () => unknown): BackgroundTaskError {
+  try {
+    call();
+  } catch (thrown) {
+    expect(thrown).toBeInstanceOf(BackgroundTaskError);
+    return thrown as BackgroundTaskError;
+  }
+  throw new Error('expected a refusal');
+}
+
+const nothing = (): void => {};
+const noInteger = ['2', 1.5, Number.NaN, Number.POSITIVE_INFINITY, null, true, {}, [], nothing, 3n];
+const noNumber = ['2', Number.NaN, null, true, {}, [], nothing, 3n];
+const noFunction = ['f', 1, null, true, {}, []];
+const noObject = ['{}', 1, null, true, [], nothing];
+const tooLong = 2 ** 31;
+
+/** For each option that can be said of a task: what it refuses. */
+const wrongTaskOptions: Record<string, readonly unknown[]> = {
+  when: ['never', 'Always', '', 1, null, true, {}, []],
+  timeout: [...noNumber, 0, -1, tooLong, Number.NEGATIVE_INFINITY],
+  retry: noObject,
+  'retry.attempts': [...noInteger, 0, -1],
+  'retry.delay': [...noNumber, -1, tooLong, Number.POSITIVE_INFINITY],
+  'retry.factor': [...noNumber, 0, 0.5, -1, Number.POSITIVE_INFINITY],
+  'retry.maxDelay': [...noNumber, -1, tooLong, Number.POSITIVE_INFINITY],
+  'retry.jitter': [...noNumber, -0.1, 1.1],
+  'retry.retryIf': noFunction,
+};
+
+const wrongOwnOptions: Record<string, readonly unknown[]> = {
+  name: ['', 1, null, true, {}, [], nothing, Symbol('name')],
+  priority: [...noInteger, -101, 101],
+};
+
+const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
+  pool: noObject,
+  'pool.minThreads': [...noInteger, -1],
+  'pool.maxThreads': [...noInteger, 0, -1],
+  'pool.idleTimeout': [...noNumber, -1, tooLong],
+  'pool.resourceLimits': noObject,
+  'pool.resourceLimits.maxOldGenerationSizeMb': [...noNumber, 0, -1],
+  'pool.resourceLimits.maxYoungGenerationSizeMb': [...noNumber, 0],
+  'pool.resourceLimits.codeRangeSizeMb': [...noNumber, 0],
+  'pool.resourceLimits.stackSizeMb': [...noNumber, 0],
+  'pool.niceIncrement': [...noInteger, -1, 20],
+  'pool.execArgv': ['--import tsx', 1, null, true, {}, [1], nothing],
+  'pool.argv': ['--verbose', 1, null, true, {}, [null], nothing],
+  'pool.env': ['A=1', 1, null, true, [], { A: 1 }, nothing],
+  order: ['random', '', 1, null, true, {}, nothing],
+  maxBacklog: [...noInteger, 0, -1],
+  history: [...noInteger, -1],
+  logger: [true, null, 'console', 1, {}, [], nothing, { error: nothing, warn: nothing, info: nothing }],
+  logArguments: ['yes', 1, null, {}, nothing],
+  onError: noFunction,
+  ambient: ['yes', 1, null, {}, nothing],
+  context: noFunction,
+  mode: ['test', '', 1, null, true, {}],
+};
+
+type Case = readonly [option: string, value: unknown];
+const casesOf = (wrong: Record<string, readonly unknown[]>): Case[] =>
+  Object.entries(wrong).flatMap(([option, values]) => values.map((value): Case => [option, value]));
+
+/** `{ retry: { delay: value } }` for `retry.delay`. */
+function optionsWith(path: string, value: unknown): Record<string, unknown> {
+  const names = path.split('.').reverse();
+  return names.reduce<unknown>((inner, name) => ({ [name]: inner }), value) as Record<string, unknown>;
+}
+
+/** Every place that takes the options of a task. */
+const places: readonly [string, (options: unknown) => unknown][] = [
+  ['defineTask()', (options) => defineTask(nothing, options as TaskOptions)],
+  ['blocking()', (options) => blocking(moduleUrl, options as TaskOptions)],
+  ['with()', (options) => makeBackground().with(options as TaskOptions)],
+];
+
+function expectRefusal(error: BackgroundTaskError, option: string): void {
+  expect({ option, code: error.code }).toEqual({ option, code: 'ERR_BACKGROUND_OPTION' });
+  expect(error.message).toContain(`\`${option}\``);
+  expect(error.message).toMatch(/^Expected .+ to be .+, got /s);
+}
+
+describe('an option of the wrong type or out of range', () => {
+  const middleware = { ...wrongTaskOptions, ...wrongMiddlewareOptions };
+
+  it.each(Object.keys(middleware))('is refused by backgroundTasks(), by its name: %s', (option) => {
+    for (const value of middleware[option] as unknown[]) {
+      expectRefusal(
+        refusalOf(() => makeBackground(optionsWith(option, value) as BackgroundTasksOptions)),
+        option,
+      );
+    }
+  });
+
+  it.each(places)('is refused by %s, by its name', (place, make) => {
+    for (const [option, value] of casesOf({ ...wrongTaskOptions, ...wrongOwnOptions })) {
+      const error = refusalOf(() => make(optionsWith(option, value)));
+      expectRefusal(error, option);
+      expect(error.message).toContain(place);
+    }
+  });
+
+  it('is refused by blocking() where it names another executor', () => {
+    for (const value of ['process', 'fiber', '', 1, null, {}]) {
+      expectRefusal(
+        refusalOf(() => blocking(moduleUrl, { executor: value } as never)),
+        'executor',
+      );
+    }
+    expect(() => blocking(moduleUrl, { executor: 'thread' })).not.toThrow();
+  });
+
+  it('is refused by close(), and nothing is closed', async () => {
+    const background = makeBackground();
+    for (const timeout of [...noNumber, -1, tooLong]) {
+      const closing = background.close({ timeout } as never);
+      await expect(closing).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_OPTION',
+        message: expect.stringContaining('`timeout` of close()'),
+      });
+    }
+    await expect(background.close(7 as never)).rejects.toMatchObject({ code: 'ERR_BACKGROUND_OPTION' });
+    await expect(background.close({ timeuot: 7 } as never)).rejects.toMatchObject({
+      message: expect.stringContaining('Did you mean `timeout`?'),
+    });
+    expect((await background.add(() => 'still open').settled).value).toBe('still open');
+  });
+
+  it('is refused where two do not go together', () => {
+    const error = refusalOf(() => makeBackground({ pool: { minThreads: 3, maxThreads: 2 } }));
+    expectRefusal(error, 'pool.minThreads');
+    expect(error.message).toContain('maxThreads (2)');
+  });
+
+  it('says what came, whatever that was', () => {
+    const trap = (): never => {
+      throw new Error('a trap');
+    };
+    const strange = [
+      new Proxy({}, { get: trap, ownKeys: trap, getPrototypeOf: trap }),
+      Object.create(null),
+      Symbol('s'),
+      Object.defineProperty(() => {}, 'name', { value: Symbol('name') }),
+    ];
+    for (const value of strange)
+      expectRefusal(
+        refusalOf(() => makeBackground({ order: value as never })),
+        'order',
+      );
+  });
+});
+
+describe('an option that does not exist', () => {
+  it.each([
+    ['timout', 'timeout'],
+    ['Timeout', 'timeout'],
+    ['retries', 'retry'],
+    ['maxBackLog', 'maxBacklog'],
+    ['on_error', 'onError'],
+    ['loger', 'logger'],
+    ['pools', 'pool'],
+  ])('is refused by backgroundTasks(), which names the nearest: %s', (written, meant) => {
+    const error = refusalOf(() => makeBackground({ [written]: 1 }));
+    expect(error.code).toBe('ERR_BACKGROUND_OPTION');
+    expect(error.message).toContain(`\`${written}\``);
+    expect(error.message).toContain(`Did you mean \`${meant}\`?`);
+  });
+
+  it.each([
+    [{ pool: { maxThread: 2 } }, 'pool.maxThread', 'pool.maxThreads'],
+    [{ pool: { minThread: 2 } }, 'pool.minThread', 'pool.minThreads'],
+    [{ retry: { attemps: 2 } }, 'retry.attemps', 'retry.attempts'],
+    [{ retry: { retryif: nothing } }, 'retry.retryif', 'retry.retryIf'],
+    [
+      { pool: { resourceLimits: { maxOldGenerationSize: 9 } } },
+      'pool.resourceLimits.maxOldGenerationSize',
+      'pool.resourceLimits.maxOldGenerationSizeMb',
+    ],
+  ])('is refused inside another option as well: %j', (options, written, meant) => {
+    const { message } = refusalOf(() => makeBackground(options as BackgroundTasksOptions));
+    expect(message).toContain(`\`${written}\``);
+    expect(message).toContain(`\`${meant}\``);
+  });
+
+  it.each(places)('is refused by %s', (place, make) => {
+    const { code, message } = refusalOf(() => make({ prioritty: 1 }));
+    expect(code).toBe('ERR_BACKGROUND_OPTION');
+    expect(message).toContain(place);
+    expect(message).toContain('`priority`');
+  });
+
+  it('is refused with the list of those that do, where none is near', () => {
+    const { message } = refusalOf(() => makeBackground({ zzzzzzzz: 1 } as BackgroundTasksOptions));
+    expect(message).toContain('order');
+    expect(message).toContain('maxBacklog');
+    expect(message).not.toContain('Did you mean');
+  });
+
+  it('is refused even where its value is undefined', () => {
+    expect(refusalOf(() => makeBackground({ timout: undefined } as BackgroundTasksOptions)).message).toContain(
+      'timeout',
+    );
+  });
+
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('is refused by the name of %s', (name) => {
+    const options = Object.defineProperty({}, name, { value: 1, enumerable: true });
+    expect(refusalOf(() => makeBackground(options)).code).toBe('ERR_BACKGROUND_OPTION');
+    expect(refusalOf(() => makeBackground({ pool: options })).code).toBe('ERR_BACKGROUND_OPTION');
+  });
+
+  it.each([
+    ['maxQueue', 'maxBacklog'],
+    ['concurrentTasksPerWorker', 'one task at a time'],
+    ['filename', 'blocking(url)'],
+    ['name', 'blocking(url)'],
+    ['taskQueue', 'priority'],
+    ['atomics', 'timers'],
+    ['closeTimeout', 'close({ timeout })'],
+    ['workerData', 'add'],
+    ['loadBalancer', 'thread'],
+    ['stricterFIFO', 'order'],
+    ['recordTiming', 'stats()'],
+    ['workerHistogram', 'stats()'],
+    ['trackUnmanagedFds', 'closed'],
+  ])('is refused with the reason where Piscina would take it: pool.%s', (name, reason) => {
+    const { code, message } = refusalOf(() => makeBackground({ pool: { [name]: 1 } }));
+    expect(code).toBe('ERR_BACKGROUND_OPTION');
+    expect(message).toContain(`\`pool.${name}\``);
+    expect(message).toContain(reason);
+    expect(message).not.toContain('Did you mean');
+  });
+});
+
+describe('options that are no object', () => {
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['a string', 'fast'],
+    ['a number', 1],
+    ['an array', []],
+    ['a function', nothing],
+    ['true', true],
+  ])('are refused everywhere: %s', (_what, options) => {
+    for (const [, make] of [
+      ['backgroundTasks()', (given: unknown) => backgroundTasks(given as never)] as const,
+      ...places,
+    ]) {
+      expect(refusalOf(() => make(options)).code).toBe('ERR_BACKGROUND_OPTION');
+    }
+  });
+});
+
+describe('options that say nothing', () => {
+  const everyOption = [
+    ...['pool', 'order', 'when', 'timeout', 'retry', 'maxBacklog', 'history', 'logArguments'],
+    ...['onError', 'ambient', 'context', 'mode'],
+  ];
+  const allUndefined = (names: readonly string[]): Record<string, undefined> =>
+    Object.fromEntries(names.map((name) => [name, undefined]));
+  const silent = (options: object): BackgroundTasksOptions => Object.assign(options, { logger: false as const });
+
+  it.each<[string, () => BackgroundTasksOptions]>([
+    ['an empty object', () => silent({})],
+    ['an object without a prototype', () => silent(Object.create(null))],
+    ['undefined for every option', () => silent(allUndefined(everyOption))],
+    [
+      'undefined for every option of an option',
+      () =>
+        silent({
+          pool: {
+            ...allUndefined(['minThreads', 'maxThreads', 'idleTimeout', 'niceIncrement', 'execArgv', 'env', 'argv']),
+            resourceLimits: allUndefined(['maxOldGenerationSizeMb', 'stackSizeMb']),
+          },
+          retry: allUndefined(['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'retryIf']),
+        }),
+    ],
+    ['an instance of a class', () => silent(new (class Settings {})())],
+    ['a frozen object', () => Object.freeze(silent({}))],
+  ])('are taken for the defaults: %s', async (_what, options) => {
+    const background = makeBackground(options());
+    const { add } = blocking<{ add(a: number, b: number): number }>(moduleUrl);
+    expect(await background.add(() => 'ran').settled).toMatchObject({ state: 'completed', attempts: 1, value: 'ran' });
+    expect((await background.add(add, 1, 2).settled).value).toBe(3);
+    expect(background.stats().backlog.limit).toBe(10_000);
+  });
+
+  it('need not be given at all', async () => {
+    const background = backgroundTasks();
+    expect((await background.add(() => 'ran').settled).value).toBe('ran');
+    await background.close();
+  });
+
+  it.each(places)('are taken by %s as well', (_place, make) => {
+    for (const options of [{}, Object.create(null), allUndefined(['name', 'when', 'timeout', 'retry', 'priority'])]) {
+      expect(() => make(options)).not.toThrow();
+    }
+  });
+
+  it('are taken by close()', async () => {
+    for (const options of [undefined, {}, Object.create(null), { timeout: undefined }]) {
+      expect(await makeBackground().close(options)).toEqual({ completed: 0, failed: 0, abandoned: [] });
+    }
+  });
+});
+
+describe('options at the edge of their range', () => {
+  it.each<[string, BackgroundTasksOptions]>([
+    ['timeout', { timeout: 1 }],
+    ['timeout', { timeout: 2 ** 31 - 1 }],
+    ['timeout', { timeout: Number.POSITIVE_INFINITY }],
+    ['retry', { retry: { attempts: 1, delay: 0, factor: 1, maxDelay: 0, jitter: 0 } }],
+    ['retry', { retry: { jitter: 1, factor: 1.5 } }],
+    ['maxBacklog', { maxBacklog: 1 }],
+    ['history', { history: 0 }],
+    ['idleTimeout', { pool: { idleTimeout: Number.POSITIVE_INFINITY } }],
+    ['niceIncrement', { pool: { niceIncrement: 0 } }],
+    ['niceIncrement', { pool: { niceIncrement: 19 } }],
+    ['maxThreads', { pool: { minThreads: 0, maxThreads: 1 } }],
+    ['logger', { logger: console }],
+    ['env', { pool: { env: {} } }],
+  ])('are taken: %s', (_name, options) => {
+    expect(() => makeBackground(options)).not.toThrow();
+  });
+
+  it('are taken for a task: priority from -100 to 100', () => {
+    expect(() => defineTask(nothing, { priority: -100 })).not.toThrow();
+    expect(() => defineTask(nothing, { priority: 100 })).not.toThrow();
+  });
+});
+
+describe('on() and off()', () => {
+  it.each(['start', 'error', '', 'constructor', undefined, null, 1, {}])(
+    'refuse an event that does not exist: %p',
+    (event) => {
+      const background = makeBackground();
+      for (const call of [background.on, background.off]) {
+        const { code, message } = refusalOf(() => call(event as never, nothing));
+        expect(code).toBe('ERR_BACKGROUND_OPTION');
+        expect(message).toContain('added, started, retrying, settled');
+      }
+    },
+  );
+
+  it.each(noFunction.concat(undefined as never))('refuse a listener that is no function: %p', (listener) => {
+    const background = makeBackground();
+    const { code, message } = refusalOf(() => background.on('settled', listener as never));
+    expect(code).toBe('ERR_BACKGROUND_OPTION');
+    expect(message).toContain("'settled'");
+  });
+});
+
+describe('a task that is none', () => {
+  const cases: [string, unknown, RegExp][] = [
+    ['undefined', undefined, /import/],
+    ['null', null, /null/],
+    ['a string', 'sendMail', /sendMail/],
+    ['a number', 42, /42/],
+    ['a plain object', { name: 'x', module: 'file:///x.mjs', export: 'x' }, /object/],
+    ['an instance of a class', new (class Mailer {})(), /Mailer/],
+    ['a promise', Promise.resolve('done'), /called already/],
+    ['an array of a function', [nothing], /object/],
+    ['the module of blocking() in place of an export', blocking(moduleUrl), /object/],
+  ];
+
+  it.each(cases)('is refused by add, outside a response: %s', (_what, task, message) => {
+    const background = makeBackground();
+    for (const adder of [background, background.with({ name: 'named' })]) {
+      const error = refusalOf(() => adder.add(task as never));
+      expect(error.code).toBe('ERR_BACKGROUND_TASK');
+      expect(error.message).toMatch(message);
+    }
+    expect(background.stats().added).toBe(0);
+  });
+
+  it('is refused in the handler, before the response, and what was added before stays', async () => {
+    const background = makeBackground();
+    const codes: unknown[] = [];
+    const port = await serve(
+      bareHttp.listener([background], (_req, res) => {
+        const { backgroundTasks: list } = res.locals;
+        list.add(() => 'before');
+        for (const [, task] of cases) codes.push(refusalOf(() => list.add(task as never)).code);
+        list.add(() => 'after');
+        expect(list.size).toBe(2);
+        res.end();
+      }),
+    );
+    expect((await request(port)).status).toBe(200);
+    await background.idle();
+    expect(codes).toEqual(cases.map(() => 'ERR_BACKGROUND_TASK'));
+    expect(background.stats().outcomes.completed).toBe(2);
+  });
+
+  it('is refused by defineTask()', () => {
+    for (const [, task] of cases) {
+      expect(refusalOf(() => defineTask(task as never, {})).code).toBe('ERR_BACKGROUND_TASK');
+    }
+  });
+
+  it('does no harm by being a rejected promise: its rejection stays with whoever made it', async () => {
+    const background = makeBackground();
+    const promise = Promise.reject(new Error('the call itself failed'));
+    expect(refusalOf(() => background.add(promise as never)).code).toBe('ERR_BACKGROUND_TASK');
+    await expect(promise).rejects.toThrow('the call itself failed');
+  });
+});

@@ -1,0 +1,359 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  commandOf,
+  type Ended,
+  filesBelow,
+  makeProject,
+  type Packed,
+  type ProjectFiles,
+  pack,
+  runNode,
+} from './support/projects.ts';
+
+const TIMEOUT = 60_000;
+
+let packed: Packed;
+
+beforeAll(async () => {
+  packed = await pack();
+}, TIMEOUT);
+
+const packageJson = (type: 'module' | 'commonjs'): object => ({ name: 'project', private: true, type });
+
+/** What every application below does once its tasks are imported: one request, three tasks, and then nothing more. */
+const application = (types: { readonly handles: string }): string => `
+const app = express();
+const handles${types.handles} = [];
+app.use(background);
+app.get('/', (_req, res) => {
+  const { backgroundTasks } = res.locals;
+  handles.push(backgroundTasks.add(greet, 'Ada'), backgroundTasks.add(tasks.square, 7), backgroundTasks.add(tasks.fail));
+  res.send('Hello');
+});
+const server = app.listen(0, '127.0.0.1', async () => {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const response = await fetch(\`http://127.0.0.1:\${address.port}/\`);
+  const body = await response.text();
+  const outcomes = await Promise.all(handles.map((handle) => handle.settled));
+  console.log(JSON.stringify({ body, outcomes: outcomes.map(({ name, executor, state, value }) => ({ name, executor, state, value })) }));
+  // Nothing ends the threads: an idle package keeps no process alive.
+  server.close();
+});
+`;
+
+const greet = `
+async function greet(name) {
+  return \`Hello, \${name}, from \${currentTask()?.name}\`;
+}
+`;
+const typedGreet = greet.replace('greet(name)', 'greet(name: string): Promise<string>');
+
+const taskFunctions = (number: string, never: string): string => `
+function square(value${number})${number} {
+  if (currentTask()?.name !== 'square') throw new Error('currentTask() is not this task');
+  return value * value;
+}
+function fail()${never} {
+  throw new Error('as it should');
+}
+`;
+
+function expectThatItWorked({ code, stdout, stderr }: Ended): void {
+  expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/error: Task fail failed: as it should/) });
+  // One line for the failure, by winston; and nothing that Node had to warn of.
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(JSON.parse(stdout)).toEqual({
+    body: 'Hello',
+    outcomes: [
+      { name: 'greet', executor: 'event-loop', state: 'completed', value: 'Hello, Ada, from greet' },
+      { name: 'square', executor: 'thread', state: 'completed', value: 49 },
+      { name: 'fail', executor: 'thread', state: 'failed' },
+    ],
+  });
+}
+
+describe('the tarball', () => {
+  it('holds what was built, the documents, and nothing else', () => {
+    const others = packed.paths.filter((path) => !/^(dist|docs)\//.test(path));
+    expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']);
+    expect(packed.paths).toEqual(
+      expect.arrayContaining(['dist/esm/index.js', 'dist/cjs/index.js', 'dist/esm/executors/worker/entry.js']),
+    );
+    const strange = packed.paths.filter(
+      (path) => path.startsWith('dist/') && !/\.(js|d\.ts)$|^dist\/cjs\/package\.json$/.test(path),
+    );
+    expect(strange).toEqual([]);
+  });
+
+  it('has types that need no other package', () => {
+    const needed = packed.paths
+      .filter((path) => path.endsWith('.d.ts'))
+      .flatMap((path) => packagesIn(readFileSync(join(packed.directory, path), 'utf8')));
+    expect([...new Set(needed)].filter((name) => !name.startsWith('node:'))).toEqual([]);
+    expect(needed).toContain('node:http');
+  });
+
+  it(
+    'is found clean by publint and attw',
+    async () => {
+      const lints = await Promise.all([
+        runNode([commandOf('publint'), '--strict', packed.file], packed.directory),
+        runNode([commandOf('@arethetypeswrong/cli', 'attw'), packed.file], packed.directory),
+      ]);
+      expect(lints.map(({ code, stdout, stderr }) => (code === 0 ? 'clean' : stdout + stderr))).toEqual([
+        'clean',
+        'clean',
+      ]);
+    },
+    TIMEOUT,
+  );
+});
+
+/** The packages and built-in modules that a declaration file names. */
+function packagesIn(declarations: string): string[] {
+  const code = declarations.replaceAll(/\/\*[\s\S]*?\*\//g, '');
+  const specifiers = code.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*|\brequire\(|<reference types=)['"]([^'"]+)['"]/g);
+  return [...specifiers].map(([, specifier]) => specifier as string).filter((specifier) => !specifier.startsWith('.'));
+}
+
+describe('an application of ES modules', () => {
+  const files: ProjectFiles = {
+    'package.json': packageJson('module'),
+    'app.js': `
+      import express from 'express';
+      import { backgroundTasks, blocking, currentTask } from 'express-background-tasks';
+      import { watchTasks } from 'express-background-tasks/testing';
+      const tasks = blocking(new URL('./tasks.js', import.meta.url));
+      const background = backgroundTasks();
+      watchTasks(background).restore();
+      ${greet} ${application({ handles: '' })}`,
+    'tasks.js': `
+      import { currentTask } from 'express-background-tasks';
+      ${taskFunctions('', '')}
+      export { square, fail };`,
+  };
+
+  it(
+    'runs, and exits by itself',
+    async () => {
+      expectThatItWorked(await runNode(['app.js'], await makeProject(packed, files, [])));
+    },
+    TIMEOUT,
+  );
+});
+
+describe('an application of CommonJS modules', () => {
+  const files: ProjectFiles = {
+    'package.json': packageJson('commonjs'),
+    'app.js': `
+      const express = require('express');
+      const { backgroundTasks, blocking, currentTask } = require('express-background-tasks');
+      const { watchTasks } = require('express-background-tasks/testing');
+      const tasks = blocking(require.resolve('./tasks'));
+      const background = backgroundTasks();
+      watchTasks(background).restore();
+      ${greet} ${application({ handles: '' })}`,
+    'tasks.js': `
+      const { currentTask } = require('express-background-tasks');
+      ${taskFunctions('', '')}
+      module.exports = { square, fail };`,
+  };
+
+  it(
+    'runs, and exits by itself',
+    async () => {
+      expectThatItWorked(await runNode(['app.js'], await makeProject(packed, files, [])));
+    },
+    TIMEOUT,
+  );
+});
+
+/** Compiled by `tsc`, which looks into every declaration file that it meets. */
+const tsconfig = (module: 'nodenext' | 'node16'): object => ({
+  compilerOptions: {
+    module,
+    target: 'es2022',
+    strict: true,
+    skipLibCheck: false,
+    esModuleInterop: true,
+    types: ['node'],
+    rootDir: 'src',
+    outDir: 'out',
+  },
+  include: ['src'],
+});
+
+const typedPackages = [
+  ...['node', 'express', 'express-serve-static-core', 'serve-static', 'body-parser', 'connect', 'qs'],
+  ...['range-parser', 'send', 'http-errors'],
+].map((name) => `@types/${name}`);
+
+async function compileAndRun(files: ProjectFiles): Promise<Ended> {
+  const project = await makeProject(packed, files, [...typedPackages]);
+  const compiled = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
+  expect({ code: compiled.code, stdout: compiled.stdout }).toEqual({ code: 0, stdout: '' });
+  expect(filesBelow(join(project, 'out'))).toEqual(['app.js', 'tasks.js']);
+  return runNode(['out/app.js'], project);
+}
+
+const mistakes = `
+  // @ts-expect-error: a number is no text.
+  () => background.add(greet, 1);
+  // @ts-expect-error: a text is no number.
+  () => background.add(tasks.square, '7');
+`;
+
+describe('an application of ES modules in TypeScript', () => {
+  const files: ProjectFiles = {
+    'package.json': packageJson('module'),
+    'tsconfig.json': tsconfig('nodenext'),
+    'src/app.ts': `
+      import express from 'express';
+      import { backgroundTasks, blocking, currentTask, type TaskHandle } from 'express-background-tasks';
+      import { watchTasks, type TaskWatcher } from 'express-background-tasks/testing';
+      const tasks = blocking<typeof import('./tasks.js')>(new URL('./tasks.js', import.meta.url));
+      const background = backgroundTasks();
+      const watcher: TaskWatcher = watchTasks(background);
+      watcher.restore();
+      ${typedGreet} ${mistakes} ${application({ handles: ': TaskHandle[]' })}`,
+    'src/tasks.ts': `
+      import { currentTask } from 'express-background-tasks';
+      ${taskFunctions(': number', ': never')}
+      export { square, fail };`,
+  };
+
+  it(
+    'compiles without skipLibCheck, runs, and exits by itself',
+    async () => {
+      expectThatItWorked(await compileAndRun(files));
+    },
+    TIMEOUT,
+  );
+});
+
+describe('an application of CommonJS modules in TypeScript', () => {
+  const files: ProjectFiles = {
+    'package.json': packageJson('commonjs'),
+    'tsconfig.json': tsconfig('node16'),
+    'src/app.ts': `
+      import express = require('express');
+      import { backgroundTasks, blocking, currentTask, type TaskHandle } from 'express-background-tasks';
+      import { watchTasks, type TaskWatcher } from 'express-background-tasks/testing';
+      const tasks = blocking<typeof import('./tasks')>(require.resolve('./tasks'));
+      const background = backgroundTasks();
+      const watcher: TaskWatcher = watchTasks(background);
+      watcher.restore();
+      ${typedGreet} ${mistakes} ${application({ handles: ': TaskHandle[]' })}`,
+    'src/tasks.ts': `
+      import { currentTask } from 'express-background-tasks';
+      ${taskFunctions(': number', ': never')}
+      export { square, fail };`,
+  };
+
+  it(
+    'compiles without skipLibCheck, runs, and exits by itself',
+    async () => {
+      expectThatItWorked(await compileAndRun(files));
+    },
+    TIMEOUT,
+  );
+});
+
+describe('two copies of the package in one process', () => {
+  /** An ES module whose parts were written for CommonJS. */
+  const files: ProjectFiles = {
+    'package.json': packageJson('module'),
+    'legacy.cjs': `
+      const copy = require('express-background-tasks');
+      const testing = require('express-background-tasks/testing');
+      const { addBackgroundTask, BackgroundTaskError, currentTask, defineTask, move } = copy;
+      const whoAmI = () => currentTask()?.name;
+      const refuse = () => {
+        try {
+          copy.backgroundTasks({ ordr: 'parallel' });
+        } catch (error) {
+          return error;
+        }
+      };
+      const throwOurs = () => {
+        throw refuse();
+      };
+      const defined = defineTask(whoAmI, { name: 'defined', timeout: 5_000 });
+      const moveBack = () => move(new Uint8Array(8).fill(1));
+      module.exports = { ...copy, watchTasks: testing.watchTasks, whoAmI, refuse, throwOurs, defined, moveBack };
+      module.exports.addMore = () => addBackgroundTask(whoAmI);
+      module.exports.isOurs = (error) => error instanceof BackgroundTaskError;`,
+    'app.js': `
+      import { createServer } from 'node:http';
+      import * as copy from 'express-background-tasks';
+      import { watchTasks } from 'express-background-tasks/testing';
+      import legacy from './legacy.cjs';
+      const { backgroundTasks, blocking, BackgroundTaskError } = copy;
+      const threads = blocking(new URL('./legacy.cjs', import.meta.url));
+      const background = backgroundTasks({ logger: false, ambient: true });
+      const valueOf = async (task) => (await background.add(task).settled).value;
+      const refused = (call) => {
+        try {
+          call();
+        } catch (error) {
+          return error;
+        }
+      };
+
+      const facts = { areTwo: copy.backgroundTasks !== legacy.backgroundTasks && copy.BackgroundTaskError !== legacy.BackgroundTaskError };
+      facts.currentTaskOnTheEventLoop = await valueOf(legacy.whoAmI);
+      facts.currentTaskInAThread = await valueOf(threads.whoAmI);
+      facts.definedThere = await valueOf(legacy.defined);
+      facts.referenceMadeThere = await valueOf(legacy.blocking(new URL('./legacy.cjs', import.meta.url)).whoAmI);
+      facts.theirErrorIsOurs = legacy.refuse() instanceof BackgroundTaskError;
+      facts.ourErrorIsTheirs = legacy.isOurs(refused(() => backgroundTasks({ ordr: 'parallel' })));
+      facts.anyErrorIsNobodys = new Error('x') instanceof BackgroundTaskError || legacy.isOurs(new Error('x'));
+      facts.thrownOnTheEventLoop = (await background.add(legacy.throwOurs).settled).error instanceof BackgroundTaskError;
+      facts.movedBack = (await valueOf(threads.moveBack)).length;
+
+      const handles = [];
+      const server = createServer((req, res) => background(req, res, () => {
+        handles.push(legacy.addMore());
+        res.end();
+      }));
+      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+      await (await fetch(\`http://127.0.0.1:\${server.address().port}/\`)).text();
+      server.close();
+      facts.addedThere = (await handles[0].settled).value;
+
+      const watcher = legacy.watchTasks(background, 'record');
+      facts.watchedThere = (await background.add(legacy.whoAmI).settled).state;
+      facts.seenThere = watcher.of(legacy.whoAmI).length;
+      watcher.restore();
+      facts.watchedHere = watchTasks(legacy.backgroundTasks({ logger: false })).added.length;
+      console.log(JSON.stringify(facts));`,
+  };
+
+  it(
+    'work as one',
+    async () => {
+      const { code, stdout, stderr } = await runNode(['app.js'], await makeProject(packed, files, []));
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(JSON.parse(stdout)).toEqual({
+        areTwo: true,
+        currentTaskOnTheEventLoop: 'whoAmI',
+        currentTaskInAThread: 'whoAmI',
+        definedThere: 'defined',
+        referenceMadeThere: 'whoAmI',
+        theirErrorIsOurs: true,
+        ourErrorIsTheirs: true,
+        anyErrorIsNobodys: false,
+        thrownOnTheEventLoop: true,
+        movedBack: 8,
+        addedThere: 'whoAmI',
+        watchedThere: 'skipped',
+        seenThere: 1,
+        watchedHere: 0,
+      });
+    },
+    TIMEOUT,
+  );
+});

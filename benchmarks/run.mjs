@@ -1,0 +1,41 @@
+// `npm run bench [-- names] [--rounds N] [--quick] [--json FILE] [--save]`. Every file in rows/ is one benchmark.
+import { readdirSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { save } from './support/page.mjs';
+import { resultOf, table } from './support/results.mjs';
+
+// What disturbs a machine lasts for seconds: many short rounds meet it on both sides.
+const SETTINGS = { rounds: 80, roundMs: 250, warmUp: 15_000 };
+const QUICK = { rounds: 12, roundMs: 150, warmUp: 4_000 };
+
+const { values: options, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    save: { type: 'boolean', default: false },
+  },
+});
+
+const names = readdirSync(new URL('rows/', import.meta.url))
+  .filter((file) => file.endsWith('.mjs'))
+  .map((file) => file.slice(0, -'.mjs'.length));
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) throw new Error(`No such benchmark: ${unknown.join(', ')}. There are ${names.join(', ')}.`);
+
+const settings = { ...(options.quick ? QUICK : SETTINGS) };
+if (options.rounds !== undefined) settings.rounds = Number(options.rounds);
+if (!Number.isInteger(settings.rounds) || settings.rounds < 1) throw new Error('Expected --rounds to be at least 1.');
+
+const results = {};
+for (const name of wanted.length === 0 ? names : wanted) {
+  const { row, measure } = await import(`./rows/${name}.mjs`);
+  process.stderr.write(`${name}: ${row.title}, against ${row.rival} …\n`);
+  results[name] = resultOf(row, await measure(settings));
+}
+
+// A row that is not reached is for people to judge: noise must fail no build.
+console.log(table(results));
+if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
+if (options.save) save(results);
