@@ -32,7 +32,11 @@ type Phase = 'open' | 'draining' | 'closed';
 export class Backlog<Run extends Pending> {
   readonly limit: number;
   readonly #unsettled = new Map<number, Run>();
-  readonly #counts: Readonly<Record<ExecutorName, Counts>> = { 'event-loop': noCounts(), thread: noCounts() };
+  readonly #counts: Readonly<Record<ExecutorName, Counts>> = {
+    'event-loop': noCounts(),
+    thread: noCounts(),
+    process: noCounts(),
+  };
   #added = 0;
   #phase: Phase = 'open';
   #idleWaiters: (() => void)[] = [];

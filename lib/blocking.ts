@@ -41,7 +41,12 @@ export function blocking<Module extends object>(
     const reference = Object.freeze(
       carryDefinition(
         { name, module, export: exportName },
-        { name, executor: 'thread', target: { kind: 'module', module, export: exportName }, options: resolved },
+        {
+          name,
+          executor: resolved.executor ?? 'thread',
+          target: { kind: 'module', module, export: exportName },
+          options: resolved,
+        },
       ),
     );
     references.set(exportName, reference);

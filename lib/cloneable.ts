@@ -1,8 +1,17 @@
 /** What can cross to another thread, found out when it can still be refused to the handler. */
 import { types } from 'node:util';
+import { deserialize, serialize } from 'node:v8';
 import { BackgroundTaskError } from './errors.ts';
 import { move, transferListOf } from './move.ts';
 import { describeKind, toError } from './outcome.ts';
+
+/** A way to copy a value; throws where the value cannot go that way. */
+export type Clone = (value: unknown) => unknown;
+
+/** What the channel to a child process does, which takes less than a thread's port: no shared memory, no ports. */
+export function cloneBySerialization(value: unknown): unknown {
+  return deserialize(serialize(value));
+}
 
 /** Structures deeper than this are left to the structured clone algorithm to judge. */
 const DEEPEST_PLAIN = 8;
@@ -36,12 +45,13 @@ function isPlainWithin(value: unknown, depth: number, values: { left: number }):
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_CLONEABLE` with the task's name and the argument's index.
  */
-export function snapshotArguments(args: readonly unknown[], taskName: string): unknown[] {
+export function snapshotArguments(args: readonly unknown[], taskName: string, clone: Clone): unknown[] {
   const transfer = transferListOf(args);
-  if (transfer.length === 0) return args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`));
+  if (transfer.length === 0)
+    return args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
   // Buffers that are moved may be reached from several arguments: they cross in one go.
   for (const [index, arg] of args.entries()) {
-    if (transferListOf([arg]).length === 0) snapshot(arg, `argument ${index} of task ${taskName}`);
+    if (transferListOf([arg]).length === 0) snapshot(arg, `argument ${index} of task ${taskName}`, clone);
   }
   const isMoved = args.map((arg) => transferListOf([arg]).length > 0);
   try {
@@ -54,10 +64,10 @@ export function snapshotArguments(args: readonly unknown[], taskName: string): u
 }
 
 /** One value as it is now. `what` is what the error calls it. */
-export function snapshot(value: unknown, what: string): unknown {
+export function snapshot(value: unknown, what: string, clone: Clone): unknown {
   if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value;
   try {
-    return structuredClone(value);
+    return clone(value);
   } catch (cause) {
     throw notCloneable(what, value, cause);
   }
@@ -67,14 +77,14 @@ export function snapshot(value: unknown, what: string): unknown {
 export function lostResult(taskName: string, reason: string): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_RESULT_NOT_CLONEABLE',
-    `Expected the result of task ${taskName} to be cloneable from its thread; the task has completed, and its value is undefined: ${reason}`,
+    `Expected the result of task ${taskName} to be cloneable from its thread or process; the task has completed, and its value is undefined: ${reason}`,
   );
 }
 
 function notCloneable(what: string, value: unknown, cause: unknown): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_CLONEABLE',
-    `Expected ${what} to be cloneable to a thread, got ${describeKind(value)} (${toError(cause).message}): pass plain data, or an id that the task can look it up by.`,
+    `Expected ${what} to be cloneable to a thread or process, got ${describeKind(value)} (${toError(cause).message}): pass plain data, or an id that the task can look it up by.`,
     { cause },
   );
 }

@@ -15,6 +15,7 @@ export type {
   Mode,
   Order,
   PoolOptions,
+  ProcessOptions,
   ResourceLimits,
   RetryOptions,
   TaskOptions,
@@ -30,6 +31,6 @@ export type {
   UnsuccessfulOutcome,
 } from './outcome.ts';
 export type { Percentiles } from './statistics.ts';
-export type { BackgroundTasksStats, ExecutorCounts, ThreadStats } from './stats.ts';
+export type { BackgroundTasksStats, ExecutorCounts, ProcessStats, ThreadStats } from './stats.ts';
 export { type BlockingTask, defineTask, type Task, type TaskFunction } from './task.ts';
 export type { TaskAdder, TaskList } from './task-list.ts';

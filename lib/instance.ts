@@ -2,15 +2,19 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Backlog } from './backlog.ts';
-import { snapshot, snapshotArguments } from './cloneable.ts';
+import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
+import type { ChildProcess } from './executors/child-process.ts';
 import { EventLoopExecutor } from './executors/event-loop.ts';
 import type { Executor } from './executors/executor.ts';
 import { createInlineExecutor } from './executors/inline.ts';
-import { ThreadPool } from './executors/thread-pool.ts';
+import { createProcessPool } from './executors/process-pool.ts';
+import type { Thread } from './executors/thread.ts';
+import { createThreadPool } from './executors/thread-pool.ts';
+import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
 import { hookError } from './hooks.ts';
 import type { Mode, TaskOptions } from './options.ts';
-import type { ExecutorName } from './outcome.ts';
+import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './outcome.ts';
 import { mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
 import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
@@ -18,6 +22,13 @@ import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
 import { definitionOf, type TaskDefinition } from './task.ts';
 
 const ID_PREFIX_BYTES = 4;
+
+/** How arguments are copied on their way to each executor; on the event loop nothing crosses, and nothing is copied. */
+const CLONE_FOR: Readonly<Record<ExecutorName, Clone | undefined>> = {
+  'event-loop': undefined,
+  thread: structuredClone,
+  process: cloneBySerialization,
+};
 
 /** A task that was added while somebody watched. */
 export interface WatchedTask {
@@ -28,7 +39,8 @@ export interface WatchedTask {
 export class Instance implements Owner {
   readonly options: ResolvedOptions;
   readonly runtime: Runtime & { readonly executors: Record<ExecutorName, Executor> };
-  readonly threads: ThreadPool;
+  /** The real executors of blocking tasks, whatever the mode. */
+  readonly pools: Readonly<Record<WorkerKind, WorkerPool<Thread> | WorkerPool<ChildProcess>>>;
   /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
   watcher: ((watched: WatchedTask) => void) | undefined;
   #mode: Mode = 'run';
@@ -38,9 +50,13 @@ export class Instance implements Owner {
   constructor(options: ResolvedOptions) {
     this.options = options;
     const reporter = new Reporter(options);
-    this.threads = new ThreadPool(options.pool, (task, error) => reporter.stray(task, error));
+    const onStray: WorkerPoolOptions<never>['onStray'] = (task, error) => reporter.stray(task, error);
+    this.pools = {
+      thread: createThreadPool(options.pool, onStray),
+      process: createProcessPool(options.processes, onStray),
+    };
     this.runtime = {
-      executors: { 'event-loop': new EventLoopExecutor(callOf), thread: this.threads },
+      executors: { 'event-loop': new EventLoopExecutor(callOf), ...this.pools },
       backlog: new Backlog<TaskRun>(options.maxBacklog),
       reporter,
       idPrefix: randomBytes(ID_PREFIX_BYTES).toString('hex'),
@@ -55,7 +71,8 @@ export class Instance implements Owner {
   /** Attempts that are under way stay with the executor that has them. */
   set mode(mode: Mode) {
     this.#mode = mode;
-    this.runtime.executors.thread = mode === 'run' ? this.threads : createInlineExecutor();
+    const inline = createInlineExecutor();
+    for (const kind of WORKER_KINDS) this.runtime.executors[kind] = mode === 'run' ? this.pools[kind] : inline;
   }
 
   /**
@@ -67,14 +84,14 @@ export class Instance implements Owner {
     const definition = definitionOf(task);
     const name = options?.name ?? definition.name;
     this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask());
-    const crosses = definition.executor !== 'event-loop';
+    const clone = CLONE_FOR[definition.executor];
     // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
-    const context = this.#contextFor(req, crosses);
+    const context = this.#contextFor(req, clone);
     const run = new TaskRun({
       definition,
       name,
       policy: this.#policyOf(definition, options),
-      args: crosses ? snapshotArguments(args, name) : args,
+      args: clone === undefined ? args : snapshotArguments(args, name, clone),
       context,
       owner,
     } satisfies NewTask);
@@ -114,7 +131,7 @@ export class Instance implements Owner {
     return options === undefined ? policy : mergePolicy(policy, options);
   }
 
-  #contextFor(req: IncomingMessage | undefined, crosses: boolean): unknown {
+  #contextFor(req: IncomingMessage | undefined, clone: Clone | undefined): unknown {
     const { context } = this.options;
     // A task without a request was most likely added by a task that had one.
     if (req === undefined || context === undefined) return currentTask()?.context;
@@ -124,7 +141,7 @@ export class Instance implements Owner {
     } catch (thrown) {
       throw hookError('`context`', thrown);
     }
-    return crosses ? snapshot(value, 'what `context` returned') : value;
+    return clone === undefined ? value : snapshot(value, 'what `context` returned', clone);
   }
 }
 

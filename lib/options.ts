@@ -102,11 +102,12 @@ export interface TaskOptions {
 /** What `blocking` takes beside. */
 export interface BlockingTaskOptions extends TaskOptions {
   /**
-   * Where the module's functions run.
+   * Where the module's functions run: in a worker thread, or in a child process. A process costs more, and what takes
+   * it down takes down nothing else: native code that crashes, code that leaks, code that calls `process.chdir`.
    *
    * @default 'thread'
    */
-  readonly executor?: 'thread' | undefined;
+  readonly executor?: 'thread' | 'process' | undefined;
 }
 
 /** Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. */
@@ -169,10 +170,45 @@ export interface PoolOptions {
   readonly argv?: readonly string[] | undefined;
 }
 
+/** The child processes, for tasks with `executor: 'process'`. */
+export interface ProcessOptions {
+  /**
+   * How many processes are kept when there is nothing to do. Above `0` they are started at once; otherwise the first
+   * task starts the first process.
+   *
+   * @default 0
+   */
+  readonly minProcesses?: number | undefined;
+  /**
+   * How many processes there may be.
+   *
+   * @default one less than the machine has cores, at least 1
+   */
+  readonly maxProcesses?: number | undefined;
+  /** As in {@link PoolOptions.idleTimeout}. */
+  readonly idleTimeout?: number | undefined;
+  /** Memory limits of each process, in megabytes. A process that exceeds them aborts, and its task fails with `ERR_BACKGROUND_PROCESS_EXITED`. */
+  readonly resourceLimits?: Pick<ResourceLimits, 'maxOldGenerationSizeMb' | 'maxYoungGenerationSizeMb'> | undefined;
+  /** By how much the processes' priority is below the server's, from `0` to `19`. @default 10 */
+  readonly niceIncrement?: number | undefined;
+  /** As in {@link PoolOptions.execArgv}. */
+  readonly execArgv?: readonly string[] | undefined;
+  /**
+   * The environment of the processes.
+   *
+   * @default that of the server
+   */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Appended to `process.argv` in the processes. */
+  readonly argv?: readonly string[] | undefined;
+}
+
 /** The options of `backgroundTasks`. */
 export interface BackgroundTasksOptions {
   /** The worker threads. */
   readonly pool?: PoolOptions | undefined;
+  /** The child processes. */
+  readonly processes?: ProcessOptions | undefined;
   /**
    * Whether the tasks of one response run one after the other, or all at once. In sequence, a task begins when the
    * one before has settled: after its retries, and the waits between them.

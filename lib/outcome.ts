@@ -3,10 +3,14 @@ import { inspect } from 'node:util';
 import { BackgroundTaskError } from './errors.ts';
 
 /** Where a task ran. */
-export type ExecutorName = 'event-loop' | 'thread';
+export type ExecutorName = 'event-loop' | 'thread' | 'process';
+
+/** The executors that are workers of a pool: other threads, other processes. */
+export type WorkerKind = Exclude<ExecutorName, 'event-loop'>;
+export const WORKER_KINDS: readonly WorkerKind[] = ['thread', 'process'];
 
 /** All of them. */
-export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread'];
+export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread', 'process'];
 
 /** How a response ended, as its tasks see it. */
 export interface ResponseEnd {

@@ -19,6 +19,7 @@ import type {
   Mode,
   Order,
   PoolOptions,
+  ProcessOptions,
   ResourceLimits,
   RetryOptions,
   TaskOptions,
@@ -51,7 +52,7 @@ const taskRules: Rules<TaskOptions> = {
   priority: anInteger(`an integer from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`, -PRIORITY_LIMIT, PRIORITY_LIMIT),
 };
 
-const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread') };
+const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread', 'process') };
 
 const megabytes = aNumber('a positive number of megabytes', Number.MIN_VALUE);
 
@@ -72,24 +73,37 @@ const REFUSED_POOL_OPTIONS: Readonly<Record<string, string>> = {
   trackUnmanagedFds: 'files that a thread left open are always closed when it ends',
 };
 
-const poolRules: Rules<PoolOptions> = {
-  minThreads: anInteger('an integer of at least 0', 0),
-  maxThreads: anInteger('an integer of at least 1', 1),
+const atLeastNone = anInteger('an integer of at least 0', 0);
+const atLeastOne = anInteger('an integer of at least 1', 1);
+
+/** What threads and processes have in common. */
+const workerRules = {
   idleTimeout: either(milliseconds(0), forever),
-  resourceLimits: anObjectOf<ResourceLimits>({
-    maxOldGenerationSizeMb: megabytes,
-    maxYoungGenerationSizeMb: megabytes,
-    codeRangeSizeMb: megabytes,
-    stackSizeMb: megabytes,
-  }),
   niceIncrement: anInteger(`an integer from 0 to ${NICEST}`, 0, NICEST),
   execArgv: { expected: 'an array of strings', accepts: isArrayOfStrings },
   env: { expected: 'an object of strings', accepts: isObjectOfStrings },
   argv: { expected: 'an array of strings', accepts: isArrayOfStrings },
 };
 
+const heapRules = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: megabytes };
+
+const poolRules: Rules<PoolOptions> = {
+  minThreads: atLeastNone,
+  maxThreads: atLeastOne,
+  resourceLimits: anObjectOf<ResourceLimits>({ ...heapRules, codeRangeSizeMb: megabytes, stackSizeMb: megabytes }),
+  ...workerRules,
+};
+
+const processRules: Rules<ProcessOptions> = {
+  minProcesses: atLeastNone,
+  maxProcesses: atLeastOne,
+  resourceLimits: anObjectOf<NonNullable<ProcessOptions['resourceLimits']>>(heapRules),
+  ...workerRules,
+};
+
 const rules: Rules<BackgroundTasksOptions> = {
   pool: anObjectOf(poolRules, REFUSED_POOL_OPTIONS),
+  processes: anObjectOf(processRules),
   order: oneOf('sequential', 'parallel'),
   when,
   timeout: taskRules.timeout,
@@ -124,24 +138,32 @@ function hasLoggerMethods(value: unknown): boolean {
 }
 
 /** The names of every option, for the test that holds docs/options.md against them. */
-export const optionNames: Readonly<Record<'middleware' | 'pool' | 'task' | 'retry', readonly string[]>> = {
-  middleware: Object.keys(rules),
-  pool: Object.keys(poolRules),
-  task: Object.keys(blockingRules),
-  retry: Object.keys(retryRules),
-};
+export const optionNames: Readonly<Record<'middleware' | 'pool' | 'processes' | 'task' | 'retry', readonly string[]>> =
+  {
+    middleware: Object.keys(rules),
+    pool: Object.keys(poolRules),
+    processes: Object.keys(processRules),
+    task: Object.keys(blockingRules),
+    retry: Object.keys(retryRules),
+  };
 
 /** What the thread pool is built from; nothing with a default in it is optional. */
-export type ResolvedPoolOptions = Required<Pick<PoolOptions, 'resourceLimits' | 'execArgv' | 'env' | 'argv'>> & {
-  readonly minThreads: number;
-  readonly maxThreads: number;
-  readonly idleTimeout: number;
-  readonly niceIncrement: number;
+export type ResolvedPoolOptions = Complete<PoolOptions, 'minThreads' | 'maxThreads' | 'idleTimeout' | 'niceIncrement'>;
+
+/** The same for the process pool. */
+export type ResolvedProcessOptions = Complete<
+  ProcessOptions,
+  'minProcesses' | 'maxProcesses' | 'idleTimeout' | 'niceIncrement'
+>;
+
+type Complete<Options, WithDefault extends keyof Options> = Required<Omit<Options, WithDefault>> & {
+  readonly [Name in WithDefault]-?: NonNullable<Options[Name]>;
 };
 
 /** What an instance runs by: checked, complete and frozen. */
 export interface ResolvedOptions {
   readonly pool: ResolvedPoolOptions;
+  readonly processes: ResolvedProcessOptions;
   readonly order: Order;
   readonly policy: Policy;
   readonly maxBacklog: number;
@@ -164,6 +186,7 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
   const given = check(options, rules, 'backgroundTasks()');
   return Object.freeze({
     pool: resolvePool(given.pool ?? {}),
+    processes: resolveProcesses(given.processes ?? {}),
     order: given.order ?? 'sequential',
     policy: mergePolicy(DEFAULT_POLICY, given),
     maxBacklog: given.maxBacklog ?? DEFAULT_MAX_BACKLOG,
@@ -178,24 +201,38 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
 }
 
 function resolvePool(pool: PoolOptions): ResolvedPoolOptions {
-  const minThreads = pool.minThreads ?? 0;
-  const maxThreads = pool.maxThreads ?? Math.max(minThreads, availableParallelism() - 1, 1);
-  check(
-    { minThreads },
-    { minThreads: anInteger(`an integer up to maxThreads (${maxThreads})`, 0, maxThreads) },
-    'backgroundTasks()',
-    'pool.',
-  );
-  return Object.freeze({
-    minThreads,
-    maxThreads,
-    idleTimeout: pool.idleTimeout ?? DEFAULT_IDLE_TIMEOUT,
-    niceIncrement: pool.niceIncrement ?? DEFAULT_NICE_INCREMENT,
-    resourceLimits: pool.resourceLimits,
-    execArgv: pool.execArgv,
-    env: pool.env,
-    argv: pool.argv,
-  });
+  const [minThreads, maxThreads] = resolveSize(pool, 'minThreads', 'maxThreads', 'pool.');
+  const { resourceLimits } = pool;
+  return Object.freeze({ minThreads, maxThreads, resourceLimits, ...resolveWorkers(pool) });
+}
+
+function resolveProcesses(processes: ProcessOptions): ResolvedProcessOptions {
+  const [minProcesses, maxProcesses] = resolveSize(processes, 'minProcesses', 'maxProcesses', 'processes.');
+  const { resourceLimits } = processes;
+  return Object.freeze({ minProcesses, maxProcesses, resourceLimits, ...resolveWorkers(processes) });
+}
+
+function resolveSize<Min extends string, Max extends string>(
+  options: { readonly [Name in Min | Max]?: number | undefined },
+  min: Min,
+  max: Max,
+  path: string,
+): [min: number, max: number] {
+  const least: number = options[min] ?? 0;
+  const most: number = options[max] ?? Math.max(least, availableParallelism() - 1, 1);
+  const rule = anInteger(`an integer up to ${max} (${most})`, 0, most);
+  check({ [min]: least }, { [min]: rule }, 'backgroundTasks()', path);
+  return [least, most];
+}
+
+function resolveWorkers({ idleTimeout, niceIncrement, execArgv, env, argv }: Omit<PoolOptions, 'resourceLimits'>) {
+  return {
+    idleTimeout: idleTimeout ?? DEFAULT_IDLE_TIMEOUT,
+    niceIncrement: niceIncrement ?? DEFAULT_NICE_INCREMENT,
+    execArgv,
+    env,
+    argv,
+  };
 }
 
 /** Checks what `with` or `defineTask` was given, and keeps a copy that nobody can change. */

@@ -22,6 +22,16 @@ export interface ThreadStats {
   readonly utilization: number;
 }
 
+/** The child processes at this moment. */
+export interface ProcessStats {
+  /** Processes alive, those that are just starting included. */
+  readonly processes: number;
+  readonly idleProcesses: number;
+  readonly maxProcesses: number;
+  /** The part of the processes' life that was spent in tasks, from `0` to `1`. */
+  readonly utilization: number;
+}
+
 /** Counts and times since the instance was made. `added = waiting + running + retrying + settled`, always. */
 export interface BackgroundTasksStats {
   readonly added: number;
@@ -33,7 +43,11 @@ export interface BackgroundTasksStats {
   readonly settled: number;
   /** Settled tasks by the state that they settled in. */
   readonly outcomes: Readonly<Record<OutcomeState, number>>;
-  readonly executors: { readonly 'event-loop': ExecutorCounts; readonly thread: ExecutorCounts & ThreadStats };
+  readonly executors: {
+    readonly 'event-loop': ExecutorCounts;
+    readonly thread: ExecutorCounts & ThreadStats;
+    readonly process: ExecutorCounts & ProcessStats;
+  };
   readonly backlog: { readonly size: number; readonly limit: number };
   /** From `add` to the first start, of the tasks that started and have settled. */
   readonly waitedMs: Percentiles;
@@ -41,11 +55,25 @@ export interface BackgroundTasksStats {
   readonly ranMs: Percentiles;
 }
 
-export function statsOf({ runtime, threads, options }: Instance): BackgroundTasksStats {
+export function statsOf({ runtime, pools, options }: Instance): BackgroundTasksStats {
   const { backlog, reporter } = runtime;
+  const [threads, processes] = [pools.thread.stats(), pools.process.stats()];
   const executors = {
     'event-loop': countsOf('event-loop', backlog),
-    thread: { ...countsOf('thread', backlog), ...threadStatsOf(threads.stats(), options.pool.maxThreads) },
+    thread: {
+      ...countsOf('thread', backlog),
+      threads: threads.workers,
+      idleThreads: threads.idleWorkers,
+      maxThreads: options.pool.maxThreads,
+      utilization: threads.utilization,
+    },
+    process: {
+      ...countsOf('process', backlog),
+      processes: processes.workers,
+      idleProcesses: processes.idleWorkers,
+      maxProcesses: options.processes.maxProcesses,
+      utilization: processes.utilization,
+    },
   };
   const total = (of: (counts: ExecutorCounts) => number): number =>
     EXECUTOR_NAMES.reduce((sum, name) => sum + of(executors[name]), 0);
@@ -69,11 +97,4 @@ export function statsOf({ runtime, threads, options }: Instance): BackgroundTask
 function countsOf(executor: ExecutorName, backlog: Instance['runtime']['backlog']): ExecutorCounts {
   const { waiting, running, retrying, ...outcomes } = backlog.counts(executor);
   return { waiting, running, retrying, outcomes };
-}
-
-function threadStatsOf(
-  { threads, idleThreads, utilization }: ReturnType<Instance['threads']['stats']>,
-  maxThreads: number,
-): ThreadStats {
-  return { threads, idleThreads, maxThreads, utilization };
 }

@@ -27,7 +27,8 @@ try {
 Object.defineProperty(exports, "__esModule", { value: true });
 const { pathToFileURL } = require("node:url");
 exports.here = pathToFileURL(__filename).href;
-exports.workerEntry = new URL("../esm/executors/worker/entry.js", exports.here);
+exports.threadEntry = new URL("../esm/executors/worker/thread-entry.js", exports.here);
+exports.processEntry = new URL("../esm/executors/worker/process-entry.js", exports.here);
 `,
   );
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { MessagePort, Transferable, Worker } from 'node:worker_threads';
 import { BackgroundTaskError } from '../errors.ts';
-import { here, workerEntry } from '../here.ts';
+import { here, threadEntry } from '../here.ts';
 import { toError } from '../outcome.ts';
 import type { ResolvedPoolOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
@@ -11,25 +11,12 @@ import { inheritedExecArgv } from './exec-argv.ts';
 import {
   type Answer,
   type CancelMessage,
-  type DeliveredAnswer,
   HELLO,
   type HelloMessage,
-  type StrayMessage,
   type TaskMessage,
   type ThreadMessage,
 } from './wire.ts';
-
-/** What a thread tells its pool. */
-export interface ThreadObserver {
-  /** It has started, and is free. */
-  ready(thread: Thread): void;
-  /** An answer to the task it was given: it is free again. */
-  answered(thread: Thread, answer: DeliveredAnswer | Error): void;
-  /** An error that none of its running tasks is to blame for. */
-  stray(stray: StrayMessage): void;
-  /** It is gone. `error` says why, where it was not ended by {@link Thread.end}. */
-  exited(thread: Thread, error: Error | undefined): void;
-}
+import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** As much of Piscina as is used here; its own declaration file breaks those who compile against it. */
 interface PiscinaPool {
@@ -48,9 +35,9 @@ const WARM_UP = 'warmUp';
  * it, all of which it does well. What it does between threads (queue, order, limits, replacing the dead, closing) is
  * not asked of it: a thread that dies is not replaced here, but by the pool, with a new one of these.
  */
-export class Thread {
+export class Thread implements PoolWorker {
   readonly #pool: PiscinaPool;
-  readonly #observer: ThreadObserver;
+  readonly #observer: WorkerObserver<Thread>;
   /** A value that came over the control port, or the wish to be told when it comes: ports keep no common order. */
   #delivery: { readonly value: unknown } | 'expected' | undefined;
   #control: MessagePort | undefined;
@@ -58,11 +45,11 @@ export class Thread {
   #isEnding = false;
 
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
-  constructor(options: ResolvedPoolOptions, observer: ThreadObserver) {
+  constructor(options: ResolvedPoolOptions, observer: WorkerObserver<Thread>) {
     this.#observer = observer;
     const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
-      filename: fileURLToPath(workerEntry),
+      filename: fileURLToPath(threadEntry),
       // No thread before the warm-up, none in place of one that died, and none ended for being idle.
       minThreads: 0,
       maxThreads: 1,
@@ -98,7 +85,6 @@ export class Thread {
     worker?.once('exit', (code) => this.#exited(code));
   }
 
-  /** Hands the thread a task. To be called only when it is free. */
   run(message: TaskMessage, transferList: readonly Transferable[]): void {
     this.#pool.run(message, { transferList }).then(
       (answer) => this.#answered(answer as Answer),
@@ -109,12 +95,10 @@ export class Thread {
     );
   }
 
-  /** Tells the running task to stop by its signal. */
-  cancel({ id, attempt }: { readonly id: string; readonly attempt: number }, reason: Error): void {
+  cancel({ id, attempt }: AttemptName, reason: Error): void {
     this.#control?.postMessage({ cancel: id, attempt, reason: encodeError(reason) } satisfies CancelMessage);
   }
 
-  /** Ends the thread, whatever it does; resolves when it is gone. */
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#control?.close();

@@ -49,3 +49,9 @@ export interface StrayMessage {
 
 /** Over the control port, from the thread. */
 export type ThreadMessage = StrayMessage | { readonly kind: 'value'; readonly value: unknown };
+
+/** To a child process. */
+export type ProcessOrder = TaskMessage | CancelMessage;
+
+/** From a child process: what its one task came to, or something beside. */
+export type ProcessMessage = DeliveredAnswer | StrayMessage | { readonly kind: 'ready' };

@@ -1,0 +1,155 @@
+/** One child process. The one room that forks. */
+import { type ChildProcess as Child, fork } from 'node:child_process';
+import { setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { BackgroundTaskError } from '../errors.ts';
+import { processEntry } from '../here.ts';
+import { toError } from '../outcome.ts';
+import type { ResolvedProcessOptions } from '../resolve-options.ts';
+import { encodeError } from './error-codec.ts';
+import { inheritedExecArgv } from './exec-argv.ts';
+import type { ProcessMessage, ProcessOrder, TaskMessage } from './wire.ts';
+import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
+
+/** How long a child may take to heed SIGTERM until it gets SIGKILL, in milliseconds. */
+const TERMINATION_GRACE = 100;
+
+export class ChildProcess implements PoolWorker {
+  readonly #child: Child;
+  readonly #observer: WorkerObserver<ChildProcess>;
+  readonly #exit: Promise<void>;
+  #startFailure: Error | undefined;
+  #isEnding = false;
+
+  constructor(options: ResolvedProcessOptions, observer: WorkerObserver<ChildProcess>) {
+    this.#observer = observer;
+    this.#child = fork(fileURLToPath(processEntry), options.argv === undefined ? [] : [...options.argv], {
+      // Map, Date, BigInt, Buffer and typed arrays cross as they do to a thread.
+      serialization: 'advanced',
+      execArgv: [...inheritedExecArgv(), ...memoryFlags(options.resourceLimits), ...(options.execArgv ?? [])],
+      ...(options.env === undefined ? {} : { env: { ...options.env } }),
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (message: ProcessMessage) => this.#hear(message));
+    this.#child.on('error', (error) => {
+      this.#startFailure ??= error;
+      if (this.#child.pid === undefined) this.#exited(null, null);
+    });
+    this.#exit = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        this.#exited(code, signal);
+        resolve();
+      });
+      this.#child.once('error', () => {
+        if (this.#child.pid === undefined) resolve();
+      });
+    });
+    lowerPriority(this.#child, options.niceIncrement);
+  }
+
+  run(message: TaskMessage): void {
+    this.#hold();
+    this.#send(message);
+  }
+
+  cancel({ id, attempt }: AttemptName, reason: Error): void {
+    this.#send({ cancel: id, attempt, reason: encodeError(reason) });
+  }
+
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    this.#hold();
+    this.#child.kill('SIGTERM');
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), TERMINATION_GRACE);
+    await this.#exit;
+    clearTimeout(force);
+  }
+
+  #send(order: ProcessOrder): void {
+    try {
+      // A child that has just died is heard of by its exit.
+      this.#child.send(order, () => {});
+    } catch (thrown) {
+      if ('module' in order) this.#answered(toError(thrown));
+    }
+  }
+
+  #hear(message: ProcessMessage): void {
+    switch (message?.kind) {
+      case 'ready':
+        this.#letGo();
+        this.#observer.ready(this);
+        break;
+      case 'stray':
+        this.#observer.stray(message);
+        break;
+      case 'value':
+      case 'value-lost':
+      case 'error':
+        this.#answered(message);
+        break;
+      default: // A task's own process.send(): nobody here is meant.
+    }
+  }
+
+  #answered(answer: Parameters<WorkerObserver<ChildProcess>['answered']>[1]): void {
+    this.#letGo();
+    this.#observer.answered(this, answer);
+  }
+
+  /** While it runs a task, or ends, the child keeps this process alive. */
+  #hold(): void {
+    this.#child.ref();
+    this.#child.channel?.ref();
+  }
+
+  #letGo(): void {
+    this.#child.unref();
+    this.#child.channel?.unref();
+  }
+
+  #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
+    this.#observer.exited(this, this.#isEnding ? undefined : exitError(exitCode, signal, this.#startFailure));
+  }
+}
+
+/** Of the limits, the two that Node has options for. */
+function memoryFlags(limits: ResolvedProcessOptions['resourceLimits']): string[] {
+  const { maxOldGenerationSizeMb, maxYoungGenerationSizeMb } = limits ?? {};
+  return [
+    ...(maxOldGenerationSizeMb === undefined ? [] : [`--max-old-space-size=${Math.ceil(maxOldGenerationSizeMb)}`]),
+    ...(maxYoungGenerationSizeMb === undefined ? [] : [`--max-semi-space-size=${Math.ceil(maxYoungGenerationSizeMb)}`]),
+  ];
+}
+
+function lowerPriority(child: Child, niceIncrement: number): void {
+  if (child.pid === undefined || niceIncrement === 0) return;
+  try {
+    setPriority(child.pid, niceIncrement);
+  } catch {
+    // Not permitted here, or the child is gone already: it runs at normal priority, or not at all.
+  }
+}
+
+function exitError(
+  exitCode: number | null,
+  signal: NodeJS.Signals | null,
+  cause: Error | undefined,
+): BackgroundTaskError {
+  const how = signal === null ? `with code ${exitCode}` : `by ${signal}`;
+  const error = new BackgroundTaskError(
+    'ERR_BACKGROUND_PROCESS_EXITED',
+    cause === undefined ? `The process ended ${how}.` : `The process could not start: ${cause.message}.`,
+    { cause },
+  );
+  return Object.assign(error, { exitCode, signal });
+}
+
+/** What every task meets whose processes cannot start. */
+export function startError(cause: Error): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_PROCESS_START',
+    `A child process could not start: ${cause.message} Look at the options of \`processes\`.`,
+    { cause },
+  );
+}

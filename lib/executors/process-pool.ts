@@ -1,0 +1,18 @@
+/** Runs tasks in child processes: what would take a whole server down takes down one of these. */
+import type { ResolvedProcessOptions } from '../resolve-options.ts';
+import { ChildProcess, startError } from './child-process.ts';
+import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
+
+export function createProcessPool(
+  options: ResolvedProcessOptions,
+  onStray: WorkerPoolOptions<ChildProcess>['onStray'],
+): WorkerPool<ChildProcess> {
+  return new WorkerPool({
+    min: options.minProcesses,
+    max: options.maxProcesses,
+    idleTimeout: options.idleTimeout,
+    start: (observer) => new ChildProcess(options, observer),
+    startError,
+    onStray,
+  });
+}

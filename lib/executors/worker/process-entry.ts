@@ -1,0 +1,40 @@
+/** The other side of a child process: the file that is forked. */
+import { Worker } from 'node:worker_threads';
+import type { DeliveredAnswer, ProcessMessage, ProcessOrder } from '../wire.ts';
+import { TaskRunner } from './task-runner.ts';
+
+function send(message: ProcessMessage): void {
+  // A parent that is gone cannot be told; the channel's end is handled below.
+  process.send?.(message, undefined, undefined, () => {});
+}
+
+const runner = new TaskRunner<DeliveredAnswer | undefined>({
+  sendValue(value) {
+    send({ kind: 'value', value });
+    return undefined;
+  },
+  sendStray: send,
+});
+
+process.on('message', async (order: ProcessOrder) => {
+  if ('cancel' in order) {
+    runner.cancel(order);
+    return;
+  }
+  const answer = await runner.run(order);
+  if (answer !== undefined) send(answer);
+});
+
+// No child outlives its parent. While the event loop turns, the end of the channel tells of the parent's.
+process.on('disconnect', () => process.exit());
+
+// While it does not (an endless loop), only another thread can look. It is light: no module, no ports in use.
+const WATCH_INTERVAL = 500;
+const watch = new Worker(
+  `const parent = process.ppid;
+   setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL'); }, ${WATCH_INTERVAL});`,
+  { eval: true, execArgv: [], env: {}, resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1 } },
+);
+watch.unref();
+
+send({ kind: 'ready' });
