@@ -8,7 +8,7 @@ import { toError } from '../outcome.ts';
 import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
-import type { ProcessMessage, ProcessOrder, TaskMessage } from './wire.ts';
+import type { Order, ReadyMessage, Reply, TaskMessage } from './wire.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** How long a child may take to heed SIGTERM until it gets SIGKILL, in milliseconds. */
@@ -30,7 +30,7 @@ export class ChildProcess implements PoolWorker {
       ...(options.env === undefined ? {} : { env: { ...options.env } }),
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    this.#child.on('message', (message: ProcessMessage) => this.#hear(message));
+    this.#child.on('message', (message: Reply | ReadyMessage) => this.#hear(message));
     this.#child.on('error', (error) => {
       this.#startFailure ??= error;
       if (this.#child.pid === undefined) this.#exited(null, null);
@@ -65,7 +65,7 @@ export class ChildProcess implements PoolWorker {
     clearTimeout(force);
   }
 
-  #send(order: ProcessOrder): void {
+  #send(order: Order): void {
     try {
       // A child that has just died is heard of by its exit.
       this.#child.send(order, () => {});
@@ -74,7 +74,7 @@ export class ChildProcess implements PoolWorker {
     }
   }
 
-  #hear(message: ProcessMessage): void {
+  #hear(message: Reply | ReadyMessage): void {
     switch (message?.kind) {
       case 'ready':
         this.#letGo();

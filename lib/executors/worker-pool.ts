@@ -7,7 +7,7 @@ import { Queue, type Queued } from '../queue.ts';
 import { delayed } from '../timers.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
-import type { DeliveredAnswer, StrayMessage, TaskMessage } from './wire.ts';
+import type { Answer, StrayMessage, TaskMessage } from './wire.ts';
 
 /** Which attempt at which task. */
 export interface AttemptName {
@@ -30,7 +30,7 @@ export interface WorkerObserver<Worker> {
   /** It has started, and is free. */
   ready(worker: Worker): void;
   /** The task that it was given has come to this: it is free again. */
-  answered(worker: Worker, answer: DeliveredAnswer | Error): void;
+  answered(worker: Worker, answer: Answer | Error): void;
   /** An error that none of its running tasks is to blame for. */
   stray(stray: StrayMessage): void;
   /** It is gone. `error` says why, where it was not ended by `end`. */
@@ -207,7 +207,6 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
     seat.job = job;
     seat.busySince = performance.now();
     job.worker = worker;
-    attempt.started();
     const message: TaskMessage = {
       id: task.id,
       name: task.name,
@@ -218,6 +217,8 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
       context: task.context,
     };
     worker.run(message, attempt.isLast ? transferListOf(attempt.args) : []);
+    // Told last: whoever cancels at the news must not be ahead of the task on its way.
+    attempt.started();
   }
 
   readonly #observer: WorkerObserver<Worker> = {
@@ -320,7 +321,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   }
 }
 
-function resultOf(answer: DeliveredAnswer | Error, taskName: string): AttemptResult {
+function resultOf(answer: Answer | Error, taskName: string): AttemptResult {
   if (answer instanceof Error) return { ok: false, thrown: answer };
   switch (answer.kind) {
     case 'value':

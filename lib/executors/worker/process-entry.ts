@@ -1,29 +1,15 @@
 /** The other side of a child process: the file that is forked. */
 import { Worker } from 'node:worker_threads';
-import type { DeliveredAnswer, ProcessMessage, ProcessOrder } from '../wire.ts';
+import type { ReadyMessage, Reply } from '../wire.ts';
 import { TaskRunner } from './task-runner.ts';
 
-function send(message: ProcessMessage): void {
+function send(message: Reply | ReadyMessage): void {
   // A parent that is gone cannot be told; the channel's end is handled below.
   process.send?.(message, undefined, undefined, () => {});
 }
 
-const runner = new TaskRunner<DeliveredAnswer | undefined>({
-  sendValue(value) {
-    send({ kind: 'value', value });
-    return undefined;
-  },
-  sendStray: send,
-});
-
-process.on('message', async (order: ProcessOrder) => {
-  if ('cancel' in order) {
-    runner.cancel(order);
-    return;
-  }
-  const answer = await runner.run(order);
-  if (answer !== undefined) send(answer);
-});
+const runner = new TaskRunner(send);
+process.on('message', runner.receive);
 
 // No child outlives its parent. While the event loop turns, the end of the channel tells of the parent's.
 process.on('disconnect', () => process.exit());

@@ -1,24 +1,13 @@
 /** The other side of a thread: the one file that Piscina loads. */
 import { MessageChannel, parentPort } from 'node:worker_threads';
-import { type Answer, type CancelMessage, HELLO, type TaskMessage, type ThreadMessage } from '../wire.ts';
+import { HELLO } from '../wire.ts';
 import { TaskRunner } from './task-runner.ts';
 
-const { port1: control, port2: controlOfMain } = new MessageChannel();
-parentPort?.postMessage({ [HELLO]: true, control: controlOfMain }, [controlOfMain]);
+const { port1: port, port2: portOfMain } = new MessageChannel();
+parentPort?.postMessage({ [HELLO]: true, port: portOfMain }, [portOfMain]);
 
-const runner = new TaskRunner<Answer>({
-  sendValue(value, transferList) {
-    control.postMessage({ kind: 'value', value } satisfies ThreadMessage, transferList);
-    return { kind: 'value-on-control-port' };
-  },
-  sendStray: (message) => control.postMessage(message satisfies ThreadMessage),
-});
-control.on('message', (message: CancelMessage) => runner.cancel(message));
+const runner = new TaskRunner((reply, transferList) => port.postMessage(reply, transferList));
+port.on('message', runner.receive);
 
-/** What Piscina calls first: by then this file has loaded. */
+/** What Piscina calls, once: by then this file has loaded, and the port is on its way. */
 export function warmUp(): void {}
-
-/** What Piscina calls for each task. */
-export default function runTask(message: TaskMessage): Promise<Answer> {
-  return runner.run(message);
-}
