@@ -27,7 +27,7 @@ export class TaskAttempt implements Attempt {
   constructor(run: Attempted, executor: Executor) {
     this.executor = executor;
     this.#run = run;
-    this.task = new RunningTask(run.id, run.name, run.attempt, run.context, run.owner);
+    this.task = new RunningTask(run, run.attempt, run.owner);
   }
 
   get target(): TaskTarget {

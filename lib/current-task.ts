@@ -19,22 +19,37 @@ export interface CurrentTask<Context = unknown> {
   readonly context: Context;
 }
 
-/** One attempt's context. The signal is made when somebody asks for it: most tasks never do. */
-export class RunningTask implements CurrentTask {
+/** What every attempt at a task has in common. */
+interface TaskSource {
   readonly id: string;
   readonly name: string;
-  readonly attempt: number;
   readonly context: unknown;
+}
+
+/** One attempt's context. The signal is made when somebody asks for it: most tasks never do. */
+export class RunningTask implements CurrentTask {
+  readonly attempt: number;
+  readonly #source: TaskSource;
   readonly #owner: object | undefined;
   #controller: AbortController | undefined;
   #abortReason: Error | undefined;
 
-  constructor(id: string, name: string, attempt: number, context: unknown, owner?: object) {
-    this.id = id;
-    this.name = name;
+  constructor(source: TaskSource, attempt: number, owner?: object) {
+    this.#source = source;
     this.attempt = attempt;
-    this.context = context;
     this.#owner = owner;
+  }
+
+  get id(): string {
+    return this.#source.id;
+  }
+
+  get name(): string {
+    return this.#source.name;
+  }
+
+  get context(): unknown {
+    return this.#source.context;
   }
 
   /** Whoever the task was added to; `undefined` in a thread, and for a task of the package's other copy. */

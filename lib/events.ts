@@ -79,12 +79,16 @@ export class Events {
     this.#listeners[name].delete(listener);
   }
 
-  /** The event is only made where somebody wants it. */
-  emit<Name extends EventName>(name: Name, makeEvent: () => BackgroundTaskEvents[Name]): void {
+  /** The event is made of its source, and only where somebody wants it. */
+  emit<Name extends EventName, Source>(
+    name: Name,
+    source: Source,
+    makeEvent: (source: Source) => BackgroundTaskEvents[Name],
+  ): void {
     const listeners: ReadonlySet<EventListener<Name>> = this.#listeners[name];
     const { hasSubscribers } = channels[name];
     if (listeners.size === 0 && !hasSubscribers) return;
-    const event = makeEvent();
+    const event = makeEvent(source);
     for (const listener of [...listeners]) {
       notify(
         () => listener(event),

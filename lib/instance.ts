@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { Backlog } from './backlog.ts';
 import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
+import { Deadlines } from './deadlines.ts';
 import type { ChildProcess } from './executors/child-process.ts';
 import { EventLoopExecutor } from './executors/event-loop.ts';
 import type { Executor } from './executors/executor.ts';
@@ -59,6 +60,7 @@ export class Instance implements Owner {
       executors: { 'event-loop': new EventLoopExecutor(callOf), ...this.pools },
       backlog: new Backlog<TaskRun>(options.maxBacklog),
       reporter,
+      deadlines: new Deadlines(),
       idPrefix: randomBytes(ID_PREFIX_BYTES).toString('hex'),
     };
     this.mode = options.mode;

@@ -136,10 +136,9 @@ function listFor(
 }
 
 function find({ runtime }: Instance, id: string): TaskHandle | Outcome | undefined {
-  const [prefix, number] = String(id).split('-');
-  if (prefix !== runtime.idPrefix || number === undefined) return undefined;
-  const pending = runtime.backlog.find(Number.parseInt(number, 36));
-  return pending?.id === id ? pending.handle : runtime.reporter.history.find(id);
+  const number = Number.parseInt(String(id).split('-')[1] ?? '', 36);
+  const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number);
+  return found?.id === id ? found : undefined;
 }
 
 function checkListener(event: unknown, listener: unknown): void {

@@ -1,6 +1,6 @@
 /** The outcome's way out: log line, event, history, statistics, the user's hook. Nothing in here lets a throw pass. */
 import { BackgroundTaskError } from './errors.ts';
-import { Events } from './events.ts';
+import { type AddedEvent, Events, type StartedEvent } from './events.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
@@ -10,6 +10,7 @@ import { Durations } from './statistics.ts';
 
 /** What can be said of a task at any moment. */
 export interface Reported {
+  readonly number: number;
   readonly facts: { readonly id: string; readonly name: string; readonly executor: ExecutorName };
   readonly args: readonly unknown[];
   readonly priority: number;
@@ -30,6 +31,14 @@ const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly l
     'timed-out': { level: 'error', line: ({ error }) => `${error?.message}` },
     abandoned: { level: 'error', line: ({ error }) => `${error?.message}` },
   };
+
+function toAddedEvent({ facts, priority }: Reported): AddedEvent {
+  return { ...facts, priority };
+}
+
+function toStartedEvent({ facts, attempts, waitedMs }: Reported): StartedEvent {
+  return { ...facts, attempt: attempts, waitedMs };
+}
 
 /** What the task threw, whole; what the package ended it with says everything in its message. */
 function errorOf({ state, error }: Outcome): { error?: Record<string, unknown> } {
@@ -55,11 +64,11 @@ export class Reporter {
   }
 
   added(run: Reported): void {
-    this.events.emit('added', () => ({ ...run.facts, priority: run.priority }));
+    this.events.emit('added', run, toAddedEvent);
   }
 
   started(run: Reported): void {
-    this.events.emit('started', () => ({ ...run.facts, attempt: run.attempts, waitedMs: run.waitedMs }));
+    this.events.emit('started', run, toStartedEvent);
   }
 
   retrying(run: Reported, error: Error, delayMs: number): void {
@@ -68,18 +77,18 @@ export class Reporter {
       delayMs,
       error: errorFields(error),
     });
-    this.events.emit('retrying', () => ({ ...run.facts, attempt: run.attempt, error, delayMs }));
+    this.events.emit('retrying', run, ({ facts, attempt }) => ({ ...facts, attempt, error, delayMs }));
   }
 
   settled(run: Reported, outcome: Outcome): void {
-    this.history.keep(outcome);
+    this.history.keep(run.number, outcome);
     this.durations.record(outcome);
     const { level, line } = ENDINGS[outcome.state];
     if (this.#log.hears(level)) {
       this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) });
     }
     if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
-    this.events.emit('settled', () => outcome);
+    this.events.emit('settled', outcome, (event) => event);
   }
 
   /** What is worth a line but decides nothing, such as a result that could not cross. */

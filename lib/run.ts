@@ -2,6 +2,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { type Attempted, TaskAttempt } from './attempt.ts';
 import type { Backlog, TaskState } from './backlog.ts';
+import type { Deadlines, Limited } from './deadlines.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { AttemptResult, Executor } from './executors/executor.ts';
 import { Handle, type TaskHandle } from './handle.ts';
@@ -25,6 +26,7 @@ export interface Runtime {
   readonly executors: Readonly<Record<ExecutorName, Executor>>;
   readonly backlog: Backlog<TaskRun>;
   readonly reporter: Reporter;
+  readonly deadlines: Deadlines;
   /** Begins every id, so that ids of two processes differ. */
   readonly idPrefix: string;
 }
@@ -51,7 +53,7 @@ export interface NewTask {
 const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
 
 /** An accepted task, from `add` until it has settled. */
-export class TaskRun implements TaskHandle, Attempted, Reported {
+export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   readonly number: number;
   readonly name: string;
   readonly policy: Policy;
@@ -63,8 +65,10 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   args: readonly unknown[];
   /** How often it was started. An attempt may fail before it starts: where no thread can. */
   attempts = 0;
+  deadline: Limited['deadline'];
 
   readonly #runtime: Runtime;
+  #id: string | undefined;
   /** Holds the async context of the place where the task was added. Threads have one of their own. */
   readonly #addedIn: AsyncResource | undefined;
   readonly #addedAt = performance.now();
@@ -76,8 +80,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   #response: ResponseEnd | undefined;
   #attempt: TaskAttempt | undefined;
   #interruption: Interruption | undefined;
-  /** The time limit while the task runs, the wait while it is between attempts. */
-  #timer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   #outcome: Outcome | undefined;
   #settled: Promise<Outcome> | undefined;
   #resolveSettled: ((outcome: Outcome) => void) | undefined;
@@ -98,7 +101,8 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   }
 
   get id(): string {
-    return `${this.#runtime.idPrefix}-${this.number.toString(36)}`;
+    this.#id ??= `${this.#runtime.idPrefix}-${this.number.toString(36)}`;
+    return this.#id;
   }
 
   get priority(): number {
@@ -198,6 +202,13 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
 
+  /** In the context where it began: its abort listeners must not see that of whoever cancels. */
+  #abort(attempt: TaskAttempt, reason: Error): void {
+    const { executor } = attempt;
+    if (this.#addedIn === undefined) executor.abort(attempt, reason);
+    else this.#addedIn.runInAsyncScope(executor.abort, executor, attempt, reason);
+  }
+
   attemptStarted(attempt: TaskAttempt): void {
     if (attempt !== this.#attempt) return;
     this.attempts += 1;
@@ -205,7 +216,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     this.#firstStartedAt ??= this.#attemptStartedAt;
     this.#moveTo('running');
     if (this.policy.timeout !== Number.POSITIVE_INFINITY) {
-      this.#timer = setTimeout(() => this.#timeOut(), this.policy.timeout);
+      this.#runtime.deadlines.set(this, this.policy.timeout, this.#attemptStartedAt);
     }
     this.#runtime.reporter.started(this);
   }
@@ -214,7 +225,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     if (attempt !== this.#attempt) return;
     this.#attempt = undefined;
     if (result.ok && result.warning !== undefined) this.#runtime.reporter.warned(this.facts, result.warning);
-    this.#clearTimer();
+    this.#runtime.deadlines.clear(this);
     if (this.#state === 'running') this.#ranMs += performance.now() - this.#attemptStartedAt;
     this.#decide(result);
   }
@@ -237,8 +248,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     if (this.isLastAttempt || !this.#isWorthRetrying(error) || this.isSettled) return false;
     const delayMs = delayAfter(this.#tries, this.policy.retry);
     this.#moveTo('retrying');
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+    this.#retryTimer = setTimeout(() => {
       this.#moveTo('waiting');
       this.#beginAttempt();
     }, delayMs);
@@ -256,7 +266,8 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     }
   }
 
-  #timeOut(): void {
+  /** The time limit of the running attempt has passed. */
+  timeOut(): void {
     const { timeout } = this.policy;
     this.#interrupt({
       state: 'timed-out',
@@ -271,13 +282,13 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
     // A cancel that comes while a timed-out attempt is still being ended must not be followed by a retry.
     if (this.#interruption !== undefined && this.#interruption.state !== 'timed-out') return;
     if (this.#attempt === undefined) {
-      this.#clearTimer();
+      clearTimeout(this.#retryTimer);
       this.#settle(interruption);
       return;
     }
     const isBeingEnded = this.#interruption !== undefined;
     this.#interruption = interruption;
-    if (!isBeingEnded) this.#attempt.executor.abort(this.#attempt, interruption.error);
+    if (!isBeingEnded) this.#abort(this.#attempt, interruption.error);
   }
 
   #settle(verdict: Verdict): void {
@@ -306,10 +317,5 @@ export class TaskRun implements TaskHandle, Attempted, Reported {
   #moveTo(state: TaskState): void {
     this.#runtime.backlog.moved(this, this.#state as 'waiting', state);
     this.#state = state;
-  }
-
-  #clearTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 }

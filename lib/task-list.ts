@@ -50,11 +50,14 @@ declare global {
   }
 }
 
+/** Most requests add no task: they share this one, which is never written to. */
+const NONE: TaskRun[] = [];
+
 export class ResponseTasks implements TaskList, Owner {
   readonly #instance: Instance;
   readonly #res: ServerResponse;
   readonly #req: IncomingMessage;
-  readonly #runs: TaskRun[] = [];
+  #runs: TaskRun[] = NONE;
   #end: ResponseEnd | undefined;
   /** In sequential order: the first run that was not looked at yet, and whether one is under way. */
   #next = 0;
@@ -90,9 +93,13 @@ export class ResponseTasks implements TaskList, Owner {
 
   #add<Value>(task: unknown, args: readonly unknown[], options: TaskOptions | undefined): TaskHandle<Value> {
     const run = this.#instance.accept(this, task, args, options, this.#req);
-    this.#runs.push(run);
-    if (this.#runs.length === 1) whenResponseEnded(this.#res, (end) => this.#release(end));
-    else if (this.#end !== undefined) this.#addedLate(run, this.#end);
+    if (this.#runs === NONE) {
+      this.#runs = [run];
+      whenResponseEnded(this.#res, (end) => this.#release(end));
+    } else {
+      this.#runs.push(run);
+      if (this.#end !== undefined) this.#addedLate(run, this.#end);
+    }
     return run.handle as TaskHandle<Value>;
   }
 

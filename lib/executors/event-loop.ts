@@ -55,7 +55,7 @@ export class EventLoopExecutor implements Executor {
     if (!this.#running.delete(attempt)) return;
     this.#unheeding.add(attempt);
     try {
-      attempt.task.abort(reason);
+      taskContext.run(attempt.task, () => attempt.task.abort(reason));
     } finally {
       attempt.ended({ ok: false, thrown: reason });
     }

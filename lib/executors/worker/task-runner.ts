@@ -33,7 +33,7 @@ export class TaskRunner {
   };
 
   #run(message: TaskMessage): void {
-    const task = new RunningTask(message.id, message.name, message.attempt, message.context);
+    const task = new RunningTask(message, message.attempt);
     const end = (answer: Answer, transferList?: readonly Transferable[]): void => {
       // A task that an error of its own timer has failed may still return: it was answered for.
       if (this.#running?.task !== task) return;
