@@ -1,22 +1,19 @@
 /** Time limits of running tasks. Most share one duration, so that they pass in the order in which they were set. */
 import { AsyncResource } from 'node:async_hooks';
 
-/** What has a time limit. The links belong to the deadlines; each entry can have one limit at a time. */
+/** What has a time limit. All but `timeOut` belongs to the deadlines; each entry can have one limit at a time. */
 export interface Limited {
-  deadline: Deadline | undefined;
+  /** When the time is over, by `performance.now()`. */
+  deadline: number;
+  deadlineRow: Row | undefined;
+  previousDeadline: Limited | undefined;
+  nextDeadline: Limited | undefined;
   /** Called once, when the time is over; not after {@link Deadlines.clear}. */
   timeOut(): void;
 }
 
-interface Deadline {
-  readonly at: number;
-  readonly row: Row;
-  previous: Limited | undefined;
-  next: Limited | undefined;
-}
-
 /** All limits of one duration, the first to pass first, with a single timer for the first. */
-interface Row {
+export interface Row {
   readonly duration: number;
   first: Limited | undefined;
   last: Limited | undefined;
@@ -34,9 +31,11 @@ export class Deadlines {
 
   set(entry: Limited, duration: number, now: number): void {
     const row = this.#rows.get(duration) ?? this.#addRow(duration);
-    entry.deadline = { at: now + duration, row, previous: row.last, next: undefined };
-    if (row.last?.deadline) row.last.deadline.next = entry;
-    else row.first = entry;
+    entry.deadline = now + duration;
+    entry.deadlineRow = row;
+    entry.previousDeadline = row.last;
+    if (row.last === undefined) row.first = entry;
+    else row.last.nextDeadline = entry;
     row.last = entry;
     // A timer that was left running, for want of anything to watch, fires early at worst: it is then set anew.
     row.timer ??= this.#startTimer(row, duration);
@@ -44,14 +43,15 @@ export class Deadlines {
   }
 
   clear(entry: Limited): void {
-    const { deadline } = entry;
-    if (deadline === undefined) return;
-    entry.deadline = undefined;
-    const { row, previous, next } = deadline;
-    if (previous?.deadline) previous.deadline.next = next;
-    else row.first = next;
-    if (next?.deadline) next.deadline.previous = previous;
-    else row.last = previous;
+    const { deadlineRow: row, previousDeadline: previous, nextDeadline: next } = entry;
+    if (row === undefined) return;
+    if (previous === undefined) row.first = next;
+    else previous.nextDeadline = next;
+    if (next === undefined) row.last = previous;
+    else next.previousDeadline = previous;
+    entry.deadlineRow = undefined;
+    entry.previousDeadline = undefined;
+    entry.nextDeadline = undefined;
     if (row.first === undefined) row.timer?.unref();
   }
 
@@ -68,8 +68,8 @@ export class Deadlines {
   #fire(row: Row): void {
     row.timer = undefined;
     const now = performance.now();
-    for (let { first } = row; first?.deadline !== undefined; { first } = row) {
-      const left = first.deadline.at - now;
+    for (let { first } = row; first !== undefined; { first } = row) {
+      const left = first.deadline - now;
       if (left > 0) {
         row.timer = this.#startTimer(row, Math.ceil(left));
         return;

@@ -1,23 +1,25 @@
 /** The last outcomes, for `find(id)`. */
 import type { Outcome } from './outcome.ts';
 
-/** A bounded memory: the oldest outcome makes room for the newest. */
+/**
+ * A bounded memory: a task's place is its number modulo the limit, so that keeping an outcome is a single write, and
+ * it stays until the task that came `limit` tasks after it has settled.
+ */
 export class History {
   readonly #limit: number;
-  // By the tasks' numbers. A Map keeps the order of insertion: its first key is the oldest.
-  readonly #outcomes = new Map<number, Outcome>();
+  readonly #outcomes: (Outcome | undefined)[];
 
   constructor(limit: number) {
     this.#limit = limit;
+    this.#outcomes = new Array(limit);
   }
 
   keep(number: number, outcome: Outcome): void {
-    if (this.#limit === 0) return;
-    if (this.#outcomes.size === this.#limit) this.#outcomes.delete(this.#outcomes.keys().next().value as number);
-    this.#outcomes.set(number, outcome);
+    if (this.#limit > 0) this.#outcomes[number % this.#limit] = outcome;
   }
 
+  /** Whatever outcome is in the task's place: whether it is the task's, its id tells. */
   find(number: number): Outcome | undefined {
-    return this.#outcomes.get(number);
+    return this.#outcomes[number % this.#limit];
   }
 }

@@ -230,7 +230,7 @@ export interface BackgroundTasksOptions {
    */
   readonly maxBacklog?: number | undefined;
   /**
-   * How many outcomes are kept for `find(id)`, the values that tasks returned among them.
+   * How many outcomes are kept for `find(id)`, the values that tasks returned among them. At most a million.
    *
    * @default 1_000
    */

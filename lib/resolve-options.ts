@@ -29,6 +29,7 @@ import { LONGEST_TIMER, SECOND } from './timers.ts';
 
 const PRIORITY_LIMIT = 100;
 const NICEST = 19;
+const LONGEST_HISTORY = 1_000_000;
 
 const milliseconds = (minimum: number) =>
   aNumber(`a number of milliseconds from ${minimum} to ${LONGEST_TIMER}`, minimum, LONGEST_TIMER);
@@ -109,7 +110,7 @@ const rules: Rules<BackgroundTasksOptions> = {
   timeout: taskRules.timeout,
   retry: taskRules.retry,
   maxBacklog: anInteger('an integer of at least 1', 1),
-  history: anInteger('an integer of at least 0', 0),
+  history: anInteger(`an integer from 0 to ${LONGEST_HISTORY}`, 0, LONGEST_HISTORY),
   logger: {
     expected: 'false, or an object with the methods error, warn, info and debug',
     accepts: (value) => value === false || hasLoggerMethods(value),

@@ -65,7 +65,10 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   args: readonly unknown[];
   /** How often it was started. An attempt may fail before it starts: where no thread can. */
   attempts = 0;
-  deadline: Limited['deadline'];
+  deadline = 0;
+  deadlineRow: Limited['deadlineRow'];
+  previousDeadline: Limited | undefined;
+  nextDeadline: Limited | undefined;
 
   readonly #runtime: Runtime;
   #id: string | undefined;
@@ -294,16 +297,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   #settle(verdict: Verdict): void {
     // A listener, a `when` or a `retryIf` may have cancelled the task that it was told or asked about.
     if (this.isSettled) return;
-    const outcome = {
-      id: this.id,
-      name: this.name,
-      executor: this.executor,
-      attempts: this.attempts,
-      waitedMs: this.waitedMs,
-      ranMs: this.#ranMs,
-      ...(this.#response === undefined ? {} : { response: this.#response }),
-      ...verdict,
-    } as Outcome;
+    const outcome = this.#outcomeOf(verdict);
     this.#outcome = outcome;
     this.#moveTo(outcome.state);
     this.#runtime.reporter.settled(this, outcome);
@@ -312,6 +306,23 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     // What this task makes possible starts before idleness is judged.
     this.#onSettled?.();
     this.#runtime.backlog.release(this);
+  }
+
+  /** Written out, property by property: spreading costs more than all else at the end of a task. */
+  #outcomeOf(verdict: Verdict): Outcome {
+    const outcome: { -readonly [Name in keyof Outcome]: unknown } = {
+      id: this.id,
+      name: this.name,
+      executor: this.executor,
+      state: verdict.state,
+      attempts: this.attempts,
+      waitedMs: this.waitedMs,
+      ranMs: this.#ranMs,
+    };
+    if (verdict.state === 'completed') outcome.value = verdict.value;
+    else if (verdict.state !== 'skipped') outcome.error = verdict.error;
+    if (this.#response !== undefined) outcome.response = this.#response;
+    return outcome as Outcome;
   }
 
   #moveTo(state: TaskState): void {
