@@ -1,6 +1,6 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
 import { aNumber, check, either, oneOf } from './option-rules.ts';
-import { EXECUTOR_NAMES, type Outcome, type OutcomeState } from './outcome.ts';
+import { describe, EXECUTOR_NAMES, type Outcome, type OutcomeState } from './outcome.ts';
 import type { Runtime } from './run.ts';
 import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 
@@ -15,6 +15,12 @@ export interface CloseOptions {
   readonly timeout?: number | undefined;
 }
 
+/** A task that time ran out for, with what is needed to do its work elsewhere. */
+export type AbandonedOutcome = Outcome & {
+  /** Its arguments in words, as `util.inspect` has them, shortened. For the application's eyes: they are in no log line of the package. */
+  readonly arguments: readonly string[];
+};
+
 /** What became of the tasks that had not settled when `close` was called, and of those that they added. */
 export interface CloseReport {
   /** How many completed in the meantime. */
@@ -22,7 +28,7 @@ export interface CloseReport {
   /** How many failed or timed out in the meantime. */
   readonly failed: number;
   /** Those that time ran out for. */
-  readonly abandoned: readonly Outcome[];
+  readonly abandoned: readonly AbandonedOutcome[];
 }
 
 const DEFAULT_TIMEOUT = 10 * SECOND;
@@ -33,9 +39,11 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
   const { timeout = DEFAULT_TIMEOUT } = options;
   const { backlog, reporter, executors } = runtime;
   const before = tally(runtime);
-  const abandoned: Outcome[] = [];
+  const abandoned: AbandonedOutcome[] = [];
+  const described = new Map<string, readonly string[]>();
   const collect = (outcome: Outcome): void => {
-    if (outcome.state === 'abandoned') abandoned.push(outcome);
+    if (outcome.state !== 'abandoned') return;
+    abandoned.push(Object.freeze({ ...outcome, arguments: described.get(outcome.id) ?? [] }));
   };
   reporter.events.on('settled', collect);
 
@@ -47,6 +55,7 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
 
   backlog.close();
   const { pending } = backlog;
+  for (const run of pending) described.set(run.id, run.args.map(describe));
   // Those that wait go first: the end of one that runs would start the next in its list.
   for (const run of pending) if (run.state === 'waiting') run.abandon();
   for (const run of pending) run.abandon();

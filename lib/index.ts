@@ -1,7 +1,7 @@
 /** The public names, and nothing else. */
 export { addBackgroundTask } from './ambient.ts';
 export { type BlockingModule, blocking } from './blocking.ts';
-export type { CloseOptions, CloseReport } from './close.ts';
+export type { AbandonedOutcome, CloseOptions, CloseReport } from './close.ts';
 export { type CurrentTask, currentTask } from './current-task.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
 export type { AddedEvent, BackgroundTaskEvents, RetryingEvent, StartedEvent } from './events.ts';

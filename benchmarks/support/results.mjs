@@ -38,13 +38,15 @@ export function lines(results) {
       ours.toLocaleString('en'),
       rival.toLocaleString('en'),
       `${ratio.median.toFixed(3)} [${ratio.q1.toFixed(3)}..${ratio.q3.toFixed(3)}]`,
-      ...(index === 0 ? [limitOf(toReach), reached ? 'yes' : 'no'] : ['', '']),
+      ...(index === 0 ? verdictOn(toReach, reached) : ['', '']),
     ]),
   );
 }
 
-function limitOf({ atLeast, atMost }) {
-  return atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
+/** A row without a limit is there to compare others with. */
+function verdictOn({ atLeast, atMost }, reached) {
+  if (atLeast === undefined && atMost === undefined) return ['', ''];
+  return [atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`, reached ? 'yes' : 'no'];
 }
 
 export function table(results) {
