@@ -10,6 +10,7 @@ import { ask } from './hooks.ts';
 import {
   describe,
   type ExecutorName,
+  isError,
   type Outcome,
   type ResponseEnd,
   toError,
@@ -178,7 +179,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   /** Returns whether there was still something to cancel. */
   cancel(reason?: unknown): boolean {
     if (this.isSettled) return false;
-    const because = reason === undefined ? '' : `: ${reason instanceof Error ? reason.message : describe(reason)}`;
+    const because = reason === undefined ? '' : `: ${isError(reason) ? reason.message : describe(reason)}`;
     const error = new BackgroundTaskError('ERR_BACKGROUND_CANCELLED', `Task ${this.name} was cancelled${because}.`, {
       cause: reason,
     });

@@ -14,6 +14,14 @@ import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 /** How long a child may take to heed SIGTERM until it gets SIGKILL, in milliseconds. */
 const TERMINATION_GRACE = 100;
 
+/** How long a process that has ended may owe the end of its channel, in milliseconds. */
+const LAST_WORDS_GRACE = 100;
+
+interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
 export class ChildProcess implements PoolWorker {
   readonly #child: Child;
   readonly #observer: WorkerObserver<ChildProcess>;
@@ -31,19 +39,7 @@ export class ChildProcess implements PoolWorker {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child.on('message', (message: Reply | ReadyMessage) => this.#hear(message));
-    this.#child.on('error', (error) => {
-      this.#startFailure ??= error;
-      if (this.#child.pid === undefined) this.#exited(null, null);
-    });
-    this.#exit = new Promise((resolve) => {
-      this.#child.once('exit', (code, signal) => {
-        this.#exited(code, signal);
-        resolve();
-      });
-      this.#child.once('error', () => {
-        if (this.#child.pid === undefined) resolve();
-      });
-    });
+    this.#exit = this.#whenGone().then(({ code, signal }) => this.#exited(code, signal));
     lowerPriority(this.#child, options.niceIncrement);
   }
 
@@ -63,6 +59,23 @@ export class ChildProcess implements PoolWorker {
     const force = setTimeout(() => this.#child.kill('SIGKILL'), TERMINATION_GRACE);
     await this.#exit;
     clearTimeout(force);
+  }
+
+  /** When the process has ended, or could not begin, and what it said before was read. */
+  #whenGone(): Promise<Exit> {
+    return new Promise((resolve) => {
+      this.#child.on('error', (error) => {
+        this.#startFailure ??= error;
+        if (this.#child.pid === undefined) resolve({ code: null, signal: null });
+      });
+      this.#child.once('exit', (code, signal) => {
+        const end = (): void => resolve({ code, signal });
+        if (!this.#child.connected) end();
+        // The end of the channel comes behind the last message. A grandchild may hold the channel open, however.
+        else setTimeout(end, LAST_WORDS_GRACE).unref();
+        this.#child.once('disconnect', end);
+      });
+    });
   }
 
   #send(order: Order): void {
@@ -149,7 +162,7 @@ function exitError(
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_PROCESS_START',
-    `A child process could not start: ${cause.message} Look at the options of \`processes\`.`,
+    `A child process could not start, look at the options of \`processes\`: ${cause.message}`,
     { cause },
   );
 }

@@ -1,4 +1,6 @@
 /** Runs tasks in child processes: what would take a whole server down takes down one of these. */
+
+import { toError } from '../outcome.ts';
 import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { ChildProcess, startError } from './child-process.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
@@ -11,7 +13,13 @@ export function createProcessPool(
     min: options.minProcesses,
     max: options.maxProcesses,
     idleTimeout: options.idleTimeout,
-    start: (observer) => new ChildProcess(options, observer),
+    start(observer) {
+      try {
+        return new ChildProcess(options, observer);
+      } catch (thrown) {
+        throw startError(toError(thrown));
+      }
+    },
     startError,
     onStray,
   });
