@@ -10,6 +10,7 @@ import {
   type CloseReport,
   type CurrentTask,
   currentTask,
+  type ExecutorName,
   type Outcome,
   type Task,
   type TaskAdder,
@@ -20,7 +21,7 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 
 expectNoProcessFaults();
 
-/** What a task does, in a thread or on the event loop. */
+/** What a task does, in whichever executor. */
 const BEHAVIOURS = [
   'succeed',
   'fail',
@@ -34,12 +35,14 @@ const BEHAVIOURS = [
 ] as const;
 type Behaviour = (typeof BEHAVIOURS)[number];
 
-const threadTasks = blocking<Record<Behaviour, (argument: number) => unknown>>(
-  new URL('./fixtures/unruly-tasks.mjs', import.meta.url),
-);
+type Behaviours = Record<Behaviour, (argument: number) => unknown>;
+
+const moduleUrl = new URL('./fixtures/unruly-tasks.mjs', import.meta.url);
+const threadTasks = blocking<Behaviours>(moduleUrl);
+const processTasks = blocking<Behaviours>(moduleUrl, { executor: 'process' });
 
 /** The same on the event loop, as far as it can bear them: nothing may exit, and nothing may block it for ever. */
-const loopTasks: Record<Behaviour, (argument: number) => unknown> = {
+const loopTasks: Behaviours = {
   succeed: (value) => value,
   fail: () => Promise.reject(new Error('as asked')),
   throwNull: () => {
@@ -59,9 +62,11 @@ const loopTasks: Record<Behaviour, (argument: number) => unknown> = {
   returnAFunction: () => () => {},
 };
 
+const tasksOf = { 'event-loop': loopTasks, thread: threadTasks, process: processTasks };
+
 interface PlannedTask {
   readonly behaviour: Behaviour;
-  readonly inThread: boolean;
+  readonly executor: ExecutorName;
   readonly when: 'always' | 'success' | 'failure';
   readonly attempts: number;
   readonly timeout: number;
@@ -72,7 +77,7 @@ interface PlannedTask {
 
 const plannedTask: fc.Arbitrary<PlannedTask> = fc.record({
   behaviour: fc.constantFrom(...BEHAVIOURS),
-  inThread: fc.boolean(),
+  executor: fc.constantFrom('event-loop', 'event-loop', 'thread', 'thread', 'process'),
   when: fc.constantFrom('always', 'success', 'failure'),
   attempts: fc.integer({ min: 1, max: 3 }),
   timeout: fc.integer({ min: 5, max: 60 }),
@@ -92,6 +97,7 @@ const scenario = fc.record({
   order: fc.constantFrom('sequential', 'parallel'),
   maxBacklog: fc.integer({ min: 3, max: 40 }),
   maxThreads: fc.integer({ min: 1, max: 2 }),
+  maxProcesses: fc.integer({ min: 1, max: 2 }),
   requests: fc.array(fc.record({ end: fc.constantFrom(...ENDS), tasks: fc.array(plannedTask, { maxLength: 6 }) }), {
     minLength: 1,
     maxLength: 6,
@@ -109,8 +115,14 @@ class World {
   readonly #server: Server;
   readonly #plans: readonly PlannedRequest[];
 
-  constructor({ order, maxBacklog, maxThreads, requests }: Scenario) {
-    this.background = backgroundTasks({ logger: false, order, maxBacklog, pool: { maxThreads } });
+  constructor({ order, maxBacklog, maxThreads, maxProcesses, requests }: Scenario) {
+    this.background = backgroundTasks({
+      logger: false,
+      order,
+      maxBacklog,
+      pool: { maxThreads },
+      processes: { maxProcesses },
+    });
     for (const event of ['added', 'started', 'retrying'] as const) {
       this.background.on(event, () => this.expectConservation());
     }
@@ -142,9 +154,9 @@ class World {
 
   /** What is refused is refused with a code; what is accepted is remembered. */
   add(adder: TaskAdder & { with?: BackgroundTasks['with'] }, plan: PlannedTask): void {
-    const { behaviour, inThread, when, attempts, timeout, priority } = plan;
+    const { behaviour, executor, when, attempts, timeout, priority } = plan;
     const options = { when, timeout, priority, retry: { attempts, delay: 5 }, name: behaviour };
-    const run = (inThread ? threadTasks : loopTasks)[behaviour] as Task<[number]>;
+    const run = tasksOf[executor][behaviour] as Task<[number]>;
     try {
       const handle = (adder.with?.(options) ?? adder).add(run, 10);
       this.handles.push(handle);

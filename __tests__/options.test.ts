@@ -67,9 +67,20 @@ const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
   'pool.execArgv': ['--import tsx', 1, null, true, {}, [1], nothing],
   'pool.argv': ['--verbose', 1, null, true, {}, [null], nothing],
   'pool.env': ['A=1', 1, null, true, [], { A: 1 }, nothing],
+  processes: noObject,
+  'processes.minProcesses': [...noInteger, -1],
+  'processes.maxProcesses': [...noInteger, 0, -1],
+  'processes.idleTimeout': [...noNumber, -1, tooLong],
+  'processes.resourceLimits': noObject,
+  'processes.resourceLimits.maxOldGenerationSizeMb': [...noNumber, 0, -1],
+  'processes.resourceLimits.maxYoungGenerationSizeMb': [...noNumber, 0],
+  'processes.niceIncrement': [...noInteger, -1, 20],
+  'processes.execArgv': ['--import tsx', 1, null, true, {}, [1], nothing],
+  'processes.argv': ['--verbose', 1, null, true, {}, [null], nothing],
+  'processes.env': ['A=1', 1, null, true, [], { A: 1 }, nothing],
   order: ['random', '', 1, null, true, {}, nothing],
   maxBacklog: [...noInteger, 0, -1],
-  history: [...noInteger, -1],
+  history: [...noInteger, -1, 1_000_001],
   logger: [true, null, 'console', 1, {}, [], nothing, { error: nothing, warn: nothing, info: nothing }],
   logArguments: ['yes', 1, null, {}, nothing],
   onError: noFunction,
@@ -122,13 +133,15 @@ describe('an option of the wrong type or out of range', () => {
   });
 
   it('is refused by blocking() where it names another executor', () => {
-    for (const value of ['process', 'fiber', '', 1, null, {}]) {
+    for (const value of ['event-loop', 'fiber', 'Process', '', 1, null, {}]) {
       expectRefusal(
         refusalOf(() => blocking(moduleUrl, { executor: value } as never)),
         'executor',
       );
     }
-    expect(() => blocking(moduleUrl, { executor: 'thread' })).not.toThrow();
+    for (const executor of ['thread', 'process', undefined] as const) {
+      expect(() => blocking(moduleUrl, { executor })).not.toThrow();
+    }
   });
 
   it('is refused by close(), and nothing is closed', async () => {
@@ -151,6 +164,10 @@ describe('an option of the wrong type or out of range', () => {
     const error = refusalOf(() => makeBackground({ pool: { minThreads: 3, maxThreads: 2 } }));
     expectRefusal(error, 'pool.minThreads');
     expect(error.message).toContain('maxThreads (2)');
+
+    const other = refusalOf(() => makeBackground({ processes: { minProcesses: 3, maxProcesses: 2 } }));
+    expectRefusal(other, 'processes.minProcesses');
+    expect(other.message).toContain('maxProcesses (2)');
   });
 
   it('says what came, whatever that was', () => {
@@ -180,6 +197,7 @@ describe('an option that does not exist', () => {
     ['on_error', 'onError'],
     ['loger', 'logger'],
     ['pools', 'pool'],
+    ['process', 'processes'],
   ])('is refused by backgroundTasks(), which names the nearest: %s', (written, meant) => {
     const error = refusalOf(() => makeBackground({ [written]: 1 }));
     expect(error.code).toBe('ERR_BACKGROUND_OPTION');
@@ -190,6 +208,7 @@ describe('an option that does not exist', () => {
   it.each([
     [{ pool: { maxThread: 2 } }, 'pool.maxThread', 'pool.maxThreads'],
     [{ pool: { minThread: 2 } }, 'pool.minThread', 'pool.minThreads'],
+    [{ processes: { maxProcess: 2 } }, 'processes.maxProcess', 'processes.maxProcesses'],
     [{ retry: { attemps: 2 } }, 'retry.attemps', 'retry.attempts'],
     [{ retry: { retryif: nothing } }, 'retry.retryif', 'retry.retryIf'],
     [
@@ -272,7 +291,7 @@ describe('options that are no object', () => {
 
 describe('options that say nothing', () => {
   const everyOption = [
-    ...['pool', 'order', 'when', 'timeout', 'retry', 'maxBacklog', 'history', 'logArguments'],
+    ...['pool', 'processes', 'order', 'when', 'timeout', 'retry', 'maxBacklog', 'history', 'logArguments'],
     ...['onError', 'ambient', 'context', 'mode'],
   ];
   const allUndefined = (names: readonly string[]): Record<string, undefined> =>
@@ -290,6 +309,18 @@ describe('options that say nothing', () => {
           pool: {
             ...allUndefined(['minThreads', 'maxThreads', 'idleTimeout', 'niceIncrement', 'execArgv', 'env', 'argv']),
             resourceLimits: allUndefined(['maxOldGenerationSizeMb', 'stackSizeMb']),
+          },
+          processes: {
+            ...allUndefined([
+              'minProcesses',
+              'maxProcesses',
+              'idleTimeout',
+              'niceIncrement',
+              'execArgv',
+              'env',
+              'argv',
+            ]),
+            resourceLimits: allUndefined(['maxOldGenerationSizeMb', 'maxYoungGenerationSizeMb']),
           },
           retry: allUndefined(['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'retryIf']),
         }),
@@ -336,6 +367,8 @@ describe('options at the edge of their range', () => {
     ['niceIncrement', { pool: { niceIncrement: 0 } }],
     ['niceIncrement', { pool: { niceIncrement: 19 } }],
     ['maxThreads', { pool: { minThreads: 0, maxThreads: 1 } }],
+    ['processes', { processes: { idleTimeout: Number.POSITIVE_INFINITY, niceIncrement: 0, argv: [], env: {} } }],
+    ['maxProcesses', { processes: { minProcesses: 0, maxProcesses: 1, niceIncrement: 19 } }],
     ['logger', { logger: console }],
     ['env', { pool: { env: {} } }],
   ])('are taken: %s', (_name, options) => {

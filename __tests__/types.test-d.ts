@@ -4,6 +4,7 @@ import connect from 'connect';
 import { expectTypeOf } from 'expect-type';
 import express, { type Request, type Response, Router } from 'express';
 import {
+  type AbandonedOutcome,
   addBackgroundTask,
   type BackgroundTaskError,
   type BackgroundTaskErrorCode,
@@ -259,6 +260,16 @@ export function optionsAreCheckedByName(): void {
   backgroundTasks({});
   backgroundTasks({
     pool: { minThreads: 1, maxThreads: 4, idleTimeout: 1_000, niceIncrement: 5, execArgv: ['--import', 'tsx'] },
+    processes: {
+      minProcesses: 1,
+      maxProcesses: 4,
+      idleTimeout: 1_000,
+      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 16 },
+      niceIncrement: 5,
+      execArgv: ['--import', 'tsx'],
+      env: { PATH: undefined },
+      argv: ['--verbose'],
+    },
     order: 'parallel',
     when: 'failure',
     timeout: 5_000,
@@ -273,11 +284,15 @@ export function optionsAreCheckedByName(): void {
     mode: 'inline',
   });
   // Not passing an option and passing undefined is the same, under exactOptionalPropertyTypes as well.
-  backgroundTasks({ order: undefined, pool: undefined, retry: { attempts: undefined } });
+  backgroundTasks({ order: undefined, pool: undefined, processes: undefined, retry: { attempts: undefined } });
   // @ts-expect-error: no such option.
   backgroundTasks({ maxBacklogs: 1 });
   // @ts-expect-error: no such option of the pool.
   backgroundTasks({ pool: { threads: 1 } });
+  // @ts-expect-error: processes are counted by names of their own.
+  backgroundTasks({ processes: { maxThreads: 1 } });
+  // @ts-expect-error: Node has no option for this limit of a process.
+  backgroundTasks({ processes: { resourceLimits: { stackSizeMb: 1 } } });
   // @ts-expect-error: Piscina has this option, but it would break what is promised.
   backgroundTasks({ pool: { maxQueue: 1 } });
   // @ts-expect-error: no such option of retry.
@@ -296,15 +311,14 @@ export function optionsAreCheckedByName(): void {
 
 export function whatDoesNotExistYetHasNoType(url: URL): void {
   blocking<typeof import('./fixtures/typed-tasks.ts')>(url, { executor: 'thread', name: 'image', priority: 1 });
-  // @ts-expect-error: there is no process executor.
-  blocking(url, { executor: 'process' });
-  // @ts-expect-error: no process pool.
-  backgroundTasks({ processes: { max: 1 } });
+  blocking<typeof import('./fixtures/typed-tasks.ts')>(url, { executor: 'process' });
+  // @ts-expect-error: there is no such executor.
+  blocking(url, { executor: 'fiber' });
   // @ts-expect-error: no watchdog.
   backgroundTasks({ watchdog: true });
   // @ts-expect-error: no engine.
   backgroundTasks({ engine: {} });
-  expectTypeOf<ExecutorName>().toEqualTypeOf<'event-loop' | 'thread'>();
+  expectTypeOf<ExecutorName>().toEqualTypeOf<'event-loop' | 'thread' | 'process'>();
 }
 
 /** The overloads of pino, whose methods take an object or a text first. */
@@ -352,7 +366,9 @@ export async function closeReportsWhatBecameOfTheRest(background: BackgroundTask
   expectTypeOf(report).toEqualTypeOf<CloseReport>();
   expectTypeOf(report.completed).toEqualTypeOf<number>();
   expectTypeOf(report.failed).toEqualTypeOf<number>();
-  expectTypeOf(report.abandoned).toEqualTypeOf<readonly Outcome[]>();
+  expectTypeOf(report.abandoned).toEqualTypeOf<readonly AbandonedOutcome[]>();
+  expectTypeOf<AbandonedOutcome>().toExtend<Outcome>();
+  for (const { arguments: args } of report.abandoned) expectTypeOf(args).toEqualTypeOf<readonly string[]>();
   expectTypeOf(background.idle()).toEqualTypeOf<Promise<void>>();
   // @ts-expect-error: no such option.
   background.close({ grace: 1 });
@@ -366,6 +382,7 @@ export function tasksCanBeFoundAndCounted(background: BackgroundTasks): void {
   if (found !== undefined && 'settled' in found) expectTypeOf(found).toEqualTypeOf<TaskHandle>();
   const { executors, outcomes, waitedMs } = background.stats();
   expectTypeOf(executors.thread.utilization).toEqualTypeOf<number>();
+  expectTypeOf(executors.process.processes).toEqualTypeOf<number>();
   expectTypeOf(outcomes['timed-out']).toEqualTypeOf<number>();
   expectTypeOf(waitedMs.p99).toEqualTypeOf<number>();
 }

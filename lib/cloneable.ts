@@ -1,6 +1,6 @@
 /** What can cross to another thread, found out when it can still be refused to the handler. */
 import { types } from 'node:util';
-import { deserialize, serialize } from 'node:v8';
+import { DefaultSerializer, deserialize } from 'node:v8';
 import { BackgroundTaskError } from './errors.ts';
 import { move, transferListOf } from './move.ts';
 import { describeKind, toError } from './outcome.ts';
@@ -10,7 +10,22 @@ export type Clone = (value: unknown) => unknown;
 
 /** What the channel to a child process does, which takes less than a thread's port: no shared memory, no ports. */
 export function cloneBySerialization(value: unknown): unknown {
-  return deserialize(serialize(value));
+  const serializer = new ProcessSerializer();
+  serializer.writeHeader();
+  serializer.writeValue(value);
+  return deserialize(serializer.releaseBuffer());
+}
+
+/** A view of shared memory would be copied, and whoever waits for the other side to change it would wait for ever. */
+class ProcessSerializer extends DefaultSerializer {
+  // The serializer calls it for every typed array and Buffer.
+  _writeHostObject(view: ArrayBufferView): void {
+    if (types.isArrayBufferView(view) && types.isSharedArrayBuffer(view.buffer)) {
+      throw new TypeError('Shared memory could not be cloned.');
+    }
+    // biome-ignore lint/suspicious/noExplicitAny: Node's types leave the method out.
+    (DefaultSerializer.prototype as any)._writeHostObject.call(this, view);
+  }
 }
 
 /** Structures deeper than this are left to the structured clone algorithm to judge. */
@@ -47,8 +62,12 @@ function isPlainWithin(value: unknown, depth: number, values: { left: number }):
  */
 export function snapshotArguments(args: readonly unknown[], taskName: string, clone: Clone): unknown[] {
   const transfer = transferListOf(args);
-  if (transfer.length === 0)
-    return args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
+  if (transfer.length === 0 || clone === cloneBySerialization) {
+    const copies = args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
+    // A process has no part in this one's memory: what is moved there leaves the caller, and is copied all the same.
+    structuredClone(undefined, { transfer: transfer as never });
+    return copies;
+  }
   // Buffers that are moved may be reached from several arguments: they cross in one go.
   for (const [index, arg] of args.entries()) {
     if (transferListOf([arg]).length === 0) snapshot(arg, `argument ${index} of task ${taskName}`, clone);

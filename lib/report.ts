@@ -100,10 +100,10 @@ export class Reporter {
     });
   }
 
-  /** A task that was over threw in its thread. Its outcome stands, and no other task is harmed. */
+  /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */
   stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
     const who = task === undefined ? 'A task that was over' : `Task ${task.name}, which was over,`;
-    const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} threw in its thread: ${cause.message}`, {
+    const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} has thrown: ${cause.message}`, {
       cause,
     });
     this.#log.write('error', error.message, {

@@ -1,6 +1,6 @@
 /** One child process. The one room that forks. */
 import { type ChildProcess as Child, fork } from 'node:child_process';
-import { setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { BackgroundTaskError } from '../errors.ts';
 import { processEntry } from '../here.ts';
@@ -8,7 +8,7 @@ import { toError } from '../outcome.ts';
 import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
-import type { Order, ReadyMessage, Reply, TaskMessage } from './wire.ts';
+import { type Order, type ProcessMessage, REPLY, type ReadyMessage, type Reply, type TaskMessage } from './wire.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** How long a child may take to heed SIGTERM until it gets SIGKILL, in milliseconds. */
@@ -38,7 +38,9 @@ export class ChildProcess implements PoolWorker {
       ...(options.env === undefined ? {} : { env: { ...options.env } }),
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    this.#child.on('message', (message: Reply | ReadyMessage) => this.#hear(message));
+    this.#child.on('message', (message: unknown) => {
+      if (isOurs(message)) this.#hear(message[REPLY]);
+    });
     this.#exit = this.#whenGone().then(({ code, signal }) => this.#exited(code, signal));
     lowerPriority(this.#child, options.niceIncrement);
   }
@@ -88,7 +90,7 @@ export class ChildProcess implements PoolWorker {
   }
 
   #hear(message: Reply | ReadyMessage): void {
-    switch (message?.kind) {
+    switch (message.kind) {
       case 'ready':
         this.#letGo();
         this.#observer.ready(this);
@@ -96,12 +98,8 @@ export class ChildProcess implements PoolWorker {
       case 'stray':
         this.#observer.stray(message);
         break;
-      case 'value':
-      case 'value-lost':
-      case 'error':
+      default:
         this.#answered(message);
-        break;
-      default: // A task's own process.send(): nobody here is meant.
     }
   }
 
@@ -126,6 +124,11 @@ export class ChildProcess implements PoolWorker {
   }
 }
 
+/** A task module may use process.send() for itself. */
+function isOurs(message: unknown): message is ProcessMessage {
+  return typeof message === 'object' && message !== null && REPLY in message;
+}
+
 /** Of the limits, the two that Node has options for. */
 function memoryFlags(limits: ResolvedProcessOptions['resourceLimits']): string[] {
   const { maxOldGenerationSizeMb, maxYoungGenerationSizeMb } = limits ?? {};
@@ -138,7 +141,7 @@ function memoryFlags(limits: ResolvedProcessOptions['resourceLimits']): string[]
 function lowerPriority(child: Child, niceIncrement: number): void {
   if (child.pid === undefined || niceIncrement === 0) return;
   try {
-    setPriority(child.pid, niceIncrement);
+    setPriority(child.pid, Math.min(getPriority() + niceIncrement, constants.priority.PRIORITY_LOW));
   } catch {
     // Not permitted here, or the child is gone already: it runs at normal priority, or not at all.
   }
@@ -152,7 +155,7 @@ function exitError(
   const how = signal === null ? `with code ${exitCode}` : `by ${signal}`;
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_PROCESS_EXITED',
-    cause === undefined ? `The process ended ${how}.` : `The process could not start: ${cause.message}.`,
+    cause === undefined ? `The process ended ${how}.` : `${cause.message}.`,
     { cause },
   );
   return Object.assign(error, { exitCode, signal });

@@ -47,6 +47,13 @@ export interface HelloMessage {
 
 export const HELLO = 'express-background-tasks.hello';
 
+/** What a process says, apart from what a task module says to whom it takes for its parent. */
+export interface ProcessMessage {
+  readonly [REPLY]: Reply | ReadyMessage;
+}
+
+export const REPLY = 'express-background-tasks.reply';
+
 /** The first message of a process. */
 export interface ReadyMessage {
   readonly kind: 'ready';

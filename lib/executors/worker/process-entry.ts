@@ -1,11 +1,11 @@
 /** The other side of a child process: the file that is forked. */
 import { Worker } from 'node:worker_threads';
-import type { ReadyMessage, Reply } from '../wire.ts';
+import { type ProcessMessage, REPLY, type ReadyMessage, type Reply } from '../wire.ts';
 import { TaskRunner } from './task-runner.ts';
 
 function send(message: Reply | ReadyMessage): void {
   // A parent that is gone cannot be told; the channel's end is handled below.
-  process.send?.(message, undefined, undefined, () => {});
+  process.send?.({ [REPLY]: message } satisfies ProcessMessage, undefined, undefined, () => {});
 }
 
 const runner = new TaskRunner(send);
@@ -17,9 +17,16 @@ process.on('disconnect', () => process.exit());
 // While it does not (an endless loop), only another thread can look. It is light: no module, no ports in use.
 const WATCH_INTERVAL = 500;
 const watch = new Worker(
-  `const parent = process.ppid;
+  `const { workerData: parent } = require('node:worker_threads');
    setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL'); }, ${WATCH_INTERVAL});`,
-  { eval: true, execArgv: [], env: {}, resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1 } },
+  {
+    eval: true,
+    // Asked before the process says that it is ready: by then the parent lives. The thread's own first look may be too late.
+    workerData: process.ppid,
+    execArgv: [],
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1 },
+  },
 );
 watch.unref();
 

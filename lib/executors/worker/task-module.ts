@@ -37,7 +37,7 @@ async function loadModule(module: string): Promise<Readonly<Record<string, unkno
     const cause = toError(thrown);
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_MODULE',
-      `Expected ${module} to load in a thread: ${cause.message}${adviceFor(cause, module)}`,
+      `Expected ${module} to load: ${cause.message}${adviceFor(cause, module)}`,
       {
         cause,
       },
