@@ -29,13 +29,19 @@ if (options.rounds !== undefined) settings.rounds = Number(options.rounds);
 if (!Number.isInteger(settings.rounds) || settings.rounds < 1) throw new Error('Expected --rounds to be at least 1.');
 
 const results = {};
+const plots = {};
 for (const name of wanted.length === 0 ? names : wanted) {
   const { row, measure } = await import(`./rows/${name}.mjs`);
   process.stderr.write(`${name}: ${row.title}, against ${row.rival} …\n`);
-  results[name] = resultOf(row, await measure(settings));
+  const measured = await measure(settings);
+  const { figures, facts, plot } = Array.isArray(measured) ? { figures: measured } : measured;
+  results[name] = resultOf(row, figures, facts);
+  if (plot !== undefined) plots[name] = plot;
 }
 
 // A row that is not reached is for people to judge: noise must fail no build.
 console.log(table(results));
+for (const [name, { facts }] of Object.entries(results))
+  if (facts !== undefined) console.log(`${name}: ${facts.join('; ')}`);
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
-if (options.save) save(results);
+if (options.save) save(results, plots);

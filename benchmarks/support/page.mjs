@@ -6,12 +6,17 @@ import { HEADINGS, lines } from './results.mjs';
 const folder = new URL('../../docs/benchmarks/', import.meta.url);
 const RESULTS = /^results-node(\d+)\.json$/;
 
-/** Rows that were not measured this time stay as they were. */
-export function save(results) {
+/** Rows that were not measured this time stay as they were. A row's plot lies beside the results of its Node. */
+export function save(results, plots = {}) {
   mkdirSync(folder, { recursive: true });
   const [major] = process.versions.node.split('.');
   const file = new URL(`results-node${major}.json`, folder);
   const before = existsSync(file) ? read(file).rows : {};
+  for (const [name, plot] of Object.entries(plots)) {
+    const image = `${name}-node${major}.svg`;
+    writeFileSync(new URL(image, folder), plot);
+    results[name] = { ...results[name], plot: image };
+  }
   const run = {
     node: process.versions.node,
     cores: availableParallelism(),
@@ -68,7 +73,15 @@ function section({ node, cores, processor, date, rows }) {
 ${date}, ${cores} cores, ${processor}.
 
 ${markdownTable([HEADINGS, HEADINGS.map(() => '---'), ...lines(rows)])}
-`;
+${Object.entries(rows).map(beside).join('')}`;
+}
+
+/** What a row has to show beside its figures. */
+function beside([name, { title, facts, plot }]) {
+  return [
+    ...(facts === undefined ? [] : [`\n\`${name}\`: ${facts.join('; ')}.\n`]),
+    ...(plot === undefined ? [] : [`\n![${title}](${plot})\n`]),
+  ].join('');
 }
 
 function markdownTable(rows) {

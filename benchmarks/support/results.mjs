@@ -1,8 +1,12 @@
 // From samples to results, and from results to a table.
 import { median, spread } from './statistics.mjs';
 
-/** What is kept of a row: medians over the rounds, and the ratio of each round with its spread. The first figure decides. */
-export function resultOf({ title, what, rival, toReach }, figures) {
+/**
+ * What is kept of a row: medians over the rounds, and the ratio of each round with its spread. The first figure decides.
+ *
+ * @param facts what was counted beside the figures, as text.
+ */
+export function resultOf({ title, what, rival, toReach }, figures, facts) {
   const measured = figures.map(({ what: figure, unit, isInverse = false, ours, rival: rivals }) => ({
     what: figure,
     unit,
@@ -11,7 +15,15 @@ export function resultOf({ title, what, rival, toReach }, figures) {
     ratio: spreadOf(ours.map((value, round) => (isInverse ? rivals[round] / value : value / rivals[round]))),
     rounds: ours.length,
   }));
-  return { title, what, rival, toReach, isReached: isReached(measured[0].ratio.median, toReach), figures: measured };
+  return {
+    title,
+    what,
+    rival,
+    toReach,
+    isReached: isReached(measured[0].ratio.median, toReach),
+    figures: measured,
+    ...(facts === undefined ? {} : { facts }),
+  };
 }
 
 /** Ratios are read, and compared, to three places. */

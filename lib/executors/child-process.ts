@@ -2,16 +2,25 @@
 import { type ChildProcess as Child, fork } from 'node:child_process';
 import { constants, getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { deserialize } from 'node:v8';
 import { BackgroundTaskError } from '../errors.ts';
 import { processEntry } from '../here.ts';
 import { toError } from '../outcome.ts';
 import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
-import { type Order, type ProcessMessage, REPLY, type ReadyMessage, type Reply, type TaskMessage } from './wire.ts';
+import {
+  type Order,
+  type ProcessMessage,
+  REPLY,
+  type ReadyMessage,
+  type Reply,
+  type TaskMessage,
+  type WrittenReply,
+} from './wire.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
-/** How long a child may take to heed SIGTERM until it gets SIGKILL, in milliseconds. */
+/** How long a child may take to exit by itself until it gets SIGKILL, in milliseconds. */
 const TERMINATION_GRACE = 100;
 
 /** How long a process that has ended may owe the end of its channel, in milliseconds. */
@@ -57,7 +66,8 @@ export class ChildProcess implements PoolWorker {
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#hold();
-    this.#child.kill('SIGTERM');
+    // At the end of its channel a process exits by itself, if its event loop turns.
+    if (this.#child.connected) this.#child.disconnect();
     const force = setTimeout(() => this.#child.kill('SIGKILL'), TERMINATION_GRACE);
     await this.#exit;
     clearTimeout(force);
@@ -89,11 +99,14 @@ export class ChildProcess implements PoolWorker {
     }
   }
 
-  #hear(message: Reply | ReadyMessage): void {
+  #hear(message: Reply | ReadyMessage | WrittenReply): void {
     switch (message.kind) {
       case 'ready':
         this.#letGo();
         this.#observer.ready(this);
+        break;
+      case 'written':
+        this.#hear(read(message));
         break;
       case 'stray':
         this.#observer.stray(message);
@@ -121,6 +134,14 @@ export class ChildProcess implements PoolWorker {
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
     this.#observer.exited(this, this.#isEnding ? undefined : exitError(exitCode, signal, this.#startFailure));
+  }
+}
+
+function read({ bytes }: WrittenReply): Reply {
+  try {
+    return deserialize(bytes) as Reply;
+  } catch (thrown) {
+    return { kind: 'value-lost', reason: toError(thrown).message };
   }
 }
 

@@ -105,6 +105,8 @@ export class Thread implements PoolWorker {
     if (!isHello(message)) return;
     this.#port = message.port;
     this.#port.on('message', (reply: Reply) => this.#hear(reply));
+    // Only a result can be written there and not be read here: circles of causes, structures too deep for this stack.
+    this.#port.on('messageerror', (error) => this.#hear({ kind: 'value-lost', reason: error.message }));
     this.#port.unref();
   }
 

@@ -49,7 +49,7 @@ export const HELLO = 'express-background-tasks.hello';
 
 /** What a process says, apart from what a task module says to whom it takes for its parent. */
 export interface ProcessMessage {
-  readonly [REPLY]: Reply | ReadyMessage;
+  readonly [REPLY]: Reply | ReadyMessage | WrittenReply;
 }
 
 export const REPLY = 'express-background-tasks.reply';
@@ -57,4 +57,10 @@ export const REPLY = 'express-background-tasks.reply';
 /** The first message of a process. */
 export interface ReadyMessage {
   readonly kind: 'ready';
+}
+
+/** A reply that Node is not to read by itself: where it cannot, it throws where nobody can catch it. */
+export interface WrittenReply {
+  readonly kind: 'written';
+  readonly bytes: Uint8Array;
 }

@@ -1,15 +1,33 @@
 /** The other side of a child process: the file that is forked. */
+
+import { serialize } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import { type ProcessMessage, REPLY, type ReadyMessage, type Reply } from '../wire.ts';
+import { isPlain } from '../../cloneable.ts';
+import { type ProcessMessage, REPLY, type ReadyMessage, type Reply, type WrittenReply } from '../wire.ts';
 import { TaskRunner } from './task-runner.ts';
 
-function send(message: Reply | ReadyMessage): void {
+const sendToParent = process.send?.bind(process);
+// A task module's own messages are nobody's over there, and one that cannot be read there would end the server.
+process.send = (...args: unknown[]): boolean => {
+  const callback = args.findLast((arg) => typeof arg === 'function') as ((error: null) => void) | undefined;
+  if (callback !== undefined) setImmediate(callback, null);
+  return true;
+};
+
+function send(message: Reply | ReadyMessage | WrittenReply): void {
   // A parent that is gone cannot be told; the channel's end is handled below.
-  process.send?.({ [REPLY]: message } satisfies ProcessMessage, undefined, undefined, () => {});
+  sendToParent?.({ [REPLY]: message } satisfies ProcessMessage, undefined, undefined, () => {});
 }
 
-const runner = new TaskRunner(send);
+const runner = new TaskRunner((reply) => {
+  const isSafe = reply.kind !== 'value' || isPlain(reply.value);
+  send(isSafe ? reply : { kind: 'written', bytes: serialize(reply) });
+});
 process.on('message', runner.receive);
+
+// A terminal and a service manager send these to the children as well. What is to become of the tasks is for the
+// parent to say: it drains, and ends this process.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
 // No child outlives its parent. While the event loop turns, the end of the channel tells of the parent's.
 process.on('disconnect', () => process.exit());

@@ -1,0 +1,2 @@
+/** Never finishes loading, and keeps its thread busy with that. */
+for (;;);

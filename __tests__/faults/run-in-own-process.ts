@@ -1,0 +1,63 @@
+/** A fault that may take the whole server with it, in a server that nobody needs. */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { ContestantName } from './contestants.ts';
+import { HANGS, type Report } from './run-fault.ts';
+import type { Fault } from './table.ts';
+
+const program = fileURLToPath(new URL('./own-process.mjs', import.meta.url));
+
+/** How often the limit for one step is allowed for the whole. */
+const STEPS = 4;
+
+/** `limit`: how long one step may take until it counts as hanging, in milliseconds. Of processes that are left over, none stays. */
+export async function runInOwnProcess(name: ContestantName, fault: Fault, limit: number): Promise<Report> {
+  const args = [name, fault.what, String(limit)];
+  const child = fork(program, args, { silent: true, execArgv: [], detached: true });
+  child.stdout?.resume();
+  let errors = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-LONGEST_EXCERPT);
+  });
+  let report: Report | undefined;
+  let isLate = false;
+  child.on('message', (message: Report) => {
+    report = message;
+  });
+  const timer = setTimeout(() => {
+    isLate = true;
+    killGroup(child.pid);
+  }, STEPS * limit);
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+    child.once('exit', (...how) => resolve(how));
+  });
+  clearTimeout(timer);
+  killGroup(child.pid);
+  if (report !== undefined) return report;
+  if (process.env['FAULTS_DEBUG'] !== undefined) console.error(errors);
+  return {
+    caller: isLate
+      ? `the server ${HANGS}`
+      : `the server dies of ${signal ?? uncaughtIn(errors) ?? `exit code ${code}`}`,
+    others: 'lost',
+    servesAgain: false,
+    pings: { answered: 0, unanswered: 0 },
+    settledInWindow: 0,
+  };
+}
+
+const LONGEST_EXCERPT = 4_000;
+
+function uncaughtIn(errors: string): string | undefined {
+  return /^Node\.js v/m.test(errors) ? 'an uncaughtException' : undefined;
+}
+
+/** It leads a group of its own: what it has started, and what would outlive it, ends with it. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nobody is left.
+  }
+}

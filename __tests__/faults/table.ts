@@ -1,0 +1,246 @@
+/** Every fault, and what it must come to in each executor. A row is data: run-fault.ts commits it. */
+
+export const EXECUTORS = ['event-loop', 'thread', 'process'] as const;
+export type ExecutorName = (typeof EXECUTORS)[number];
+
+export interface Fault {
+  /** Completes the sentence "a task that …". */
+  readonly what: string;
+  /** A file in modules/. The tasks beside it are always those of tasks.cjs. */
+  readonly module?: string;
+  readonly task: string;
+  readonly argument?: unknown;
+  readonly timeout?: number;
+  /** How many such tasks there are. */
+  readonly times?: number;
+  /** How many threads or processes; tasks that wait for the only one wait for the guilty one. */
+  readonly workers?: number;
+  /** For so long the tasks are watched, in milliseconds; those that have not settled by then are cancelled. */
+  readonly window?: number;
+  /** Where the fault reaches the whole process: the server is then given one of its own. */
+  readonly needsOwnProcess?: readonly ExecutorName[];
+  /** What the caller must be told, by executor; as text, or as a pattern of it. An executor that is left out cannot run such a task. */
+  readonly expected: { readonly [Name in ExecutorName]?: string | RegExp };
+  /** The most of its tasks that may have been started within `window`. */
+  readonly mostStarted?: number;
+}
+
+const everywhere = (expected: string): Fault['expected'] => ({
+  'event-loop': expected,
+  thread: expected,
+  process: expected,
+});
+const inWorkers = (expected: string): Fault['expected'] => ({ thread: expected, process: expected });
+
+const NOT_AN_ERROR = 'failed: BackgroundTaskError ERR_BACKGROUND_NOT_AN_ERROR';
+const THREAD_EXITED = 'failed: BackgroundTaskError ERR_BACKGROUND_THREAD_EXITED';
+const PROCESS_EXITED = 'failed: BackgroundTaskError ERR_BACKGROUND_PROCESS_EXITED';
+const MODULE = 'failed: BackgroundTaskError ERR_BACKGROUND_MODULE';
+const TIMEOUT = 'timed-out: BackgroundTaskError ERR_BACKGROUND_TIMEOUT';
+
+/** Long enough for a module to load on a busy machine, so that it is the task that is caught. */
+const SHORT = 400;
+
+export const FAULTS: readonly Fault[] = [
+  {
+    what: 'throws an error of its own class, with a code and properties',
+    task: 'throwSubclass',
+    expected: everywhere('failed: StorageError ETIMEDOUT, attempts 3, details'),
+  },
+  { what: 'throws null', task: 'throwNull', expected: everywhere(NOT_AN_ERROR) },
+  { what: 'throws undefined', task: 'throwUndefined', expected: everywhere(NOT_AN_ERROR) },
+  { what: 'throws something that holds a function', task: 'throwFunctionHolder', expected: everywhere(NOT_AN_ERROR) },
+  {
+    what: 'returns something that holds a function',
+    task: 'returnFunctionHolder',
+    expected: { 'event-loop': 'completed: { retry: [Function: retry] }', ...inWorkers('completed: undefined') },
+  },
+  {
+    what: 'returns a Map with a BigInt, a Date and bytes',
+    task: 'returnRichValues',
+    expected: everywhere("completed: [ Map(1) { 'a' => 1n }, 1970-01-01T00:00:00.000Z, Uint8Array(2) [ 1, 2 ] ]"),
+  },
+  {
+    what: 'returns an error that is its own cause, which V8 can write but not read',
+    task: 'returnUnreadable',
+    needsOwnProcess: ['process'],
+    // A newer V8 may learn to read it.
+    expected: { thread: /^completed: /, process: /^completed: / },
+  },
+  {
+    what: 'sends its parent a message that V8 can write but not read',
+    task: 'sendUnreadable',
+    needsOwnProcess: ['process'],
+    expected: inWorkers("completed: 'sent'"),
+  },
+  {
+    what: 'names an export that is not there',
+    task: 'notThere',
+    expected: inWorkers('failed: BackgroundTaskError ERR_BACKGROUND_EXPORT'),
+  },
+  {
+    what: 'calls process.exit',
+    task: 'exit',
+    argument: 3,
+    expected: { thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
+  },
+  {
+    what: 'calls process.exit while others wait for the only worker',
+    task: 'exit',
+    argument: 3,
+    workers: 1,
+    expected: { thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
+  },
+  {
+    what: 'calls process.abort',
+    task: 'abort',
+    expected: {
+      thread: 'failed: TypeError ERR_WORKER_UNSUPPORTED_OPERATION',
+      process: `${PROCESS_EXITED}, signal SIGABRT`,
+    },
+  },
+  {
+    what: 'kills its own process by SIGKILL',
+    task: 'killItself',
+    argument: 'SIGKILL',
+    needsOwnProcess: ['thread'],
+    expected: { thread: 'the server dies of SIGKILL', process: `${PROCESS_EXITED}, signal SIGKILL` },
+  },
+  {
+    what: 'kills its own process by SIGSEGV, as native code does that reads where it must not',
+    task: 'killItself',
+    argument: 'SIGSEGV',
+    needsOwnProcess: ['thread'],
+    expected: { thread: 'the server dies of SIGSEGV', process: `${PROCESS_EXITED}, signal SIGSEGV` },
+  },
+  {
+    what: 'takes away all error handlers and throws in a timer',
+    task: 'dropHandlersAndThrow',
+    expected: { thread: `${THREAD_EXITED}, exitCode 1`, process: `${PROCESS_EXITED}, exitCode 1` },
+  },
+  {
+    what: 'cuts the channel to its parent',
+    task: 'cutChannel',
+    expected: { thread: "completed: 'cut'", process: `${PROCESS_EXITED}, exitCode 0` },
+  },
+  {
+    what: 'leaves a timer behind that throws when the task is over',
+    task: 'leaveThrowingTimer',
+    argument: 20,
+    expected: inWorkers("completed: 'done'"),
+  },
+  { what: 'leaves a rejection behind', task: 'leaveRejection', expected: inWorkers("completed: 'done'") },
+  {
+    what: 'throws in a timer of its own while it runs',
+    task: 'throwInOwnTimer',
+    expected: inWorkers('failed: RangeError'),
+  },
+  {
+    what: 'loops for ever, under a timeout',
+    task: 'loopForEver',
+    timeout: SHORT,
+    expected: inWorkers(TIMEOUT),
+  },
+  {
+    what: 'loops for ever while others wait for the only worker',
+    task: 'loopForEver',
+    timeout: SHORT,
+    workers: 1,
+    expected: inWorkers(TIMEOUT),
+  },
+  {
+    what: 'ignores its signal and never ends, under a timeout',
+    task: 'ignoreSignal',
+    timeout: SHORT,
+    expected: everywhere(TIMEOUT),
+  },
+  {
+    what: 'fills its heap',
+    task: 'fillHeap',
+    expected: {
+      thread: 'failed: BackgroundTaskError ERR_BACKGROUND_OUT_OF_MEMORY',
+      process: new RegExp(`^${PROCESS_EXITED}, (signal (SIGABRT|SIGTRAP)|exitCode \\d+)$`),
+    },
+  },
+  {
+    what: 'fills 300 MB of Buffers',
+    task: 'fillBuffers',
+    argument: 300,
+    expected: inWorkers('completed: 300'),
+  },
+  {
+    what: 'closes file descriptors 1 and 2, and prints',
+    task: 'closeOutputs',
+    needsOwnProcess: ['thread'],
+    expected: {
+      // A thread's are the server's own, and a server dies of its next line, unless it listens for errors of its outputs.
+      thread: 'the server dies of exit code 1',
+      // What is printed fails before the task has ended, or behind it: that depends on what the outputs are.
+      process: /^(completed: 'closed'|failed: Error (EBADF|EPIPE), errno -\d+, syscall write)$/,
+    },
+  },
+  {
+    what: 'floods standard output with 20 MB',
+    task: 'floodOutput',
+    argument: 20,
+    needsOwnProcess: ['thread', 'process'],
+    expected: inWorkers('completed: 20'),
+  },
+  {
+    what: 'floods file descriptor 1 with 20 MB',
+    task: 'floodDescriptor',
+    argument: 20,
+    needsOwnProcess: ['thread', 'process'],
+    expected: inWorkers('completed: 20'),
+  },
+  {
+    what: 'is in a module that throws while it is loaded (20 such tasks)',
+    module: 'throws.mjs',
+    task: 'anything',
+    times: 20,
+    expected: inWorkers(`20 × ${MODULE}`),
+  },
+  {
+    what: 'is in a module that imports what is not there (20 such tasks)',
+    module: 'imports-missing.mjs',
+    task: 'anything',
+    times: 20,
+    expected: inWorkers(`20 × ${MODULE}`),
+  },
+  {
+    what: 'is in a module that loops for ever while it is loaded, under a timeout',
+    module: 'loops.mjs',
+    task: 'anything',
+    timeout: SHORT,
+    expected: inWorkers(TIMEOUT),
+  },
+  {
+    what: 'is in a module that waits for ever while it is loaded, under a timeout',
+    module: 'waits.mjs',
+    task: 'anything',
+    timeout: SHORT,
+    expected: inWorkers(TIMEOUT),
+  },
+  {
+    what: 'is in a module that calls process.exit while it is loaded',
+    module: 'exits.mjs',
+    task: 'anything',
+    expected: { thread: `${THREAD_EXITED}, exitCode 7`, process: `${PROCESS_EXITED}, exitCode 7` },
+  },
+  {
+    what: 'crashes its worker, 1,000 times',
+    task: 'exit',
+    argument: 3,
+    times: 1_000,
+    window: 1_500,
+    mostStarted: 20,
+    expected: {
+      thread: new RegExp(
+        `^\\d+ × ${THREAD_EXITED}, exitCode 3; \\d+ × cancelled: BackgroundTaskError ERR_BACKGROUND_CANCELLED$`,
+      ),
+      process: new RegExp(
+        `^\\d+ × ${PROCESS_EXITED}, exitCode 3; \\d+ × cancelled: BackgroundTaskError ERR_BACKGROUND_CANCELLED$`,
+      ),
+    },
+  },
+];

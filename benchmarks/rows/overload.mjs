@@ -1,0 +1,72 @@
+import express from 'express';
+import { backgroundTasks, blocking } from 'express-background-tasks';
+import { compareOverload, TASK_MS, THREADS } from '../support/overload.mjs';
+import { serve } from '../support/servers.mjs';
+
+const MAX_BACKLOG = 100;
+
+export const row = {
+  title: '10 times the load that the threads can do',
+  what: `Requests come at 10 times the rate at which the threads can do their tasks, each of ${TASK_MS} ms in ${THREADS} thread with 1 KB of arguments, whether or not the server keeps up; \`maxBacklog\` is ${MAX_BACKLOG}. Beside them, 200 pings a second ask a route without a task. The surplus must get 503 with Retry-After, and every accepted task must complete: otherwise the row fails.`,
+  rival: 'the same server without that load',
+  toReach: { atMost: 2 },
+};
+
+const { busyFor } = blocking(new URL('../tasks/busy.mjs', import.meta.url));
+const data = new Uint8Array(1024).fill(1);
+const SAMPLE_EVERY = 100;
+
+async function open(isOverloaded) {
+  const app = express();
+  const background = backgroundTasks({ maxBacklog: MAX_BACKLOG, pool: { maxThreads: THREADS } });
+  app.get('/ping', (_req, res) => void res.sendStatus(204));
+  app.use(background);
+  app.get('/task', (_req, res) => {
+    res.locals.backgroundTasks.add(busyFor, TASK_MS, data);
+    res.status(202).json({ message: 'Accepted' });
+  });
+  // What every application has: the log of errors is not part of the measurement.
+  app.use((error, _req, res, next) => {
+    if (error.status !== 503) return next(error);
+    res.status(503).set(error.headers).json({ message: error.message });
+  });
+  const { port } = await serve(app);
+
+  let samples = [];
+  let timer;
+  const sample = () => {
+    const { backlog, outcomes } = background.stats();
+    samples.push({
+      at: performance.now(),
+      backlog: backlog.size,
+      completed: outcomes.completed,
+      rss: process.memoryUsage.rss(),
+    });
+  };
+  return {
+    port,
+    isOverloaded: () => isOverloaded,
+    limit: () => MAX_BACKLOG,
+    sample() {
+      samples = [];
+      sample();
+      timer = setInterval(sample, SAMPLE_EVERY);
+    },
+    samples() {
+      clearInterval(timer);
+      sample();
+      return samples;
+    },
+    /** When nothing is left to do: how many tasks were accepted so far, and how many completed. */
+    async drained() {
+      await background.idle();
+      const { added, outcomes } = background.stats();
+      return { added, completed: outcomes.completed };
+    },
+  };
+}
+
+export const ours = () => open(true);
+export const rival = () => open(false);
+
+export const measure = (settings) => compareOverload(import.meta.url, settings);

@@ -1,0 +1,120 @@
+// Draws lines over a common horizontal axis, in one panel or several below one another, as an SVG that is readable on
+// light and dark pages: the colours follow the reader's scheme, and lines differ by their dashes as well.
+
+const WIDTH = 760;
+const MARGIN = { left: 62, right: 18 };
+const TITLE_HEIGHT = 58;
+const PANEL = { height: 128, above: 30, below: 14 };
+const FOOT_HEIGHT = 40;
+const LETTER = 7.1;
+const SWATCH = 22;
+
+const STYLE = `
+  svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #e3e6ea; --s0: #0969da; --s1: #bc4c00; --s2: #1a7f37; --s3: #8250df; }
+  @media (prefers-color-scheme: dark) {
+    svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #2a313a; --s0: #58a6ff; --s1: #f0883e; --s2: #3fb950; --s3: #bc8cff; }
+  }
+  text { font: 12px system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif; fill: var(--ink); }
+  .title { font-size: 16px; font-weight: 600; }
+  .faint { fill: var(--faint); }
+  .label { font-weight: 600; }
+  .paper { fill: var(--paper); }
+  .grid { stroke: var(--grid); }
+  .axis { stroke: var(--faint); }
+  .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
+  .s0 { stroke: var(--s0); } .s1 { stroke: var(--s1); } .s2 { stroke: var(--s2); } .s3 { stroke: var(--s3); }
+  .limit { stroke: var(--faint); stroke-width: 1.2; stroke-dasharray: 2 4; }
+`;
+
+const DASHES = ['', '7 3', '2 2', '9 3 2 3'];
+
+/**
+ * @param panels each with a `label`, its `series` and perhaps a fixed top, `yMax`. A series has a `name` and `points`,
+ * pairs of numbers in the order of x; one with `limit` instead of points is a level across the panel.
+ * @returns the text of the SVG.
+ */
+export function plot({ title, subtitle = '', xLabel, panels }) {
+  const xs = panels.flatMap(({ series }) => series.flatMap(({ points = [] }) => points.map(([x]) => x)));
+  const x = scale(Math.min(0, ...xs), Math.max(...xs), MARGIN.left, WIDTH - MARGIN.right);
+  const stride = PANEL.above + PANEL.height + PANEL.below;
+  const bottom = TITLE_HEIGHT + panels.length * stride;
+  const height = bottom + FOOT_HEIGHT;
+  const drawn = panels.map((panel, index) => drawPanel(panel, x, TITLE_HEIGHT + index * stride + PANEL.above));
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escapeText(title)}">
+<style>${STYLE}</style>
+<rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>
+<text class="title" x="${MARGIN.left}" y="26">${escapeText(title)}</text>
+<text class="faint" x="${MARGIN.left}" y="45">${escapeText(subtitle)}</text>
+${drawn.join('\n')}
+${x.ticks.map((tick) => `<text class="faint" x="${round(x(tick))}" y="${bottom + 4}" text-anchor="middle">${format(tick)}</text>`).join('\n')}
+<text class="faint" x="${(MARGIN.left + WIDTH - MARGIN.right) / 2}" y="${bottom + 24}" text-anchor="middle">${escapeText(xLabel)}</text>
+</svg>
+`;
+}
+
+function drawPanel({ label, series, yMax }, x, top) {
+  const bottom = top + PANEL.height;
+  const highest = Math.max(...series.flatMap(({ points = [], limit = 0 }) => [limit, ...points.map(([, y]) => y)]));
+  const y = scale(0, yMax ?? highest, bottom, top, { isRounded: true });
+  const [left, right] = [MARGIN.left, WIDTH - MARGIN.right];
+  return [
+    ...x.ticks.map(
+      (tick) => `<line class="grid" x1="${round(x(tick))}" x2="${round(x(tick))}" y1="${top}" y2="${bottom}"/>`,
+    ),
+    ...y.ticks.flatMap((tick) => [
+      `<line class="grid" x1="${left}" x2="${right}" y1="${round(y(tick))}" y2="${round(y(tick))}"/>`,
+      `<text class="faint" x="${left - 8}" y="${round(y(tick) + 4)}" text-anchor="end">${format(tick)}</text>`,
+    ]),
+    `<path class="axis" fill="none" d="M${left} ${top}V${bottom}H${right}"/>`,
+    `<text class="label" x="${left}" y="${top - 10}">${escapeText(label)}</text>`,
+    ...series.map((one, index) => drawSeries(one, index, x, y, [left, right])),
+    legend(series, top - 10),
+  ].join('\n');
+}
+
+function drawSeries({ points, limit }, index, x, y, [left, right]) {
+  if (limit !== undefined)
+    return `<line class="limit" x1="${left}" x2="${right}" y1="${round(y(limit))}" y2="${round(y(limit))}"/>`;
+  const path = points.map(([px, py], at) => `${at === 0 ? 'M' : 'L'}${round(x(px))} ${round(y(py))}`).join('');
+  return `<path class="line s${index % DASHES.length}"${dash(index)} d="${path}"/>`;
+}
+
+/** To the right, above the panel, in the order of the series. */
+function legend(series, y) {
+  let right = WIDTH - MARGIN.right;
+  return series
+    .map((one, index) => ({ ...one, index }))
+    .reverse()
+    .map(({ name, limit, index }) => {
+      const start = right - name.length * LETTER - SWATCH - 6;
+      right = start - 16;
+      const look = limit === undefined ? `class="line s${index % DASHES.length}"${dash(index)}` : 'class="limit"';
+      return `<line ${look} x1="${round(start)}" x2="${round(start + SWATCH)}" y1="${y - 4}" y2="${y - 4}"/><text x="${round(start + SWATCH + 6)}" y="${y}">${escapeText(name)}</text>`;
+    })
+    .join('\n');
+}
+
+function dash(index) {
+  const dashes = DASHES[index % DASHES.length];
+  return dashes === '' ? '' : ` stroke-dasharray="${dashes}"`;
+}
+
+/** From values to places. Rounded, it ends at the tick above the highest value. */
+function scale(low, high, from, to, { isRounded = false } = {}) {
+  const step = stepOf((high - low || 1) / (isRounded ? 4 : 8));
+  const end = isRounded ? Math.max(step, Math.ceil(high / step - 1e-9) * step) : high;
+  const place = (value) => from + ((Math.min(value, end) - low) / (end - low || 1)) * (to - from);
+  const ticks = [];
+  for (let tick = Math.ceil(low / step); tick * step <= end + step * 1e-6; tick += 1) ticks.push(tick * step);
+  return Object.assign(place, { ticks });
+}
+
+/** The next of 1, 2, 5, 10, 20, … */
+function stepOf(rough) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10);
+}
+
+const round = (value) => Math.round(value * 10) / 10;
+const format = (value) => Number(value.toPrecision(6)).toLocaleString('en');
+const escapeText = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
