@@ -80,7 +80,7 @@ describe('the tarball', () => {
     const others = packed.paths.filter((path) => !/^(dist|docs)\//.test(path));
     expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']);
     expect(packed.paths).toEqual(
-      expect.arrayContaining(['dist/esm/index.js', 'dist/cjs/index.js', 'dist/esm/executors/worker/entry.js']),
+      expect.arrayContaining(['dist/esm/index.js', 'dist/cjs/index.js', 'dist/esm/executors/worker/thread-entry.js']),
     );
     const strange = packed.paths.filter(
       (path) => path.startsWith('dist/') && !/\.(js|d\.ts)$|^dist\/cjs\/package\.json$/.test(path),
