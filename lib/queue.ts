@@ -1,4 +1,4 @@
-/** What waits for a free thread: the highest priority first, in the order added within one. */
+/** What waits for a free thread or process: the highest priority first, in the order added within one. */
 
 /** What can stand in a {@link Queue}. The links belong to the queue; each entry can be in one queue at a time. */
 export interface Queued {
