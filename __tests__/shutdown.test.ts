@@ -67,7 +67,8 @@ describe('after SIGTERM the process exits by itself', () => {
     const ids = (await Promise.all(adding)).flat();
     server.signal('SIGTERM');
     expect(await server.ended).toBe(0);
-    expect(server.report()).toMatchObject({ completed: 3, failed: 0, abandoned: [] });
+    // On a slow machine the first may be done before the signal is sent: the journal counts them all.
+    expect(server.report()).toMatchObject({ failed: 0, abandoned: [] });
     expect(server.journal().sort()).toEqual(ids.sort());
   });
 
