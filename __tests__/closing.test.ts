@@ -338,6 +338,22 @@ describe('when close() runs out of time', () => {
     expect(heard[1]).toBe(1);
   });
 
+  it('has named every task of the event loop in the log before any is told to stop: one that loops then hides none', async () => {
+    const told: string[] = [];
+    const write = (message: string): void => void told.push(message);
+    const background = makeBackground({ logger: { error: write, warn: write, info: write, debug: () => {} } });
+    for (const name of ['first', 'second']) {
+      background.with({ name }).add(async () => {
+        currentTask()?.signal.addEventListener('abort', () => told.push(`the signal of ${name}`));
+        await never();
+      });
+    }
+    await background.close(SOON);
+    expect(
+      told.map((line) => /^Task (first|second) was abandoned|the signal of .*/.exec(line)?.[0]).filter(Boolean),
+    ).toEqual(['Task first was abandoned', 'Task second was abandoned', 'the signal of first', 'the signal of second']);
+  });
+
   it('ends an endless loop', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 }, timeout: Number.POSITIVE_INFINITY });
     const gate = makeThreadGate();

@@ -61,9 +61,9 @@ export class Backlog<Run extends Pending> {
     return this.#unsettled.get(number);
   }
 
-  /** Throws, in the handler, what Express answers with 503. `fromTask`: whether it is a running task that adds. */
-  assertRoom(taskName: string, fromTask: boolean): void {
-    if (this.#phase === 'closed' || (this.#phase === 'draining' && !fromTask)) {
+  /** Throws, in the handler, what Express answers with 503. `isFromTask`: whether it is a running task that adds. */
+  assertRoom(taskName: string, isFromTask: () => boolean): void {
+    if (this.#phase === 'closed' || (this.#phase === 'draining' && !isFromTask())) {
       throw new BackgroundTaskError(
         'ERR_BACKGROUND_CLOSED',
         `Task ${taskName} was refused: background.close() was called, and the server takes no more tasks.`,

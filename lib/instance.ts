@@ -20,7 +20,7 @@ import { mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
 import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
 import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
-import { definitionOf, type TaskDefinition } from './task.ts';
+import { definitionOf, NO_OPTIONS, type TaskDefinition } from './task.ts';
 
 const ID_PREFIX_BYTES = 4;
 
@@ -85,7 +85,7 @@ export class Instance implements Owner {
   accept(owner: Owner, task: unknown, args: readonly unknown[], options?: TaskOptions, req?: IncomingMessage): TaskRun {
     const definition = definitionOf(task);
     const name = options?.name ?? definition.name;
-    this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask());
+    this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
     const clone = CLONE_FOR[definition.executor];
     // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
     const context = this.#contextFor(req, clone);
@@ -118,19 +118,25 @@ export class Instance implements Owner {
     return RunningTask.ownerOf(taskContext.getStore()) === owner;
   }
 
-  #isAddedByOwnTask(): boolean {
+  readonly #isAddedByOwnTask = (): boolean => {
     const owner = RunningTask.ownerOf(taskContext.getStore()) as Owner | undefined;
     return owner?.runtime === this.runtime;
-  }
+  };
 
   #policyOf(definition: TaskDefinition, options: TaskOptions | undefined): Policy {
+    const policy = this.#policyOfDefinition(definition);
+    if (this.#mode === 'record') return { ...policy, when: () => false };
+    return options === undefined ? policy : mergePolicy(policy, options);
+  }
+
+  #policyOfDefinition(definition: TaskDefinition): Policy {
+    if (definition.options === NO_OPTIONS) return this.options.policy;
     let policy = this.#policies.get(definition);
     if (policy === undefined) {
       policy = mergePolicy(this.options.policy, definition.options);
       this.#policies.set(definition, policy);
     }
-    if (this.#mode === 'record') return { ...policy, when: () => false };
-    return options === undefined ? policy : mergePolicy(policy, options);
+    return policy;
   }
 
   #contextFor(req: IncomingMessage | undefined, clone: Clone | undefined): unknown {

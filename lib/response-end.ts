@@ -4,20 +4,31 @@ import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
 import type { ResponseEnd } from './outcome.ts';
 
+type Listener = (end: ResponseEnd) => void;
+
 /**
  * Calls `listener` once, when the last byte of the response was handed to the system or the connection is gone; soon,
  * if that was before. Never within the call itself.
  */
-export function whenResponseEnded(res: ServerResponse, listener: (end: ResponseEnd) => void): void {
+export function whenResponseEnded(res: ServerResponse, listener: Listener): void {
+  if (isUnderWay(res)) onFinished(res, () => listener(endOf(res, wasSentNow(res))));
+  else whenUnusualResponseEnded(res, listener);
+}
+
+/** What nearly every response is when a task is added: not ended yet, on a connection of its own that lives. */
+function isUnderWay(res: ServerResponse): boolean {
+  return !res.writableEnded && res.socket?.destroyed === false && !res.destroyed && streamOf(res) === undefined;
+}
+
+function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
   let told = false;
   const tell = (isSent: boolean): void => {
     if (told) return;
     told = true;
     stopWatching?.();
-    listener({ ended: isSent ? 'sent' : 'aborted', statusCode: res.statusCode });
+    listener(endOf(res, isSent));
   };
-  // Node also counts as finished what was ended on a connection that is gone: `finish` itself tells the two apart.
-  const tellNow = (): void => tell(wasSent(res) && !isGone(res));
+  const tellNow = (): void => tell(wasSentNow(res));
   const stopWatching = watchUnassigned(res, () => tell(false));
   if (wasSent(res) || isGone(res)) {
     // on-finished would wait for ever for a response whose connection was gone before it had its turn.
@@ -32,20 +43,33 @@ export function whenResponseEnded(res: ServerResponse, listener: (end: ResponseE
   }
 }
 
+function endOf({ statusCode }: ServerResponse, isSent: boolean): ResponseEnd {
+  return { ended: isSent ? 'sent' : 'aborted', statusCode };
+}
+
+/** Node also counts as finished what was ended on a connection that is gone: when `finish` comes, a look tells the two apart. */
+function wasSentNow(res: ServerResponse): boolean {
+  return wasSent(res) && !isGone(res);
+}
+
 interface Http2Response {
   readonly stream?: { readonly aborted: boolean; readonly writableFinished: boolean; readonly destroyed: boolean };
 }
 
+function streamOf(res: ServerResponse): Http2Response['stream'] {
+  return (res as Http2Response).stream;
+}
+
 /** The only true sign: on-finished's error argument is `null` when the client hangs up. */
 function wasSent(res: ServerResponse): boolean {
-  const { stream } = res as Http2Response;
+  const stream = streamOf(res);
   if (stream !== undefined) return stream.writableFinished && !stream.aborted;
   // A response that was sent has let go of its socket.
   return res.writableFinished && !res.socket?.destroyed;
 }
 
 function isGone(res: ServerResponse): boolean {
-  const { stream } = res as Http2Response;
+  const stream = streamOf(res);
   if (stream !== undefined) return stream.destroyed && !wasSent(res);
   return res.destroyed || (res.socket ?? res.req?.socket)?.destroyed === true;
 }
@@ -58,7 +82,7 @@ const waitingOn = new WeakMap<Socket, Set<() => void>>();
 
 function watchUnassigned(res: ServerResponse, tell: () => void): (() => void) | undefined {
   const socket = res.req?.socket;
-  if (res.socket || !socket || socket.destroyed || (res as Http2Response).stream !== undefined) return undefined;
+  if (res.socket || !socket || socket.destroyed || streamOf(res) !== undefined) return undefined;
   let waiting = waitingOn.get(socket);
   if (waiting === undefined) {
     waiting = new Set();

@@ -66,13 +66,13 @@ function nameOf(fn: object): string {
   }
 }
 
-// Plain functions are added over and over: each is described once.
-const plainFunctions = new WeakMap<object, TaskDefinition>();
+/** Of tasks that say nothing of their own. */
+export const NO_OPTIONS: TaskOptions = Object.freeze({});
 
 /** The definition behind whatever was given to `add`; throws for what is no task. */
 export function definitionOf(task: unknown): TaskDefinition {
   if ((typeof task === 'function' || typeof task === 'object') && task !== null) {
-    const known = plainFunctions.get(task) ?? (task as Partial<Defined>)[DEFINITION];
+    const known = (task as Partial<Defined>)[DEFINITION];
     if (known !== undefined) return known;
   }
   if (typeof task !== 'function') {
@@ -81,14 +81,13 @@ export function definitionOf(task: unknown): TaskDefinition {
       `Expected a task to be a function, defineTask(…) or an export of blocking(…), got ${describe(task)} (${typeof task}).${adviceFor(task)}`,
     );
   }
-  const definition: TaskDefinition = {
+  // Not remembered by function: most closures are added once, and a WeakMap of them costs more than all else in `add`.
+  return {
     name: nameOf(task),
     executor: 'event-loop',
     target: { kind: 'function', call: task as (...args: unknown[]) => unknown },
-    options: {},
+    options: NO_OPTIONS,
   };
-  plainFunctions.set(task, definition);
-  return definition;
 }
 
 function adviceFor(task: unknown): string {

@@ -15,7 +15,7 @@ export type Conclude = (value: unknown, attempt: Attempt) => AttemptResult;
 export class EventLoopExecutor implements Executor {
   readonly #resolve: Resolve;
   readonly #conclude: Conclude;
-  readonly #running = new Set<Attempt>();
+  #running = 0;
   /** Attempts that were given up while their code runs on. */
   readonly #unheeding = new Set<Attempt>();
   #whenHeeded: (() => void) | undefined;
@@ -26,24 +26,31 @@ export class EventLoopExecutor implements Executor {
   }
 
   execute(attempt: Attempt): void {
-    this.#running.add(attempt);
+    this.#running += 1;
     attempt.started();
     let returned: unknown;
+    let isPending: boolean;
     try {
       returned = taskContext.run(attempt.task, this.#call, attempt, this.#resolve(attempt));
-      if (!isThenable(returned)) {
-        this.#end(attempt, this.#conclude(returned, attempt));
-        return;
-      }
-      // A `then` of the user's may throw, call both, or call twice: Promise.resolve makes a promise of it that does not.
-      const promise = returned instanceof Promise ? returned : Promise.resolve(returned);
-      promise.then(
-        (value) => this.#end(attempt, this.#conclude(value, attempt)),
-        (thrown: unknown) => this.#end(attempt, { ok: false, thrown }),
-      );
+      isPending = isThenable(returned);
     } catch (thrown) {
       this.#end(attempt, { ok: false, thrown });
+      return;
     }
+    if (isPending) void this.#endAfter(returned, attempt);
+    else this.#end(attempt, this.#conclude(returned, attempt));
+  }
+
+  /** A `then` of the user's may throw, call both, or call twice: `await` hears the first, and takes each throw. */
+  async #endAfter(returned: unknown, attempt: Attempt): Promise<void> {
+    let value: unknown;
+    try {
+      value = await returned;
+    } catch (thrown) {
+      this.#end(attempt, { ok: false, thrown });
+      return;
+    }
+    this.#end(attempt, this.#conclude(value, attempt));
   }
 
   readonly #call = (attempt: Attempt, resolved: ReturnType<Resolve>): unknown => {
@@ -52,17 +59,15 @@ export class EventLoopExecutor implements Executor {
   };
 
   abort(attempt: Attempt, reason: Error): void {
-    if (!this.#running.delete(attempt)) return;
+    this.#running -= 1;
     this.#unheeding.add(attempt);
-    try {
-      taskContext.run(attempt.task, () => attempt.task.abort(reason));
-    } finally {
-      attempt.ended({ ok: false, thrown: reason });
-    }
+    attempt.ended({ ok: false, thrown: reason });
+    // Last, when all that end together have settled and were logged: a listener of the signal may never come back.
+    taskContext.run(attempt.task, queueMicrotask, () => attempt.task.abort(reason));
   }
 
   stats(): ExecutorStats {
-    return { queued: 0, running: this.#running.size };
+    return { queued: 0, running: this.#running };
   }
 
   /** Code that heeds its signal gets the grace to put things in order; code that does not cannot be ended by anybody. */
@@ -75,7 +80,9 @@ export class EventLoopExecutor implements Executor {
   }
 
   #end(attempt: Attempt, result: AttemptResult): void {
-    if (this.#running.delete(attempt)) attempt.ended(result);
-    else if (this.#unheeding.delete(attempt) && this.#unheeding.size === 0) this.#whenHeeded?.();
+    if (!this.#unheeding.delete(attempt)) {
+      this.#running -= 1;
+      attempt.ended(result);
+    } else if (this.#unheeding.size === 0) this.#whenHeeded?.();
   }
 }
