@@ -14,8 +14,8 @@ export interface Attempted {
   readonly priority: number;
   readonly attempt: number;
   readonly isLastAttempt: boolean;
-  attemptStarted(attempt: TaskAttempt): void;
-  attemptEnded(attempt: TaskAttempt, result: AttemptResult): void;
+  attemptStarted(attempt: TaskAttempt, at?: number): void;
+  attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void;
 }
 
 export class TaskAttempt implements Attempt {
@@ -46,11 +46,11 @@ export class TaskAttempt implements Attempt {
     return this.#run.isLastAttempt;
   }
 
-  started(): void {
-    this.#run.attemptStarted(this);
+  started(at?: number): void {
+    this.#run.attemptStarted(this, at);
   }
 
-  ended(result: AttemptResult): void {
-    this.#run.attemptEnded(this, result);
+  ended(result: AttemptResult, ranMs?: number): void {
+    this.#run.attemptEnded(this, result, ranMs);
   }
 }

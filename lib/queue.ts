@@ -39,6 +39,24 @@ export class Queue<Entry extends Queued> {
     this.#size += 1;
   }
 
+  /** Puts an entry in front of all others of its priority. */
+  unshift(entry: Entry): void {
+    const level = this.#levels.get(entry.priority) ?? this.#addLevel(entry.priority);
+    entry.queueLinks = { previous: undefined, next: level.first };
+    if (level.first?.queueLinks) level.first.queueLinks.previous = entry;
+    else level.last = entry;
+    level.first = entry;
+    this.#size += 1;
+  }
+
+  /** In the order in which they would be taken. */
+  *[Symbol.iterator](): Iterator<Entry> {
+    for (const priority of this.#priorities.toReversed()) {
+      let entry = this.#levels.get(priority)?.first;
+      for (; entry !== undefined; entry = entry.queueLinks?.next) yield entry as Entry;
+    }
+  }
+
   shift(): Entry | undefined {
     const highest = this.#priorities.at(-1);
     if (highest === undefined) return undefined;

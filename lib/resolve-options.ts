@@ -91,6 +91,7 @@ const heapRules = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb:
 const poolRules: Rules<PoolOptions> = {
   minThreads: atLeastNone,
   maxThreads: atLeastOne,
+  batch: aBoolean,
   resourceLimits: anObjectOf<ResourceLimits>({ ...heapRules, codeRangeSizeMb: megabytes, stackSizeMb: megabytes }),
   ...workerRules,
 };
@@ -149,7 +150,10 @@ export const optionNames: Readonly<Record<'middleware' | 'pool' | 'processes' | 
   };
 
 /** What the thread pool is built from; nothing with a default in it is optional. */
-export type ResolvedPoolOptions = Complete<PoolOptions, 'minThreads' | 'maxThreads' | 'idleTimeout' | 'niceIncrement'>;
+export type ResolvedPoolOptions = Complete<
+  PoolOptions,
+  'minThreads' | 'maxThreads' | 'batch' | 'idleTimeout' | 'niceIncrement'
+>;
 
 /** The same for the process pool. */
 export type ResolvedProcessOptions = Complete<
@@ -203,8 +207,8 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
 
 function resolvePool(pool: PoolOptions): ResolvedPoolOptions {
   const [minThreads, maxThreads] = resolveSize(pool, 'minThreads', 'maxThreads', 'pool.');
-  const { resourceLimits } = pool;
-  return Object.freeze({ minThreads, maxThreads, resourceLimits, ...resolveWorkers(pool) });
+  const { resourceLimits, batch = true } = pool;
+  return Object.freeze({ minThreads, maxThreads, batch, resourceLimits, ...resolveWorkers(pool) });
 }
 
 function resolveProcesses(processes: ProcessOptions): ResolvedProcessOptions {
@@ -226,7 +230,13 @@ function resolveSize<Min extends string, Max extends string>(
   return [least, most];
 }
 
-function resolveWorkers({ idleTimeout, niceIncrement, execArgv, env, argv }: Omit<PoolOptions, 'resourceLimits'>) {
+function resolveWorkers({
+  idleTimeout,
+  niceIncrement,
+  execArgv,
+  env,
+  argv,
+}: Omit<PoolOptions, 'resourceLimits' | 'batch'>) {
   return {
     idleTimeout: idleTimeout ?? DEFAULT_IDLE_TIMEOUT,
     niceIncrement: niceIncrement ?? DEFAULT_NICE_INCREMENT,

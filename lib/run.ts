@@ -213,24 +213,24 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     else this.#addedIn.runInAsyncScope(executor.abort, executor, attempt, reason);
   }
 
-  attemptStarted(attempt: TaskAttempt): void {
+  attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
     if (attempt !== this.#attempt) return;
     this.attempts += 1;
-    this.#attemptStartedAt = performance.now();
+    this.#attemptStartedAt = at;
     this.#firstStartedAt ??= this.#attemptStartedAt;
     this.#moveTo('running');
     if (this.policy.timeout !== Number.POSITIVE_INFINITY) {
-      this.#runtime.deadlines.set(this, this.policy.timeout, this.#attemptStartedAt);
+      this.#runtime.deadlines.set(this, this.policy.timeout, performance.now());
     }
     this.#runtime.reporter.started(this);
   }
 
-  attemptEnded(attempt: TaskAttempt, result: AttemptResult): void {
+  attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void {
     if (attempt !== this.#attempt) return;
     this.#attempt = undefined;
     if (result.ok && result.warning !== undefined) this.#runtime.reporter.warned(this.facts, result.warning);
     this.#runtime.deadlines.clear(this);
-    if (this.#state === 'running') this.#ranMs += performance.now() - this.#attemptStartedAt;
+    if (this.#state === 'running') this.#ranMs += ranMs ?? performance.now() - this.#attemptStartedAt;
     this.#decide(result);
   }
 

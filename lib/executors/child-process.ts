@@ -15,6 +15,7 @@ import {
   REPLY,
   type ReadyMessage,
   type Reply,
+  type Result,
   type TaskMessage,
   type WrittenReply,
 } from './wire.ts';
@@ -54,10 +55,17 @@ export class ChildProcess implements PoolWorker {
     lowerPriority(this.#child, options.niceIncrement);
   }
 
-  run(message: TaskMessage): void {
+  run([message]: readonly TaskMessage[]): void {
     this.#hold();
-    this.#send(message);
+    this.#send(message as TaskMessage);
   }
+
+  /** It is given one task at a time, which has begun, and tells its end by itself. */
+  recall(): boolean {
+    return false;
+  }
+
+  report(): void {}
 
   cancel({ id, attempt }: AttemptName, reason: Error): void {
     this.#send({ cancel: id, attempt, reason: encodeError(reason) });
@@ -112,13 +120,13 @@ export class ChildProcess implements PoolWorker {
         this.#observer.stray(message);
         break;
       default:
-        this.#answered(message);
+        this.#answered(message, message.ranMs);
     }
   }
 
-  #answered(answer: Parameters<WorkerObserver<ChildProcess>['answered']>[1]): void {
+  #answered(result: Result | Error, ranMs?: number): void {
     this.#letGo();
-    this.#observer.answered(this, answer);
+    this.#observer.progressed(this, { ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
   }
 
   /** While it runs a task, or ends, the child keeps this process alive. */
@@ -141,7 +149,7 @@ function read({ bytes }: WrittenReply): Reply {
   try {
     return deserialize(bytes) as Reply;
   } catch (thrown) {
-    return { kind: 'value-lost', reason: toError(thrown).message };
+    return { kind: 'value-lost', reason: toError(thrown).message, ranMs: undefined };
   }
 }
 

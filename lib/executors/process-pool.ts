@@ -13,6 +13,7 @@ export function createProcessPool(
     min: options.minProcesses,
     max: options.maxProcesses,
     idleTimeout: options.idleTimeout,
+    batch: false,
     start(observer) {
       try {
         return new ChildProcess(options, observer);

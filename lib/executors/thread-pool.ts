@@ -12,6 +12,7 @@ export function createThreadPool(
     min: options.minThreads,
     max: options.maxThreads,
     idleTimeout: options.idleTimeout,
+    batch: options.batch,
     start: (observer) => new Thread(options, observer),
     startError,
     onStray,

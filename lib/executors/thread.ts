@@ -8,7 +8,8 @@ import { toError } from '../outcome.ts';
 import type { ResolvedPoolOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
-import { HELLO, type HelloMessage, type Order, type Reply, type TaskMessage } from './wire.ts';
+import { ThreadBatch } from './thread-batch.ts';
+import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** As much of Piscina as is used here; its own declaration file breaks those who compile against it. */
@@ -32,6 +33,7 @@ export class Thread implements PoolWorker {
   readonly #pool: PiscinaPool;
   readonly #observer: WorkerObserver<Thread>;
   #port: MessagePort | undefined;
+  #batch: ThreadBatch | undefined;
   #crash: Error | undefined;
   #isEnding = false;
 
@@ -60,15 +62,26 @@ export class Thread implements PoolWorker {
     this.#start();
   }
 
-  run(message: TaskMessage, transferList: readonly Transferable[]): void {
+  run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void {
     // While it runs a task, the thread keeps the process alive.
     this.#port?.ref();
+    const [first] = messages as [TaskMessage];
     try {
-      this.#send(message, transferList);
+      if (messages.length === 1) this.#send(first, transferList);
+      else this.#runBatch(messages);
     } catch (thrown) {
       // The arguments were copied once, and should have gone through: the thread is as it was.
-      this.#answered(toError(thrown));
+      this.#free(messages.map(() => toError(thrown)));
     }
+  }
+
+  recall(place: number): boolean {
+    return this.#batch?.recall(place) ?? false;
+  }
+
+  report(): void {
+    for (let reply = this.#receive(); reply !== undefined; reply = this.#receive()) this.#hear(reply);
+    this.#reportBatch(false);
   }
 
   cancel({ id, attempt }: AttemptName, reason: Error): void {
@@ -97,36 +110,65 @@ export class Thread implements PoolWorker {
     worker?.once('exit', (code) => this.#exited(code));
   }
 
-  #send(order: Order, transferList: readonly Transferable[] = []): void {
+  #runBatch(batch: readonly TaskMessage[]): void {
+    if (this.#batch === undefined) {
+      this.#batch = new ThreadBatch();
+      this.#send({ ledger: this.#batch.memory });
+    }
+    this.#batch.begin(batch.length);
+    this.#send({ batch });
+  }
+
+  #reportBatch(isOver: boolean): void {
+    if (isOver) this.#port?.unref();
+    if (this.#batch !== undefined) this.#observer.progressed(this, this.#batch.progress(isOver));
+  }
+
+  #send(order: ThreadOrder, transferList: readonly Transferable[] = []): void {
     this.#port?.postMessage(order, transferList);
   }
 
   #greet(message: unknown): void {
     if (!isHello(message)) return;
     this.#port = message.port;
-    this.#port.on('message', (reply: Reply) => this.#hear(reply));
+    this.#port.on('message', (reply: ThreadReply) => this.#hear(reply));
     // Only a result can be written there and not be read here: circles of causes, structures too deep for this stack.
-    this.#port.on('messageerror', (error) => this.#hear({ kind: 'value-lost', reason: error.message }));
+    this.#port.on('messageerror', (error) =>
+      this.#hear({ kind: 'value-lost', reason: error.message, ranMs: undefined }),
+    );
     this.#port.unref();
   }
 
-  #hear(reply: Reply): void {
-    if (reply.kind === 'stray') this.#observer.stray(reply);
-    else this.#answered(reply);
+  #hear(reply: ThreadReply): void {
+    switch (reply.kind) {
+      case 'stray':
+        this.#observer.stray(reply);
+        break;
+      case 'told':
+        this.#batch?.tell(reply.place, reply.result);
+        this.#reportBatch(false);
+        break;
+      case 'progress':
+        this.#reportBatch(reply.isOver);
+        break;
+      default:
+        this.#free([reply], reply.ranMs);
+    }
   }
 
-  #receive(): Reply | undefined {
-    return this.#port && (receiveMessageOnPort(this.#port)?.message as Reply | undefined);
+  #receive(): ThreadReply | undefined {
+    return this.#port && (receiveMessageOnPort(this.#port)?.message as ThreadReply | undefined);
   }
 
-  #answered(answer: Parameters<WorkerObserver<Thread>['answered']>[1]): void {
+  #free(results: readonly (Result | Error)[], ranMs?: number): void {
     this.#port?.unref();
-    this.#observer.answered(this, answer);
+    const ended = results.map((result) => ({ result, ranMs }));
+    this.#observer.progressed(this, { ended, nextStartedAt: undefined, isFree: true });
   }
 
   #exited(code: number): void {
     // What it said before it died still counts.
-    for (let last = this.#receive(); last !== undefined; last = this.#receive()) this.#hear(last);
+    this.report();
     this.#port?.close();
     this.#observer.exited(this, this.#isEnding ? undefined : exitError(code, this.#crash));
   }

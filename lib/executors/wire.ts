@@ -24,11 +24,27 @@ export interface CancelMessage {
 /** To a worker. */
 export type Order = TaskMessage | CancelMessage;
 
+/** Several attempts at once, for a thread. What becomes of them stands in the ledger. */
+export interface BatchMessage {
+  readonly batch: readonly TaskMessage[];
+}
+
+/** The memory of the ledger, before the first batch. */
+export interface LedgerMessage {
+  readonly ledger: SharedArrayBuffer;
+}
+
+/** To a thread. */
+export type ThreadOrder = Order | BatchMessage | LedgerMessage;
+
 /** What an attempt came to. */
-export type Answer =
+export type Result =
   | { readonly kind: 'value'; readonly value: unknown }
   | { readonly kind: 'value-lost'; readonly reason: string }
   | { readonly kind: 'error'; readonly error: EncodedError };
+
+/** What an attempt came to, and how long it ran, in milliseconds; unknown where its module had to be loaded first. */
+export type Answer = Result & { readonly ranMs: number | undefined };
 
 /** An error that no running task is to blame for: a task that was over had left it behind. */
 export interface StrayMessage {
@@ -39,6 +55,22 @@ export interface StrayMessage {
 
 /** From a worker. */
 export type Reply = Answer | StrayMessage;
+
+/** What one of a batch came to, where the ledger cannot hold it. */
+export interface ToldMessage {
+  readonly kind: 'told';
+  readonly place: number;
+  readonly result: Result;
+}
+
+/** There is news in the ledger. `isOver`: the thread is done with the batch. */
+export interface ProgressMessage {
+  readonly kind: 'progress';
+  readonly isOver: boolean;
+}
+
+/** From a thread. */
+export type ThreadReply = Reply | ToldMessage | ProgressMessage;
 
 /** The first message of a thread: its end of the port that orders and replies go over. */
 export interface HelloMessage {

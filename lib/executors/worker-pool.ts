@@ -4,10 +4,13 @@ import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import { toError } from '../outcome.ts';
 import { Queue, type Queued } from '../queue.ts';
+import type { TaskTarget } from '../task.ts';
 import { delayed } from '../timers.ts';
+import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
-import type { Answer, StrayMessage, TaskMessage } from './wire.ts';
+import { RestartDelay } from './restart-delay.ts';
+import type { Result, StrayMessage, TaskMessage } from './wire.ts';
 
 /** Which attempt at which task. */
 export interface AttemptName {
@@ -17,20 +20,41 @@ export interface AttemptName {
 
 /** One thread or process: it runs a task at a time. */
 export interface PoolWorker {
-  /** Hands it a task. To be called only when it is free. */
-  run(message: TaskMessage, transferList: readonly Transferable[]): void;
+  /** Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is free. */
+  run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void;
+  /** Takes back the task at this place of its batch; `false` if it has begun. */
+  recall(place: number): boolean;
+  /** Reports at once what it has done so far: a batch is reported now and then. */
+  report(): void;
   /** Tells the running task to stop by its signal. */
   cancel(attempt: AttemptName, reason: Error): void;
   /** Ends it, whatever it does; resolves when it is gone. */
   end(): Promise<void>;
 }
 
+/** What one of the tasks that a worker was given has come to. */
+export interface Ended {
+  readonly result: Result | Error;
+  /** By the main thread's `performance.now()`, where the worker has written it down. */
+  readonly startedAt?: number;
+  readonly ranMs: number | undefined;
+}
+
+/** How far a worker has come with what it was given. */
+export interface Progress {
+  /** In the order in which they were given. */
+  readonly ended: readonly Ended[];
+  /** When the next of them has begun, if that is known. */
+  readonly nextStartedAt: number | undefined;
+  /** Whether that was all, and it takes more. */
+  readonly isFree: boolean;
+}
+
 /** What a worker tells its pool. */
 export interface WorkerObserver<Worker> {
   /** It has started, and is free. */
   ready(worker: Worker): void;
-  /** The task that it was given has come to this: it is free again. */
-  answered(worker: Worker, answer: Answer | Error): void;
+  progressed(worker: Worker, progress: Progress): void;
   /** An error that none of its running tasks is to blame for. */
   stray(stray: StrayMessage): void;
   /** It is gone. `error` says why, where it was not ended by `end`. */
@@ -41,6 +65,8 @@ export interface WorkerPoolOptions<Worker> {
   readonly min: number;
   readonly max: number;
   readonly idleTimeout: number;
+  /** Whether several tasks may go to a worker at once. */
+  readonly batch: boolean;
   /** Starts a worker; throws where the options do not allow one. */
   readonly start: (observer: WorkerObserver<Worker>) => Worker;
   /** What a task meets that waits for workers which cannot start. */
@@ -58,16 +84,20 @@ export interface WorkerPoolStats extends ExecutorStats {
 /** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
 const ABORT_GRACE = 250;
 
-/** So many workers may die one after the other, without a task between them that ended well, until the pool takes its time. */
-const CRASHES_WITHOUT_DELAY = 3;
-const FIRST_RESTART_DELAY = 50;
-const LONGEST_RESTART_DELAY = 1_000;
+/** A batch that takes longer, in milliseconds, was misjudged: what it has not begun is taken back. */
+const LONGEST_BATCH = 5;
 
 /** An attempt that the pool has taken on. */
 interface Job<Worker> extends Queued {
   readonly attempt: Attempt;
-  /** The worker that runs it; none while it waits. */
+  readonly target: TaskTarget;
+  /** Whether it must not share a message with others. */
+  isAlone: boolean;
+  /** The worker that it was given to; none while it waits, and none when it has ended there. */
   worker: Worker | undefined;
+  /** Its place among what the worker was given. */
+  place: number;
+  isStarted: boolean;
   /** Set once it was told to stop. */
   abortReason: Error | undefined;
   graceTimer: NodeJS.Timeout | undefined;
@@ -75,8 +105,10 @@ interface Job<Worker> extends Queued {
 
 /** What the pool knows of one of its workers. */
 interface Seat<Worker> {
-  job: Job<Worker> | undefined;
+  /** What it was given and has not ended; the first of them runs. */
+  jobs: Job<Worker>[];
   idleTimer: NodeJS.Timeout | undefined;
+  batchTimer: NodeJS.Timeout | undefined;
   isReady: boolean;
   readonly startedAt: number;
   busySince: number;
@@ -92,10 +124,11 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   readonly #free: Worker[] = [];
   /** Of the workers that are gone. */
   readonly #past = { aliveMs: 0, busyMs: 0 };
-  /** How many have died since a task last ended in a worker that lived. */
-  #crashes = 0;
-  /** While it runs, no worker is started: those before have died too fast. */
-  #restartTimer: NodeJS.Timeout | undefined;
+  readonly #plan = new BatchPlan();
+  readonly #restartDelay = new RestartDelay(() => {
+    this.#dispatch();
+    if (this.#seats.size === 0) this.#tryToStart();
+  });
   #isClosed = false;
   #whenEmpty: (() => void) | undefined;
 
@@ -108,8 +141,13 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   execute(attempt: Attempt): void {
     const job: Job<Worker> = {
       attempt,
+      target: attempt.target,
       priority: attempt.priority,
+      // What is moved cannot be taken back.
+      isAlone: !this.#options.batch || transferListOf(attempt.args).length > 0,
       worker: undefined,
+      place: 0,
+      isStarted: false,
       abortReason: undefined,
       graceTimer: undefined,
       queueLinks: undefined,
@@ -122,10 +160,16 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   abort(attempt: Attempt, reason: Error): void {
     const job = this.#jobs.get(attempt);
     if (job === undefined || job.abortReason !== undefined) return;
+    // It may have begun, or ended, without our having heard of it.
+    if (job.worker !== undefined && !job.isStarted) job.worker.report();
+    if (!this.#jobs.has(attempt)) return;
     job.abortReason = reason;
     const { worker } = job;
     if (worker === undefined) {
       this.#queue.remove(job);
+      this.#end(job, { ok: false, thrown: reason });
+    } else if (!job.isStarted && worker.recall(job.place)) {
+      this.#takeBack(job, worker);
       this.#end(job, { ok: false, thrown: reason });
     } else {
       worker.cancel(attempt.task, reason);
@@ -136,13 +180,15 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   stats(): WorkerPoolStats {
     const now = performance.now();
     let { aliveMs, busyMs } = this.#past;
+    let running = 0;
     for (const seat of this.#seats.values()) {
       aliveMs += now - seat.startedAt;
-      busyMs += seat.busyMs + (seat.job === undefined ? 0 : now - seat.busySince);
+      busyMs += seat.busyMs + (seat.jobs.length === 0 ? 0 : now - seat.busySince);
+      if (seat.jobs.length > 0) running += 1;
     }
     return {
-      queued: this.#queue.size,
-      running: this.#jobs.size - this.#queue.size,
+      queued: this.#jobs.size - running,
+      running,
       workers: this.#seats.size,
       idleWorkers: this.#free.length,
       utilization: aliveMs === 0 ? 0 : busyMs / aliveMs,
@@ -151,7 +197,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
 
   async close(grace: number): Promise<void> {
     this.#isClosed = true;
-    clearTimeout(this.#restartTimer);
+    this.#restartDelay.stop();
     if (this.#jobs.size > 0) {
       const allEnded = new Promise<void>((resolve) => {
         this.#whenEmpty = resolve;
@@ -164,7 +210,9 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   /** Gives what waits to who is free, and starts workers for what is left. */
   #dispatch(): void {
     while (this.#queue.size > 0 && this.#free.length > 0) {
-      this.#give(this.#queue.shift() as Job<Worker>, this.#free.pop() as Worker);
+      const size = this.#plan.sizeOf(this.#queue, Math.ceil(this.#queue.size / this.#free.length));
+      const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job<Worker>);
+      this.#give(jobs, this.#free.pop() as Worker);
     }
     while (this.#queue.size > this.#starting && this.#seats.size < this.#options.max) {
       if (!this.#tryToStart()) return;
@@ -178,7 +226,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   }
 
   #tryToStart(): boolean {
-    if (this.#isClosed || this.#restartTimer !== undefined) return false;
+    if (this.#isClosed || this.#restartDelay.isRunning) return false;
     try {
       this.#start();
       return true;
@@ -190,8 +238,9 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
 
   #start(): void {
     this.#seats.set(this.#options.start(this.#observer), {
-      job: undefined,
+      jobs: [],
       idleTimer: undefined,
+      batchTimer: undefined,
       isReady: false,
       startedAt: performance.now(),
       busySince: 0,
@@ -199,26 +248,29 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
     });
   }
 
-  #give(job: Job<Worker>, worker: Worker): void {
-    const { attempt } = job;
-    const { target, task } = attempt;
-    if (target.kind !== 'module') throw new TypeError('a worker runs exports of modules only');
+  #give(jobs: Job<Worker>[], worker: Worker): void {
     const seat = this.#seats.get(worker) as Seat<Worker>;
-    seat.job = job;
+    const [first] = jobs as [Job<Worker>];
+    seat.jobs = jobs;
     seat.busySince = performance.now();
-    job.worker = worker;
-    const message: TaskMessage = {
-      id: task.id,
-      name: task.name,
-      attempt: task.attempt,
-      module: target.module,
-      export: target.export,
-      args: attempt.args,
-      context: task.context,
-    };
-    worker.run(message, attempt.isLast ? transferListOf(attempt.args) : []);
+    for (const [place, job] of jobs.entries()) Object.assign(job, { worker, place });
+    const { args, isLast } = first.attempt;
+    worker.run(
+      jobs.map(({ attempt }) => toMessage(attempt)),
+      first.isAlone && isLast ? transferListOf(args) : [],
+    );
+    if (jobs.length > 1) {
+      seat.batchTimer ??= setTimeout(() => this.#shorten(worker, seat), LONGEST_BATCH).unref();
+      seat.batchTimer.refresh();
+    }
     // Told last: whoever cancels at the news must not be ahead of the task on its way.
-    attempt.started();
+    this.#started(first);
+  }
+
+  #started(job: Job<Worker>, at?: number): void {
+    if (job.isStarted) return;
+    job.isStarted = true;
+    job.attempt.started(at);
   }
 
   readonly #observer: WorkerObserver<Worker> = {
@@ -229,15 +281,21 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
       this.#release(worker, seat);
     },
 
-    answered: (worker, answer) => {
+    progressed: (worker, { ended, nextStartedAt, isFree }) => {
       const seat = this.#seats.get(worker);
-      const job = seat?.job;
-      if (seat === undefined || job === undefined) return;
-      this.#crashes = 0;
-      seat.busyMs += performance.now() - seat.busySince;
-      seat.job = undefined;
-      this.#release(worker, seat);
-      this.#end(job, resultOf(answer, job.attempt.task.name));
+      if (seat === undefined) return;
+      const jobs = seat.jobs.splice(0, ended.length);
+      const next = seat.jobs[0];
+      if (ended.length > 0) this.#restartDelay.reset();
+      // Nothing that is called below may take them for running.
+      for (const job of jobs) job.worker = undefined;
+      if (isFree) {
+        seat.busyMs += performance.now() - seat.busySince;
+        this.#release(worker, seat);
+      }
+      for (const [index, job] of jobs.entries()) this.#ended(job, ended[index] as Ended);
+      if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next)
+        this.#started(next, nextStartedAt);
     },
 
     stray: ({ task, error }) => this.#options.onStray(task, toError(decodeError(error))),
@@ -246,30 +304,64 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
       const seat = this.#seats.get(worker);
       if (seat === undefined) return;
       this.#forget(worker, seat);
-      if (error !== undefined) this.#crashed();
+      if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
       if (!seat.isReady && error !== undefined) {
         // Started again, it would only die again; whoever else is alive goes on with what waits.
         if (this.#seats.size === 0) this.#failWaiting(this.#options.startError(error));
         return;
       }
-      if (seat.job !== undefined) this.#end(seat.job, { ok: false, thrown: seat.job.abortReason ?? error });
+      const { jobs } = seat;
+      const blamed = jobs.find((job) => job.isStarted);
+      seat.jobs = [];
+      this.#requeue(jobs.filter((job) => job !== blamed));
+      if (blamed !== undefined) this.#end(blamed, { ok: false, thrown: blamed.abortReason ?? error });
       else if (error !== undefined) this.#options.onStray(undefined, error);
-      this.#replace(seat, error);
+      this.#replace(jobs.length > 0, error);
     },
   };
+
+  #ended(job: Job<Worker>, { result, startedAt, ranMs }: Ended): void {
+    if (ranMs !== undefined) this.#plan.learn(job.target, ranMs);
+    this.#started(job, startedAt);
+    this.#end(job, resultOf(result, job.attempt.task.name), ranMs);
+  }
+
+  /** A batch lasts longer than it should: others shall have what it has not begun. */
+  #shorten(worker: Worker, seat: Seat<Worker>): void {
+    worker.report();
+    const { jobs } = seat;
+    const recalled = jobs.filter((job) => !job.isStarted && worker.recall(job.place));
+    for (const job of recalled) this.#takeBack(job, worker);
+    this.#requeue(recalled);
+    this.#dispatch();
+  }
+
+  #takeBack(job: Job<Worker>, worker: Worker): void {
+    const jobs = this.#seats.get(worker)?.jobs;
+    jobs?.splice(jobs.indexOf(job), 1);
+    job.worker = undefined;
+  }
+
+  /** In front of what waits, and in the order in which they were. */
+  #requeue(jobs: readonly Job<Worker>[]): void {
+    for (const job of [...jobs].reverse()) {
+      job.worker = undefined;
+      this.#queue.unshift(job);
+    }
+  }
 
   /** The worker is free: for what waits, or to be idle. */
   #release(worker: Worker, seat: Seat<Worker>): void {
     this.#free.push(worker);
     this.#dispatch();
-    if (seat.job !== undefined || this.#options.idleTimeout === Number.POSITIVE_INFINITY) return;
+    if (seat.jobs.length > 0 || this.#options.idleTimeout === Number.POSITIVE_INFINITY) return;
     // One timer a worker, wound up again each time it becomes idle; when it fires for a busy one, it says nothing.
     seat.idleTimer ??= setTimeout(() => this.#retire(worker, seat), this.#options.idleTimeout).unref();
     seat.idleTimer.refresh();
   }
 
   #retire(worker: Worker, seat: Seat<Worker>): void {
-    if (seat.job !== undefined || this.#seats.size <= this.#options.min) return;
+    if (seat.jobs.length > 0 || this.#seats.size <= this.#options.min) return;
     this.#forget(worker, seat);
     void worker.end();
   }
@@ -279,30 +371,15 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
     const index = this.#free.indexOf(worker);
     if (index !== -1) this.#free.splice(index, 1);
     clearTimeout(seat.idleTimer);
+    clearTimeout(seat.batchTimer);
     const now = performance.now();
     this.#past.aliveMs += now - seat.startedAt;
-    this.#past.busyMs += seat.busyMs + (seat.job === undefined ? 0 : now - seat.busySince);
-  }
-
-  /** Where every task kills its worker, starting the next at once would keep a core busy with starts alone. */
-  #crashed(): void {
-    this.#crashes += 1;
-    if (this.#crashes <= CRASHES_WITHOUT_DELAY || this.#isClosed) return;
-    const delay = FIRST_RESTART_DELAY * 2 ** (this.#crashes - CRASHES_WITHOUT_DELAY - 1);
-    clearTimeout(this.#restartTimer);
-    this.#restartTimer = setTimeout(
-      () => {
-        this.#restartTimer = undefined;
-        this.#dispatch();
-        if (this.#seats.size === 0) this.#tryToStart();
-      },
-      Math.min(delay, LONGEST_RESTART_DELAY),
-    );
+    this.#past.busyMs += seat.busyMs + (seat.jobs.length === 0 ? 0 : now - seat.busySince);
   }
 
   /** After a worker has died another is warm, so that the next task finds one. */
-  #replace(seat: Seat<Worker>, error: Error | undefined): void {
-    const wasEndedWithoutNeed = seat.job === undefined && error === undefined;
+  #replace(wasBusy: boolean, error: Error | undefined): void {
+    const wasEndedWithoutNeed = !wasBusy && error === undefined;
     if (wasEndedWithoutNeed || this.#seats.size >= this.#options.max) return;
     this.#tryToStart();
   }
@@ -313,22 +390,28 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
     }
   }
 
-  #end(job: Job<Worker>, result: AttemptResult): void {
+  #end(job: Job<Worker>, result: AttemptResult, ranMs?: number): void {
     clearTimeout(job.graceTimer);
     this.#jobs.delete(job.attempt);
-    job.attempt.ended(result);
+    job.attempt.ended(result, ranMs);
     if (this.#jobs.size === 0) this.#whenEmpty?.();
   }
 }
 
-function resultOf(answer: Answer | Error, taskName: string): AttemptResult {
-  if (answer instanceof Error) return { ok: false, thrown: answer };
-  switch (answer.kind) {
+function toMessage({ target, task, args }: Attempt): TaskMessage {
+  if (target.kind !== 'module') throw new TypeError('a worker runs exports of modules only');
+  const { id, name, attempt, context } = task;
+  return { id, name, attempt, module: target.module, export: target.export, args, context };
+}
+
+function resultOf(result: Result | Error, taskName: string): AttemptResult {
+  if (result instanceof Error) return { ok: false, thrown: result };
+  switch (result.kind) {
     case 'value':
-      return { ok: true, value: answer.value };
+      return { ok: true, value: result.value };
     case 'value-lost':
-      return { ok: true, value: undefined, warning: lostResult(taskName, answer.reason) };
+      return { ok: true, value: undefined, warning: lostResult(taskName, result.reason) };
     case 'error':
-      return { ok: false, thrown: decodeError(answer.error) };
+      return { ok: false, thrown: decodeError(result.error) };
   }
 }

@@ -4,11 +4,14 @@ import { RunningTask, taskContext } from '../../current-task.ts';
 import { transferListOf } from '../../move.ts';
 import { toError } from '../../outcome.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
-import type { Answer, CancelMessage, Order, Reply, TaskMessage } from '../wire.ts';
+import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
 import { loadedFunction, loadFunction } from './task-module.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
 export type Send = (reply: Reply, transferList?: readonly Transferable[]) => void;
+
+/** Takes what a task came to. Throws for a value that cannot go its way. */
+export type End = (result: Result, ranMs: number | undefined, transferList?: readonly Transferable[]) => void;
 
 /** A task that runs here, and how to fail it from outside its own promise. */
 interface Running {
@@ -29,15 +32,20 @@ export class TaskRunner {
 
   readonly receive = (order: Order): void => {
     if ('cancel' in order) this.#cancel(order);
-    else this.#run(order);
+    else this.run(order, this.#answer);
   };
 
-  #run(message: TaskMessage): void {
+  readonly #answer: End = (result, ranMs, transferList) => this.#send({ ...result, ranMs }, transferList);
+
+  /** To be called when no other runs. */
+  run(message: TaskMessage, onEnd: End): void {
     const task = new RunningTask(message, message.attempt);
-    const end = (answer: Answer, transferList?: readonly Transferable[]): void => {
+    const isLoaded = loadedFunction(message.module, message.export) !== undefined;
+    const startedAt = performance.now();
+    const end = (result: Result, transferList?: readonly Transferable[]): void => {
       // A task that an error of its own timer has failed may still return: it was answered for.
       if (this.#running?.task !== task) return;
-      this.#send(answer, transferList);
+      onEnd(result, isLoaded ? performance.now() - startedAt : undefined, transferList);
       this.#running = undefined;
     };
     const fail = (thrown: unknown): void => end({ kind: 'error', error: encodeError(thrown) });

@@ -1,13 +1,25 @@
 /** The other side of a thread: the one file that Piscina loads. */
-import { MessageChannel, parentPort } from 'node:worker_threads';
-import { HELLO } from '../wire.ts';
+import { MessageChannel, parentPort, type Transferable } from 'node:worker_threads';
+import { Ledger } from '../ledger.ts';
+import { HELLO, type ThreadOrder, type ThreadReply } from '../wire.ts';
+import { BatchRunner } from './batch-runner.ts';
 import { TaskRunner } from './task-runner.ts';
 
 const { port1: port, port2: portOfMain } = new MessageChannel();
 parentPort?.postMessage({ [HELLO]: true, port: portOfMain }, [portOfMain]);
 
-const runner = new TaskRunner((reply, transferList) => port.postMessage(reply, transferList));
-port.on('message', runner.receive);
+function send(reply: ThreadReply, transferList?: readonly Transferable[]): void {
+  port.postMessage(reply, transferList);
+}
+
+const runner = new TaskRunner(send);
+let batches: BatchRunner | undefined;
+
+port.on('message', (order: ThreadOrder) => {
+  if ('ledger' in order) batches = new BatchRunner(runner, new Ledger(order.ledger), send);
+  else if ('batch' in order) void batches?.run(order);
+  else runner.receive(order);
+});
 
 /** What Piscina calls, once: by then this file has loaded, and the port is on its way. */
 export function warmUp(): void {}

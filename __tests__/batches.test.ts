@@ -1,0 +1,247 @@
+/** Several short tasks in one message: nobody but the clock may notice. */
+import { describe, expect, it, jest } from '@jest/globals';
+import {
+  type BackgroundTasks,
+  type BackgroundTasksOptions,
+  blocking,
+  type Outcome,
+  type TaskHandle,
+} from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { makeThreadGate } from './support/thread-gate.ts';
+
+jest.setTimeout(20_000);
+expectNoProcessFaults();
+
+const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(
+  new URL('./fixtures/batch-tasks.mjs', import.meta.url),
+);
+const COUNT = 12;
+/** So often a task must have run until it is taken for short, whatever the machine does at the time. */
+const LESSONS = 30;
+
+const countRuns = (): Int32Array => new Int32Array(new SharedArrayBuffer(COUNT * Int32Array.BYTES_PER_ELEMENT));
+const resultOf = (outcome: Outcome): unknown => (outcome.state === 'completed' ? outcome.value : outcome.state);
+
+/** An instance with a single thread that has learned how short these tasks are. */
+async function makeTaught(options: BackgroundTasksOptions = {}): Promise<BackgroundTasks> {
+  const background = makeBackground({ ...options, pool: { maxThreads: 1, ...options.pool } });
+  const runs = countRuns();
+  for (let lesson = 0; lesson < LESSONS; lesson += 1) {
+    await background.add(tasks.short).settled;
+    await background.add(tasks.end, '').settled;
+    await background.add(tasks.unruly, runs, 0).settled;
+  }
+  return background;
+}
+
+/** Adds tasks while the only thread is held, so that they wait together. */
+async function addTogether<Handle>(background: BackgroundTasks, add: () => Handle[]): Promise<Handle[]> {
+  const gate = makeThreadGate();
+  background.add(tasks.hold, gate.shared);
+  await gate.entered();
+  const handles = add();
+  gate.open();
+  return handles;
+}
+
+const settle = (handles: readonly TaskHandle[]): Promise<Outcome[]> =>
+  Promise.all(handles.map(({ settled }) => settled));
+
+/** Adds {@link COUNT} tasks that count their runs; the one at `index` as it is told to. */
+function addUnruly(
+  background: BackgroundTasks,
+  runs: Int32Array,
+  index: number,
+  add: (background: BackgroundTasks) => TaskHandle,
+): TaskHandle[] {
+  return Array.from({ length: COUNT }, (_, place) =>
+    place === index ? add(background) : background.add(tasks.unruly, runs, place),
+  );
+}
+
+describe('tasks that wait for the same thread', () => {
+  it('end with few messages, once they have shown to be short', async () => {
+    const background = await makeTaught();
+    const fewest = COUNT / 2;
+    // A machine that is busy may make them look long, for a while.
+    for (let seen = COUNT; seen > fewest; ) {
+      const handles = await addTogether(background, () =>
+        Array.from({ length: COUNT }, () => background.add(tasks.short)),
+      );
+      seen = new Set((await settle(handles)).map(resultOf)).size;
+    }
+  });
+
+  it('end with a message each, where `pool.batch` is false', async () => {
+    const background = await makeTaught({ pool: { batch: false } });
+    const handles = await addTogether(background, () =>
+      Array.from({ length: COUNT }, () => background.add(tasks.short)),
+    );
+    const moments = new Set((await settle(handles)).map(resultOf));
+    expect(moments.size).toBe(COUNT);
+  });
+
+  it('end with a message each, as long as nobody knows how long they take', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    await background.add(tasks.end, '').settled;
+    const handles = await addTogether(background, () => [background.add(tasks.short), background.add(tasks.short)]);
+    const moments = new Set((await settle(handles)).map(resultOf));
+    expect(moments.size).toBe(2);
+  });
+});
+
+describe('in a batch', () => {
+  const ENDINGS = [
+    ...['undefined', 'null', 'yes', 'no', 'zero', 'number', 'infinite', 'nan', 'big', 'empty', 'text', 'halves'],
+    ...['longest', 'longer', 'object', 'bytes', 'moved', 'function', 'throws', 'throws null', 'rejects', 'later', ''],
+  ];
+  const withoutTimes = ({ id, waitedMs, ranMs, ...rest }: Outcome): unknown => rest;
+
+  it('every task ends as it does alone', async () => {
+    const [together, alone] = await Promise.all([makeTaught(), makeTaught({ pool: { batch: false } })]);
+    const add = (background: BackgroundTasks) => () => ENDINGS.map((how) => background.add(tasks.end, how));
+    const [batched, single] = await Promise.all([
+      addTogether(together, add(together)).then(settle),
+      addTogether(alone, add(alone)).then(settle),
+    ]);
+    expect(batched.map(withoutTimes)).toEqual(single.map(withoutTimes));
+  });
+
+  it('each has its own id, context and priority', async () => {
+    const background = await makeTaught();
+    const [low, high, id] = await addTogether(background, () => [
+      background.with({ priority: -1, name: 'low' }).add(tasks.short),
+      background.with({ priority: 1, name: 'high' }).add(tasks.short),
+      background.add(tasks.end, 'id'),
+    ]);
+    const order: string[] = [];
+    background.on('started', ({ name }) => order.push(name));
+    expect(resultOf((await id?.settled) as Outcome)).toBe(id?.id);
+    await Promise.all([low?.settled, high?.settled]);
+    expect(order.indexOf('high')).toBeLessThan(order.indexOf('low'));
+  });
+
+  it('each is told of as started and settled, once, with the time that it took itself', async () => {
+    const background = await makeTaught();
+    const told: string[] = [];
+    background.on('started', ({ id }) => told.push(`started ${id}`));
+    background.on('settled', ({ id }) => told.push(`settled ${id}`));
+    const startedAt = performance.now();
+    const handles = await addTogether(background, () =>
+      Array.from({ length: COUNT }, () => background.add(tasks.short)),
+    );
+    const outcomes = await settle(handles);
+    const elapsed = performance.now() - startedAt;
+    for (const { id } of handles) {
+      expect(told.filter((line) => line.endsWith(id))).toEqual([`started ${id}`, `settled ${id}`]);
+    }
+    const settled = told.filter((line) => handles.some(({ id }) => line === `settled ${id}`));
+    expect(settled).toEqual(handles.map(({ id }) => `settled ${id}`));
+    for (const { waitedMs, ranMs } of outcomes) {
+      expect(ranMs).toBeGreaterThan(0);
+      expect(waitedMs).toBeGreaterThan(0);
+      expect(waitedMs + ranMs).toBeLessThanOrEqual(elapsed);
+    }
+    const { waitedMs: first } = outcomes[0] as Outcome;
+    expect(outcomes.every(({ waitedMs }) => waitedMs >= first)).toBe(true);
+  });
+
+  it('those behind the running one count as waiting, and one of them that is cancelled never runs', async () => {
+    const background = await makeTaught();
+    const runs = countRuns();
+    const gate = makeThreadGate();
+    const handles = await addTogether(background, () =>
+      addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', gate.shared)),
+    );
+    await gate.entered();
+    expect(handles.map(({ state }) => state)).toEqual(['running', ...new Array(COUNT - 1).fill('waiting')]);
+    expect(background.stats().executors.thread).toMatchObject({ running: 1, waiting: COUNT - 1 });
+    expect(handles[5]?.cancel()).toBe(true);
+    expect(handles[5]?.state).toBe('cancelled');
+    gate.open();
+    await settle(handles);
+    expect([...runs]).toEqual(handles.map((_, index) => (index === 5 ? 0 : 1)));
+  });
+
+  it.each([
+    ['loops for ever, under a timeout', 'loops', 'ERR_BACKGROUND_TIMEOUT'],
+    ['exits its thread', 'exits', 'ERR_BACKGROUND_THREAD_EXITED'],
+    ['fills its heap', 'fills its heap', 'ERR_BACKGROUND_OUT_OF_MEMORY'],
+  ] as const)(
+    'one that %s fails alone: those before it keep their results, those behind it run elsewhere',
+    async (_, how, code) => {
+      const background = await makeTaught({ pool: { resourceLimits: { maxOldGenerationSizeMb: 32 } } });
+      const runs = countRuns();
+      const handles = await addTogether(background, () =>
+        addUnruly(background, runs, 4, () => background.with({ timeout: 1_000 }).add(tasks.unruly, runs, 4, how)),
+      );
+      const outcomes = await settle(handles);
+      expect((outcomes[4]?.error as { code?: unknown } | undefined)?.code).toBe(code);
+      expect(outcomes.filter((_outcome, index) => index !== 4).map(resultOf)).toEqual([
+        0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11,
+      ]);
+      expect([...runs]).toEqual(new Array(COUNT).fill(1));
+    },
+  );
+
+  it('one that is cancelled while it runs is told by its signal, and the others run on', async () => {
+    const background = await makeTaught();
+    const runs = countRuns();
+    const gate = makeThreadGate();
+    const handles = await addTogether(background, () =>
+      addUnruly(background, runs, 3, () => background.add(tasks.unruly, runs, 3, 'heeds its signal', gate.shared)),
+    );
+    await gate.entered();
+    handles[3]?.cancel('enough');
+    const outcomes = await settle(handles);
+    expect(outcomes.map(({ state }) => state)).toEqual(
+      handles.map((_, index) => (index === 3 ? 'cancelled' : 'completed')),
+    );
+    expect([...runs]).toEqual(new Array(COUNT).fill(1));
+  });
+
+  it('a task that takes much longer than it used to does not keep those behind it from the other thread', async () => {
+    const background = await makeTaught({ pool: { minThreads: 2, maxThreads: 2 } });
+    const runs = countRuns();
+    const [one, other, long] = [makeThreadGate(), makeThreadGate(), makeThreadGate()];
+    background.add(tasks.hold, one.shared);
+    background.add(tasks.hold, other.shared);
+    await Promise.all([one.entered(), other.entered()]);
+    const handles = addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', long.shared));
+    one.open();
+    await long.entered();
+    other.open();
+    await settle(handles.slice(1));
+    expect(handles[0]?.state).toBe('running');
+    long.open();
+    await settle(handles);
+    expect([...runs]).toEqual(new Array(COUNT).fill(1));
+  });
+
+  it('those that close() runs out of time for are named, and do not run', async () => {
+    const background = await makeTaught();
+    const runs = countRuns();
+    const gate = makeThreadGate();
+    await addTogether(background, () =>
+      addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', gate.shared)),
+    );
+    await gate.entered();
+    const { abandoned } = await background.close({ timeout: 100 });
+    expect(abandoned).toHaveLength(COUNT);
+    expect([...runs]).toEqual([1, ...new Array(COUNT - 1).fill(0)]);
+  });
+
+  it('retries come as they do alone', async () => {
+    const background = await makeTaught({ retry: { attempts: 2, delay: 1, jitter: 0 } });
+    const handles = await addTogether(background, () =>
+      ['throws', 'undefined', 'throws'].map((how) => background.add(tasks.end, how)),
+    );
+    expect((await settle(handles)).map(({ state, attempts }) => [state, attempts])).toEqual([
+      ['failed', 2],
+      ['completed', 1],
+      ['failed', 2],
+    ]);
+  });
+});

@@ -1,0 +1,53 @@
+/** The batch that a thread has, as the main thread sees it. */
+import { Ledger } from './ledger.ts';
+import type { Result } from './wire.ts';
+import type { Ended, Progress } from './worker-pool.ts';
+
+export class ThreadBatch {
+  readonly #ledger = new Ledger();
+  /** What came by a message, by place. */
+  readonly #told = new Map<number, Result>();
+  #size = 0;
+  /** The first place whose end was not reported yet. */
+  #next = 0;
+
+  get memory(): SharedArrayBuffer {
+    return this.#ledger.memory;
+  }
+
+  begin(size: number): void {
+    this.#ledger.clear(size);
+    this.#told.clear();
+    this.#size = size;
+    this.#next = 0;
+  }
+
+  tell(place: number, result: Result): void {
+    this.#told.set(place, result);
+  }
+
+  recall(place: number): boolean {
+    return this.#ledger.recall(place);
+  }
+
+  /** What has happened since it was asked last. `isFree`: whether the thread has said that it is done. */
+  progress(isFree: boolean): Progress {
+    const ended: Ended[] = [];
+    for (; this.#next < this.#size; this.#next += 1) {
+      const state = this.#ledger.stateOf(this.#next);
+      if (state === 'running') return { ended, nextStartedAt: this.#ledger.startedAt(this.#next), isFree };
+      if (state === 'waiting') break;
+      if (state === 'recalled') continue;
+      const result = this.#resultAt(this.#next, state === 'told');
+      // Its message is still to be read, and will lead here again.
+      if (result === undefined) break;
+      const [startedAt, ranMs] = [this.#ledger.startedAt(this.#next), this.#ledger.ranMs(this.#next)];
+      ended.push({ result, startedAt, ranMs });
+    }
+    return { ended, nextStartedAt: undefined, isFree };
+  }
+
+  #resultAt(place: number, isTold: boolean): Result | undefined {
+    return isTold ? this.#told.get(place) : { kind: 'value', value: this.#ledger.valueOf(place) };
+  }
+}

@@ -1,0 +1,54 @@
+/** Runs the tasks of a batch, one after the other, and keeps the ledger. */
+
+import type { Transferable } from 'node:worker_threads';
+import type { Ledger } from '../ledger.ts';
+import type { BatchMessage, ProgressMessage, Result, TaskMessage, ToldMessage } from '../wire.ts';
+import type { TaskRunner } from './task-runner.ts';
+
+/** The main thread hears of a batch when it is over, and while it lasts so often, in milliseconds. */
+const TELL_EVERY = 1;
+
+export class BatchRunner {
+  readonly #runner: TaskRunner;
+  readonly #ledger: Ledger;
+  readonly #send: (message: ToldMessage | ProgressMessage, transferList?: readonly Transferable[]) => void;
+
+  constructor(
+    runner: TaskRunner,
+    ledger: Ledger,
+    send: (message: ToldMessage | ProgressMessage, transferList?: readonly Transferable[]) => void,
+  ) {
+    this.#runner = runner;
+    this.#ledger = ledger;
+    this.#send = send;
+  }
+
+  async run({ batch }: BatchMessage): Promise<void> {
+    let toldAt = performance.now();
+    for (const [place, message] of batch.entries()) {
+      if (!this.#ledger.claim(place)) continue;
+      await this.#runOne(place, message);
+      const now = performance.now();
+      if (now - toldAt < TELL_EVERY) continue;
+      toldAt = now;
+      this.#send({ kind: 'progress', isOver: false });
+    }
+    this.#send({ kind: 'progress', isOver: true });
+  }
+
+  #runOne(place: number, message: TaskMessage): Promise<void> {
+    return new Promise((resolve) => {
+      this.#runner.run(message, (result, _ranMs, transferList) => {
+        this.#end(place, result, transferList);
+        resolve();
+      });
+    });
+  }
+
+  #end(place: number, result: Result, transferList: readonly Transferable[] = []): void {
+    const isMoved = transferList.length > 0;
+    if (result.kind === 'value' && !isMoved && this.#ledger.end(place, result.value)) return;
+    this.#send({ kind: 'told', place, result }, transferList);
+    this.#ledger.endByMessage(place);
+  }
+}
