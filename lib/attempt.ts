@@ -1,6 +1,6 @@
 /** One attempt of a run, as its executor sees it. */
 import { RunningTask } from './current-task.ts';
-import type { Attempt, AttemptResult, Executor } from './executors/executor.ts';
+import type { Attempt, AttemptFacts, AttemptResult, Executor } from './executors/executor.ts';
 import type { TaskDefinition, TaskTarget } from './task.ts';
 
 /** The run behind an attempt. What it is told of an attempt that is over, it does not hear. */
@@ -19,15 +19,26 @@ export interface Attempted {
 }
 
 export class TaskAttempt implements Attempt {
-  readonly task: RunningTask;
   /** Whoever took it on must be the one to end it. */
   readonly executor: Executor;
+  kept: unknown;
   readonly #run: Attempted;
+  #task: RunningTask | undefined;
 
   constructor(run: Attempted, executor: Executor) {
     this.executor = executor;
     this.#run = run;
-    this.task = new RunningTask(run, run.attempt, run.owner);
+  }
+
+  /** Made when it is asked for: the main thread needs none of a task that runs in another. */
+  get task(): RunningTask {
+    this.#task ??= new RunningTask(this.#run, this.#run.attempt, this.#run.owner);
+    return this.#task;
+  }
+
+  get facts(): AttemptFacts {
+    const { id, name, attempt, context } = this.#run;
+    return { id, name, attempt, context };
   }
 
   get target(): TaskTarget {

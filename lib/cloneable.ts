@@ -86,10 +86,20 @@ export function snapshotArguments(args: readonly unknown[], taskName: string, cl
 export function snapshot(value: unknown, what: string, clone: Clone): unknown {
   if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value;
   try {
-    return clone(value);
+    return (clone === structuredClone && copyOfBytes(value)) || clone(value);
   } catch (cause) {
     throw notCloneable(what, value, cause);
   }
+}
+
+/**
+ * Bytes are what large arguments are made of, and copying them needs no algorithm. A clone would be of the whole memory
+ * that they are a view of, too.
+ */
+function copyOfBytes(value: unknown): Uint8Array | undefined {
+  if (!types.isUint8Array(value) || value.length === 0) return undefined;
+  const { buffer }: { buffer: ArrayBufferLike & { readonly resizable?: boolean } } = value;
+  return types.isArrayBuffer(buffer) && !buffer.resizable ? new Uint8Array(value) : undefined;
 }
 
 /** A result that stays in its thread: worth a warning, since the task itself has done its work. */

@@ -8,7 +8,8 @@ import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 export interface CloseOptions {
   /**
    * How long everything may take, in milliseconds; `Infinity`: as long as the tasks do. The clock starts at the call.
-   * The last tenth of it, at most half a second, is kept for what has to be stopped.
+   * The last tenth of it, at most half a second, is kept for what has to be stopped: half of that for tasks that heed
+   * their signal, half for ending what does not.
    *
    * @default 10_000
    */
@@ -34,6 +35,8 @@ export interface CloseReport {
 const DEFAULT_TIMEOUT = 10 * SECOND;
 const LONGEST_GRACE = 500;
 const GRACE_PART = 0.1;
+/** Of the grace, for code that heeds its signal. The rest is what it takes to end threads and processes that do not. */
+const HEEDING_PART = 0.5;
 
 export async function close(runtime: Runtime, options: CloseOptions): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
@@ -59,7 +62,7 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
   // Those that wait go first: the end of one that runs would start the next in its list.
   for (const run of pending) if (run.state === 'waiting') run.abandon();
   for (const run of pending) run.abandon();
-  await Promise.all(EXECUTOR_NAMES.map((name) => executors[name].close(grace)));
+  await Promise.all(EXECUTOR_NAMES.map((name) => executors[name].close(grace * HEEDING_PART)));
   await backlog.idle();
 
   reporter.events.off('settled', collect);

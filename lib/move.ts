@@ -33,13 +33,13 @@ export function move<T extends ArrayBufferView | Transferable>(value: T): T {
 
 /** What must be on the transfer list so that `values` cross without a copy, where `move` allows it. */
 export function transferListOf(values: readonly unknown[]): Transferable[] {
-  const list = new Set<Transferable>();
+  let list: Set<Transferable> | undefined;
   for (const value of values) {
     if (typeof value !== 'object' || value === null || !moved.has(value)) continue;
     const transferable = transferableOf(value);
-    if (transferable !== undefined && !isShared(value, transferable)) list.add(transferable);
+    if (transferable !== undefined && !isShared(value, transferable)) (list ??= new Set()).add(transferable);
   }
-  return [...list];
+  return list === undefined ? [] : [...list];
 }
 
 function transferableOf(value: unknown): Transferable | undefined {

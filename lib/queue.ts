@@ -1,27 +1,23 @@
 /** What waits for a free thread or process: the highest priority first, in the order added within one. */
 
 /** What can stand in a {@link Queue}. The links belong to the queue; each entry can be in one queue at a time. */
-export interface Queued {
+export interface Queued<Entry> {
   readonly priority: number;
-  queueLinks: QueueLinks | undefined;
+  previousInQueue: Entry | undefined;
+  nextInQueue: Entry | undefined;
 }
 
-interface QueueLinks {
-  previous: Queued | undefined;
-  next: Queued | undefined;
-}
-
-interface Level {
-  first: Queued | undefined;
-  last: Queued | undefined;
+interface Level<Entry> {
+  first: Entry | undefined;
+  last: Entry | undefined;
 }
 
 /**
  * A linked list for each priority that is in use. Adding, taking and removing from the middle cost the same however
  * many wait; there are at most 201 priorities.
  */
-export class Queue<Entry extends Queued> {
-  readonly #levels = new Map<number, Level>();
+export class Queue<Entry extends Queued<Entry>> {
+  readonly #levels = new Map<number, Level<Entry>>();
   /** The priorities in use, lowest first: the next to be taken is at the end. */
   readonly #priorities: number[] = [];
   #size = 0;
@@ -31,20 +27,20 @@ export class Queue<Entry extends Queued> {
   }
 
   push(entry: Entry): void {
-    const level = this.#levels.get(entry.priority) ?? this.#addLevel(entry.priority);
-    entry.queueLinks = { previous: level.last, next: undefined };
-    if (level.last?.queueLinks) level.last.queueLinks.next = entry;
-    else level.first = entry;
+    const level = this.#levelOf(entry);
+    entry.previousInQueue = level.last;
+    if (level.last === undefined) level.first = entry;
+    else level.last.nextInQueue = entry;
     level.last = entry;
     this.#size += 1;
   }
 
   /** Puts an entry in front of all others of its priority. */
   unshift(entry: Entry): void {
-    const level = this.#levels.get(entry.priority) ?? this.#addLevel(entry.priority);
-    entry.queueLinks = { previous: undefined, next: level.first };
-    if (level.first?.queueLinks) level.first.queueLinks.previous = entry;
-    else level.last = entry;
+    const level = this.#levelOf(entry);
+    entry.nextInQueue = level.first;
+    if (level.first === undefined) level.last = entry;
+    else level.first.previousInQueue = entry;
     level.first = entry;
     this.#size += 1;
   }
@@ -53,7 +49,7 @@ export class Queue<Entry extends Queued> {
   *[Symbol.iterator](): Iterator<Entry> {
     for (const priority of this.#priorities.toReversed()) {
       let entry = this.#levels.get(priority)?.first;
-      for (; entry !== undefined; entry = entry.queueLinks?.next) yield entry as Entry;
+      for (; entry !== undefined; entry = entry.nextInQueue) yield entry;
     }
   }
 
@@ -65,23 +61,26 @@ export class Queue<Entry extends Queued> {
     return entry;
   }
 
-  /** Takes an entry out wherever it stands; `false` if it does not stand here. */
-  remove(entry: Entry): boolean {
-    const links = entry.queueLinks;
-    const level = this.#levels.get(entry.priority);
-    if (links === undefined || level === undefined) return false;
-    if (links.previous?.queueLinks) links.previous.queueLinks.next = links.next;
-    else level.first = links.next;
-    if (links.next?.queueLinks) links.next.queueLinks.previous = links.previous;
-    else level.last = links.previous;
-    entry.queueLinks = undefined;
+  /** Takes an entry out, wherever in the queue it stands. */
+  remove(entry: Entry): void {
+    const level = this.#levels.get(entry.priority) as Level<Entry>;
+    const { previousInQueue: previous, nextInQueue: next } = entry;
+    if (previous === undefined) level.first = next;
+    else previous.nextInQueue = next;
+    if (next === undefined) level.last = previous;
+    else next.previousInQueue = previous;
+    entry.previousInQueue = undefined;
+    entry.nextInQueue = undefined;
     this.#size -= 1;
     if (level.first === undefined) this.#removeLevel(entry.priority);
-    return true;
   }
 
-  #addLevel(priority: number): Level {
-    const level: Level = { first: undefined, last: undefined };
+  #levelOf({ priority }: Entry): Level<Entry> {
+    return this.#levels.get(priority) ?? this.#addLevel(priority);
+  }
+
+  #addLevel(priority: number): Level<Entry> {
+    const level: Level<Entry> = { first: undefined, last: undefined };
     this.#levels.set(priority, level);
     const higher = this.#priorities.findIndex((other) => other > priority);
     this.#priorities.splice(higher === -1 ? this.#priorities.length : higher, 0, priority);

@@ -40,6 +40,20 @@ export interface Owner {
 /** Why a task ends before its time. */
 type Interruption = { readonly state: Exclude<UnsuccessfulOutcome['state'], 'failed'>; readonly error: Error };
 
+/** What those wait on who ask for the outcome. */
+interface Waiting {
+  readonly settled: Promise<Outcome>;
+  readonly resolve: (outcome: Outcome) => void;
+}
+
+function waitForOutcome(): Waiting {
+  let resolve: Waiting['resolve'] = () => {};
+  const settled = new Promise<Outcome>((resolveSettled) => {
+    resolve = resolveSettled;
+  });
+  return { settled, resolve };
+}
+
 /** What a task is made of when it is added. */
 export interface NewTask {
   readonly definition: TaskDefinition;
@@ -71,7 +85,6 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   previousDeadline: Limited | undefined;
   nextDeadline: Limited | undefined;
 
-  readonly #runtime: Runtime;
   #id: string | undefined;
   /** Holds the async context of the place where the task was added. Threads have one of their own. */
   readonly #addedIn: AsyncResource | undefined;
@@ -86,8 +99,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   #interruption: Interruption | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #outcome: Outcome | undefined;
-  #settled: Promise<Outcome> | undefined;
-  #resolveSettled: ((outcome: Outcome) => void) | undefined;
+  #waiting: Waiting | undefined;
   #onSettled: (() => void) | undefined;
 
   constructor(task: NewTask) {
@@ -97,11 +109,14 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     this.args = task.args;
     this.context = task.context;
     this.owner = task.owner;
-    this.#runtime = task.owner.runtime;
     this.number = this.#runtime.backlog.nextNumber;
     this.#addedIn = task.definition.target.kind === 'function' ? new AsyncResource('BackgroundTask') : undefined;
     this.#runtime.backlog.accept(this);
     this.#runtime.reporter.added(this);
+  }
+
+  get #runtime(): Runtime {
+    return this.owner.runtime;
   }
 
   get id(): string {
@@ -148,13 +163,11 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
 
   /** Never rejects. Made when somebody asks for it: most tasks are never waited for. */
   get settled(): Promise<Outcome> {
-    this.#settled ??=
-      this.#outcome === undefined
-        ? new Promise((resolve) => {
-            this.#resolveSettled = resolve;
-          })
-        : Promise.resolve(this.#outcome);
-    return this.#settled;
+    if (this.#waiting === undefined) {
+      this.#waiting = waitForOutcome();
+      if (this.#outcome !== undefined) this.#waiting.resolve(this.#outcome);
+    }
+    return this.#waiting.settled;
   }
 
   /** Begins the first attempt. `onSettled` is called when there will be no other. */
@@ -303,7 +316,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     this.#moveTo(outcome.state);
     this.#runtime.reporter.settled(this, outcome);
     this.args = [];
-    this.#resolveSettled?.(outcome);
+    this.#waiting?.resolve(outcome);
     // What this task makes possible starts before idleness is judged.
     this.#onSettled?.();
     this.#runtime.backlog.release(this);

@@ -23,13 +23,16 @@ export class BatchPlan {
    *
    * @param share how many of them are this worker's: what the other free ones could take is left to them.
    */
-  sizeOf(waiting: Iterable<{ readonly target: TaskTarget; readonly isAlone: boolean }>, share: number): number {
+  sizeOf(
+    waiting: Iterable<{ readonly attempt: { readonly target: TaskTarget }; readonly isAlone: boolean }>,
+    share: number,
+  ): number {
     const limit = Math.min(share, LARGEST_BATCH);
     if (limit <= 1) return 1;
     let size = 0;
     let work = 0;
-    for (const { target, isAlone } of waiting) {
-      work += isAlone ? Number.POSITIVE_INFINITY : (this.#expected.get(target) ?? Number.POSITIVE_INFINITY);
+    for (const { attempt, isAlone } of waiting) {
+      work += isAlone ? Number.POSITIVE_INFINITY : (this.#expected.get(attempt.target) ?? Number.POSITIVE_INFINITY);
       if (size > 0 && work > WORK_OF_A_BATCH) break;
       size += 1;
       if (size >= limit || work > WORK_OF_A_BATCH) break;

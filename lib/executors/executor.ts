@@ -7,11 +7,23 @@ export type AttemptResult =
   | { readonly ok: true; readonly value: unknown; readonly warning?: Error }
   | { readonly ok: false; readonly thrown: unknown };
 
+/** What another thread or process has to know of an attempt. */
+export interface AttemptFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly context: unknown;
+}
+
 /** One attempt at one task, as an executor sees it. */
 export interface Attempt {
   readonly target: TaskTarget;
   readonly args: readonly unknown[];
+  /** The same for those who run it in this thread. */
   readonly task: RunningTask;
+  readonly facts: AttemptFacts;
+  /** Whatever its executor wants to remember of it. */
+  kept: unknown;
   readonly priority: number;
   /** Whether no other attempt can follow, so that moved buffers may leave for good. */
   readonly isLast: boolean;

@@ -4,7 +4,6 @@ import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import { toError } from '../outcome.ts';
 import { Queue, type Queued } from '../queue.ts';
-import type { TaskTarget } from '../task.ts';
 import { delayed } from '../timers.ts';
 import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
@@ -88,19 +87,29 @@ const ABORT_GRACE = 250;
 const LONGEST_BATCH = 5;
 
 /** An attempt that the pool has taken on. */
-interface Job<Worker> extends Queued {
+class Job<Worker> implements Queued<Job<Worker>> {
   readonly attempt: Attempt;
-  readonly target: TaskTarget;
   /** Whether it must not share a message with others. */
-  isAlone: boolean;
-  /** The worker that it was given to; none while it waits, and none when it has ended there. */
+  readonly isAlone: boolean;
+  state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
+  /** The worker that has it; none any more when it has answered. */
   worker: Worker | undefined;
   /** Its place among what the worker was given. */
-  place: number;
-  isStarted: boolean;
+  place = 0;
   /** Set once it was told to stop. */
   abortReason: Error | undefined;
   graceTimer: NodeJS.Timeout | undefined;
+  previousInQueue: Job<Worker> | undefined;
+  nextInQueue: Job<Worker> | undefined;
+
+  constructor(attempt: Attempt, isAlone: boolean) {
+    this.attempt = attempt;
+    this.isAlone = isAlone;
+  }
+
+  get priority(): number {
+    return this.attempt.priority;
+  }
 }
 
 /** What the pool knows of one of its workers. */
@@ -118,7 +127,8 @@ interface Seat<Worker> {
 export class WorkerPool<Worker extends PoolWorker> implements Executor {
   readonly #options: WorkerPoolOptions<Worker>;
   readonly #queue = new Queue<Job<Worker>>();
-  readonly #jobs = new Map<Attempt, Job<Worker>>();
+  /** How many attempts it has taken on that have not ended. */
+  #size = 0;
   readonly #seats = new Map<Worker, Seat<Worker>>();
   /** Workers without a task. The one that was busy last goes first, so that the others become idle enough to end. */
   readonly #free: Worker[] = [];
@@ -139,40 +149,34 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   }
 
   execute(attempt: Attempt): void {
-    const job: Job<Worker> = {
-      attempt,
-      target: attempt.target,
-      priority: attempt.priority,
-      // What is moved cannot be taken back.
-      isAlone: !this.#options.batch || transferListOf(attempt.args).length > 0,
-      worker: undefined,
-      place: 0,
-      isStarted: false,
-      abortReason: undefined,
-      graceTimer: undefined,
-      queueLinks: undefined,
-    };
-    this.#jobs.set(attempt, job);
+    // What is moved cannot be taken back.
+    const isAlone = !this.#options.batch || transferListOf(attempt.args).length > 0;
+    const job = new Job<Worker>(attempt, isAlone);
+    attempt.kept = job;
+    this.#size += 1;
     this.#queue.push(job);
     this.#dispatch();
   }
 
   abort(attempt: Attempt, reason: Error): void {
-    const job = this.#jobs.get(attempt);
-    if (job === undefined || job.abortReason !== undefined) return;
+    const job = attempt.kept as Job<Worker>;
+    if (job.abortReason !== undefined) return;
     // It may have begun, or ended, without our having heard of it.
-    if (job.worker !== undefined && !job.isStarted) job.worker.report();
-    if (!this.#jobs.has(attempt)) return;
-    job.abortReason = reason;
-    const { worker } = job;
-    if (worker === undefined) {
+    if (job.state === 'given') job.worker?.report();
+    if (job.state === 'queued') {
       this.#queue.remove(job);
       this.#end(job, { ok: false, thrown: reason });
-    } else if (!job.isStarted && worker.recall(job.place)) {
+      return;
+    }
+    const { worker } = job;
+    // It has ended, and its result is on its way to its run.
+    if (worker === undefined) return;
+    job.abortReason = reason;
+    if (job.state === 'given' && worker.recall(job.place)) {
       this.#takeBack(job, worker);
       this.#end(job, { ok: false, thrown: reason });
     } else {
-      worker.cancel(attempt.task, reason);
+      worker.cancel(attempt.facts, reason);
       job.graceTimer = setTimeout(() => worker.end(), ABORT_GRACE);
     }
   }
@@ -187,7 +191,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
       if (seat.jobs.length > 0) running += 1;
     }
     return {
-      queued: this.#jobs.size - running,
+      queued: this.#size - running,
       running,
       workers: this.#seats.size,
       idleWorkers: this.#free.length,
@@ -198,7 +202,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   async close(grace: number): Promise<void> {
     this.#isClosed = true;
     this.#restartDelay.stop();
-    if (this.#jobs.size > 0) {
+    if (this.#size > 0) {
       const allEnded = new Promise<void>((resolve) => {
         this.#whenEmpty = resolve;
       });
@@ -253,7 +257,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
     const [first] = jobs as [Job<Worker>];
     seat.jobs = jobs;
     seat.busySince = performance.now();
-    for (const [place, job] of jobs.entries()) Object.assign(job, { worker, place });
+    for (const [place, job] of jobs.entries()) Object.assign(job, { state: 'given', worker, place });
     const { args, isLast } = first.attempt;
     worker.run(
       jobs.map(({ attempt }) => toMessage(attempt)),
@@ -268,8 +272,8 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   }
 
   #started(job: Job<Worker>, at?: number): void {
-    if (job.isStarted) return;
-    job.isStarted = true;
+    if (job.state !== 'given') return;
+    job.state = 'started';
     job.attempt.started(at);
   }
 
@@ -287,7 +291,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
       const jobs = seat.jobs.splice(0, ended.length);
       const next = seat.jobs[0];
       if (ended.length > 0) this.#restartDelay.reset();
-      // Nothing that is called below may take them for running.
+      // The worker may be given others at once: what is told to it from here on must not mean these.
       for (const job of jobs) job.worker = undefined;
       if (isFree) {
         seat.busyMs += performance.now() - seat.busySince;
@@ -311,7 +315,7 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
         return;
       }
       const { jobs } = seat;
-      const blamed = jobs.find((job) => job.isStarted);
+      const blamed = jobs.find(({ state }) => state === 'started');
       seat.jobs = [];
       this.#requeue(jobs.filter((job) => job !== blamed));
       if (blamed !== undefined) this.#end(blamed, { ok: false, thrown: blamed.abortReason ?? error });
@@ -321,16 +325,16 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   };
 
   #ended(job: Job<Worker>, { result, startedAt, ranMs }: Ended): void {
-    if (ranMs !== undefined) this.#plan.learn(job.target, ranMs);
+    if (ranMs !== undefined) this.#plan.learn(job.attempt.target, ranMs);
     this.#started(job, startedAt);
-    this.#end(job, resultOf(result, job.attempt.task.name), ranMs);
+    this.#end(job, resultOf(result, job.attempt.facts.name), ranMs);
   }
 
   /** A batch lasts longer than it should: others shall have what it has not begun. */
   #shorten(worker: Worker, seat: Seat<Worker>): void {
     worker.report();
     const { jobs } = seat;
-    const recalled = jobs.filter((job) => !job.isStarted && worker.recall(job.place));
+    const recalled = jobs.filter(({ state, place }) => state === 'given' && worker.recall(place));
     for (const job of recalled) this.#takeBack(job, worker);
     this.#requeue(recalled);
     this.#dispatch();
@@ -339,12 +343,12 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   #takeBack(job: Job<Worker>, worker: Worker): void {
     const jobs = this.#seats.get(worker)?.jobs;
     jobs?.splice(jobs.indexOf(job), 1);
-    job.worker = undefined;
   }
 
   /** In front of what waits, and in the order in which they were. */
   #requeue(jobs: readonly Job<Worker>[]): void {
     for (const job of [...jobs].reverse()) {
+      job.state = 'queued';
       job.worker = undefined;
       this.#queue.unshift(job);
     }
@@ -392,15 +396,16 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
 
   #end(job: Job<Worker>, result: AttemptResult, ranMs?: number): void {
     clearTimeout(job.graceTimer);
-    this.#jobs.delete(job.attempt);
+    job.state = 'ended';
+    this.#size -= 1;
     job.attempt.ended(result, ranMs);
-    if (this.#jobs.size === 0) this.#whenEmpty?.();
+    if (this.#size === 0) this.#whenEmpty?.();
   }
 }
 
-function toMessage({ target, task, args }: Attempt): TaskMessage {
+function toMessage({ target, facts, args }: Attempt): TaskMessage {
   if (target.kind !== 'module') throw new TypeError('a worker runs exports of modules only');
-  const { id, name, attempt, context } = task;
+  const { id, name, attempt, context } = facts;
   return { id, name, attempt, module: target.module, export: target.export, args, context };
 }
 
