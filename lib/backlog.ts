@@ -1,6 +1,7 @@
 /** What was accepted and has not settled: admission, idleness, and the law that nothing is lost. */
 import { BackgroundTaskError } from './errors.ts';
 import { type ExecutorName, OUTCOME_STATES, type OutcomeState } from './outcome.ts';
+import { Roster } from './roster.ts';
 
 /** Where an accepted task can be before it settles. */
 export type PendingState = 'waiting' | 'running' | 'retrying';
@@ -31,7 +32,7 @@ type Phase = 'open' | 'draining' | 'closed';
  */
 export class Backlog<Run extends Pending> {
   readonly limit: number;
-  readonly #unsettled = new Map<number, Run>();
+  readonly #unsettled = new Roster<Run>();
   readonly #counts: Readonly<Record<ExecutorName, Counts>> = {
     'event-loop': noCounts(),
     thread: noCounts(),
@@ -54,7 +55,7 @@ export class Backlog<Run extends Pending> {
   }
 
   get pending(): readonly Run[] {
-    return [...this.#unsettled.values()];
+    return [...this.#unsettled];
   }
 
   find(number: number): Run | undefined {
@@ -81,7 +82,7 @@ export class Backlog<Run extends Pending> {
   accept(run: Run): void {
     this.#added += 1;
     this.#counts[run.executor].waiting += 1;
-    this.#unsettled.set(run.number, run);
+    this.#unsettled.add(run);
   }
 
   get nextNumber(): number {
@@ -96,7 +97,7 @@ export class Backlog<Run extends Pending> {
 
   /** To be called last of all that a settling task does: whoever waits for idleness may look at everything. */
   release(run: Run): void {
-    this.#unsettled.delete(run.number);
+    this.#unsettled.delete(run);
     if (this.#unsettled.size === 0 && this.#idleWaiters.length > 0) {
       const waiters = this.#idleWaiters;
       this.#idleWaiters = [];

@@ -37,7 +37,9 @@ export function transferListOf(values: readonly unknown[]): Transferable[] {
   for (const value of values) {
     if (typeof value !== 'object' || value === null || !moved.has(value)) continue;
     const transferable = transferableOf(value);
-    if (transferable !== undefined && !isShared(value, transferable)) (list ??= new Set()).add(transferable);
+    if (transferable === undefined || isShared(value, transferable)) continue;
+    list ??= new Set();
+    list.add(transferable);
   }
   return list === undefined ? [] : [...list];
 }
