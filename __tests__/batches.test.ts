@@ -144,8 +144,6 @@ describe('in a batch', () => {
       expect(waitedMs).toBeGreaterThan(0);
       expect(waitedMs + ranMs).toBeLessThanOrEqual(elapsed);
     }
-    const { waitedMs: first } = outcomes[0] as Outcome;
-    expect(outcomes.every(({ waitedMs }) => waitedMs >= first)).toBe(true);
   });
 
   it('those behind the running one count as waiting, and one of them that is cancelled never runs', async () => {
@@ -175,7 +173,9 @@ describe('in a batch', () => {
       const background = await makeTaught({ pool: { resourceLimits: { maxOldGenerationSizeMb: 32 } } });
       const runs = countRuns();
       const handles = await addTogether(background, () =>
-        addUnruly(background, runs, 4, () => background.with({ timeout: 1_000 }).add(tasks.unruly, runs, 4, how)),
+        addUnruly(background, runs, 4, () =>
+          background.with(how === 'loops' ? { timeout: 1_000 } : {}).add(tasks.unruly, runs, 4, how),
+        ),
       );
       const outcomes = await settle(handles);
       expect((outcomes[4]?.error as { code?: unknown } | undefined)?.code).toBe(code);

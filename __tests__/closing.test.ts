@@ -332,7 +332,7 @@ describe('when close() runs out of time', () => {
     await background.add(tasks.nothing).cancel();
     while (inThread.state !== 'running') await background.add(work, 5).settled;
 
-    const { abandoned } = await background.close({ timeout: 1_000 });
+    const { abandoned } = await background.close({ timeout: 3_000 });
     expect(abandoned).toHaveLength(2);
     expect(tidied).toEqual(['ERR_BACKGROUND_ABANDONED']);
     expect(heard[1]).toBe(1);

@@ -8,7 +8,7 @@ import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 export interface CloseOptions {
   /**
    * How long everything may take, in milliseconds; `Infinity`: as long as the tasks do. The clock starts at the call.
-   * The last tenth of it, at most half a second, is kept for what has to be stopped: half of that for tasks that heed
+   * The last fifth of it, at most a second, is kept for what has to be stopped: half of that for tasks that heed
    * their signal, half for ending what does not.
    *
    * @default 10_000
@@ -33,8 +33,8 @@ export interface CloseReport {
 }
 
 const DEFAULT_TIMEOUT = 10 * SECOND;
-const LONGEST_GRACE = 500;
-const GRACE_PART = 0.1;
+const LONGEST_GRACE = 1 * SECOND;
+const GRACE_PART = 0.2;
 /** Of the grace, for code that heeds its signal. The rest is what it takes to end threads and processes that do not. */
 const HEEDING_PART = 0.5;
 

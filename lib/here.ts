@@ -3,8 +3,8 @@
 // @ts-ignore: the compiler's CommonJS run refuses import.meta, and what it emits for this file is replaced.
 const here: string = import.meta.url;
 
-/** The entries of threads and processes are ES modules in both builds: only there is `import()` of a user's module a real one. */
-export const threadEntry: URL = new URL('../esm/executors/worker/thread-entry.js', here);
+/** Threads and processes run the ES modules in both builds: only there is `import()` of a user's module a real one. */
+export const threadStart: URL = new URL('../esm/executors/worker/thread-start.cjs', here);
 export const processEntry: URL = new URL('../esm/executors/worker/process-entry.js', here);
 
 /** A `file:` URL that `createRequire` can start from, for what is loaded only when it is needed. */

@@ -5,12 +5,10 @@ import { Backlog } from './backlog.ts';
 import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
 import { Deadlines } from './deadlines.ts';
-import type { ChildProcess } from './executors/child-process.ts';
 import { EventLoopExecutor } from './executors/event-loop.ts';
 import type { Executor } from './executors/executor.ts';
 import { createInlineExecutor } from './executors/inline.ts';
 import { createProcessPool } from './executors/process-pool.ts';
-import type { Thread } from './executors/thread.ts';
 import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
 import { hookError } from './hooks.ts';
@@ -41,7 +39,7 @@ export class Instance implements Owner {
   readonly options: ResolvedOptions;
   readonly runtime: Runtime & { readonly executors: Record<ExecutorName, Executor> };
   /** The real executors of blocking tasks, whatever the mode. */
-  readonly pools: Readonly<Record<WorkerKind, WorkerPool<Thread> | WorkerPool<ChildProcess>>>;
+  readonly pools: Readonly<Record<WorkerKind, WorkerPool>>;
   /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
   watcher: ((watched: WatchedTask) => void) | undefined;
   #mode: Mode = 'run';
@@ -51,7 +49,7 @@ export class Instance implements Owner {
   constructor(options: ResolvedOptions) {
     this.options = options;
     const reporter = new Reporter(options);
-    const onStray: WorkerPoolOptions<never>['onStray'] = (task, error) => reporter.stray(task, error);
+    const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.stray(task, error);
     this.pools = {
       thread: createThreadPool(options.pool, onStray),
       process: createProcessPool(options.processes, onStray),

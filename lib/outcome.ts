@@ -105,13 +105,17 @@ export function describeKind(value: unknown): string {
   }
 }
 
+/** Of any realm: errors of jest and of `vm` are no instances of this realm's Error. Throws for some proxies. */
+export function isErrorOfAnyRealm(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
+}
+
 /** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
 export function isError(value: unknown): value is Error {
   try {
-    // Errors of other realms (jest, vm) are no instances of this realm's Error.
-    if (!(value instanceof Error) && Object.prototype.toString.call(value) !== '[object Error]') return false;
-    const { name, message } = value as Error;
-    for (const property of ['stack', 'code', 'cause'] as const) Reflect.get(value as Error, property);
+    if (!isErrorOfAnyRealm(value)) return false;
+    const { name, message } = value;
+    for (const property of ['stack', 'code', 'cause'] as const) Reflect.get(value, property);
     return typeof name === 'string' && typeof message === 'string';
   } catch {
     return false;

@@ -27,7 +27,7 @@ try {
 Object.defineProperty(exports, "__esModule", { value: true });
 const { pathToFileURL } = require("node:url");
 exports.here = pathToFileURL(__filename).href;
-exports.threadEntry = new URL("../esm/executors/worker/thread-entry.js", exports.here);
+exports.threadStart = new URL("../esm/executors/worker/thread-start.cjs", exports.here);
 exports.processEntry = new URL("../esm/executors/worker/process-entry.js", exports.here);
 `,
   );

@@ -9,6 +9,7 @@ import { toError } from '../outcome.ts';
 import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
+import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
 import {
   type Order,
   type ProcessMessage,
@@ -19,7 +20,6 @@ import {
   type TaskMessage,
   type WrittenReply,
 } from './wire.ts';
-import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** How long a child may take to exit by itself until it gets SIGKILL, in milliseconds. */
 const TERMINATION_GRACE = 100;
@@ -34,12 +34,12 @@ interface Exit {
 
 export class ChildProcess implements PoolWorker {
   readonly #child: Child;
-  readonly #observer: WorkerObserver<ChildProcess>;
+  readonly #observer: WorkerObserver;
   readonly #exit: Promise<void>;
   #startFailure: Error | undefined;
   #isEnding = false;
 
-  constructor(options: ResolvedProcessOptions, observer: WorkerObserver<ChildProcess>) {
+  constructor(options: ResolvedProcessOptions, observer: WorkerObserver) {
     this.#observer = observer;
     this.#child = fork(fileURLToPath(processEntry), options.argv === undefined ? [] : [...options.argv], {
       // Map, Date, BigInt, Buffer and typed arrays cross as they do to a thread.
@@ -111,7 +111,7 @@ export class ChildProcess implements PoolWorker {
     switch (message.kind) {
       case 'ready':
         this.#letGo();
-        this.#observer.ready(this);
+        this.#observer.ready();
         break;
       case 'written':
         this.#hear(read(message));
@@ -126,7 +126,7 @@ export class ChildProcess implements PoolWorker {
 
   #answered(result: Result | Error, ranMs?: number): void {
     this.#letGo();
-    this.#observer.progressed(this, { ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
+    this.#observer.progressed({ ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
   }
 
   /** While it runs a task, or ends, the child keeps this process alive. */
@@ -141,7 +141,7 @@ export class ChildProcess implements PoolWorker {
   }
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
-    this.#observer.exited(this, this.#isEnding ? undefined : exitError(exitCode, signal, this.#startFailure));
+    this.#observer.exited(this.#isEnding ? undefined : exitError(exitCode, signal, this.#startFailure));
   }
 }
 

@@ -1,7 +1,7 @@
 /** Errors across threads with their identity: the structured clone algorithm alone keeps little more than the message. */
 import { isPlain } from '../cloneable.ts';
 import { BackgroundTaskError, type BackgroundTaskErrorCode } from '../errors.ts';
-import { describe } from '../outcome.ts';
+import { describe, isErrorOfAnyRealm } from '../outcome.ts';
 
 /** Something thrown, as plain data. */
 export type EncodedError =
@@ -40,7 +40,7 @@ const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
 /** Never throws, whatever was thrown: getters and proxies of the user's are met with their description. */
 export function encodeError(thrown: unknown, depth = 0): EncodedError {
   try {
-    if (!isError(thrown)) return { kind: 'value', value: isPlain(thrown) ? thrown : describe(thrown) };
+    if (!isErrorOfAnyRealm(thrown)) return { kind: 'value', value: isPlain(thrown) ? thrown : describe(thrown) };
     const { cause, errors } = thrown as Error & { errors: unknown[] };
     const goesDeeper = depth < DEEPEST_CAUSE;
     return {
@@ -83,10 +83,6 @@ function makeError(
     return new BackgroundTaskError(properties['code'] as BackgroundTaskErrorCode, message, options);
   const Base = Object.hasOwn(BASES, base) ? BASES[base as keyof typeof BASES] : Error;
   return new Base(message, options);
-}
-
-function isError(value: unknown): value is Error {
-  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }
 
 function baseOf(error: Error): string {

@@ -5,10 +5,7 @@ import type { ResolvedProcessOptions } from '../resolve-options.ts';
 import { ChildProcess, startError } from './child-process.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
-export function createProcessPool(
-  options: ResolvedProcessOptions,
-  onStray: WorkerPoolOptions<ChildProcess>['onStray'],
-): WorkerPool<ChildProcess> {
+export function createProcessPool(options: ResolvedProcessOptions, onStray: WorkerPoolOptions['onStray']): WorkerPool {
   return new WorkerPool({
     min: options.minProcesses,
     max: options.maxProcesses,

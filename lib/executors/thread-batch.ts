@@ -1,7 +1,7 @@
 /** The batch that a thread has, as the main thread sees it. */
 import { Ledger } from './ledger.ts';
+import type { Ended, Progress } from './pool-worker.ts';
 import type { Result } from './wire.ts';
-import type { Ended, Progress } from './worker-pool.ts';
 
 export class ThreadBatch {
   readonly #ledger = new Ledger();

@@ -4,10 +4,7 @@ import { startError, Thread } from './thread.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` if `minThreads` asks for threads and Node refuses their options. */
-export function createThreadPool(
-  options: ResolvedPoolOptions,
-  onStray: WorkerPoolOptions<Thread>['onStray'],
-): WorkerPool<Thread> {
+export function createThreadPool(options: ResolvedPoolOptions, onStray: WorkerPoolOptions['onStray']): WorkerPool {
   return new WorkerPool({
     min: options.minThreads,
     max: options.maxThreads,

@@ -3,14 +3,14 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type MessagePort, receiveMessageOnPort, type Transferable, type Worker } from 'node:worker_threads';
 import { BackgroundTaskError } from '../errors.ts';
-import { here, threadEntry } from '../here.ts';
+import { here, threadStart } from '../here.ts';
 import { toError } from '../outcome.ts';
 import type { ResolvedPoolOptions } from '../resolve-options.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
+import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
 import { ThreadBatch } from './thread-batch.ts';
 import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
-import type { AttemptName, PoolWorker, WorkerObserver } from './worker-pool.ts';
 
 /** As much of Piscina as is used here; its own declaration file breaks those who compile against it. */
 interface PiscinaPool {
@@ -21,7 +21,7 @@ interface PiscinaPool {
 }
 type PiscinaClass = new (options: Record<string, unknown>) => PiscinaPool;
 
-/** The export of the worker entry that does nothing: a Piscina starts its thread at its first task. */
+/** The export that loads the other side: a Piscina starts its thread at its first task. */
 const WARM_UP = 'warmUp';
 
 /**
@@ -31,18 +31,18 @@ const WARM_UP = 'warmUp';
  */
 export class Thread implements PoolWorker {
   readonly #pool: PiscinaPool;
-  readonly #observer: WorkerObserver<Thread>;
+  readonly #observer: WorkerObserver;
   #port: MessagePort | undefined;
   #batch: ThreadBatch | undefined;
   #crash: Error | undefined;
   #isEnding = false;
 
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
-  constructor(options: ResolvedPoolOptions, observer: WorkerObserver<Thread>) {
+  constructor(options: ResolvedPoolOptions, observer: WorkerObserver) {
     this.#observer = observer;
     const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
-      filename: fileURLToPath(threadEntry),
+      filename: fileURLToPath(threadStart),
       // No thread before the warm-up, none in place of one that died, and none ended for being idle.
       minThreads: 0,
       maxThreads: 1,
@@ -96,10 +96,11 @@ export class Thread implements PoolWorker {
 
   #start(): void {
     try {
-      this.#pool.run(undefined, { name: WARM_UP }).then(
-        () => this.#observer.ready(this),
-        () => {}, // The thread died before it was ready: its exit says so.
-      );
+      // That the thread is ready, its port says. One that lives without its other side would never say so.
+      this.#pool.run(undefined, { name: WARM_UP }).catch((thrown: unknown) => {
+        this.#crash ??= toError(thrown);
+        void this.#pool.destroy();
+      });
     } catch (thrown) {
       throw startError(toError(thrown));
     }
@@ -121,7 +122,7 @@ export class Thread implements PoolWorker {
 
   #reportBatch(isOver: boolean): void {
     if (isOver) this.#port?.unref();
-    if (this.#batch !== undefined) this.#observer.progressed(this, this.#batch.progress(isOver));
+    if (this.#batch !== undefined) this.#observer.progressed(this.#batch.progress(isOver));
   }
 
   #send(order: ThreadOrder, transferList: readonly Transferable[] = []): void {
@@ -137,6 +138,7 @@ export class Thread implements PoolWorker {
       this.#hear({ kind: 'value-lost', reason: error.message, ranMs: undefined }),
     );
     this.#port.unref();
+    this.#observer.ready();
   }
 
   #hear(reply: ThreadReply): void {
@@ -163,14 +165,14 @@ export class Thread implements PoolWorker {
   #free(results: readonly (Result | Error)[], ranMs?: number): void {
     this.#port?.unref();
     const ended = results.map((result) => ({ result, ranMs }));
-    this.#observer.progressed(this, { ended, nextStartedAt: undefined, isFree: true });
+    this.#observer.progressed({ ended, nextStartedAt: undefined, isFree: true });
   }
 
   #exited(code: number): void {
     // What it said before it died still counts.
     this.report();
     this.#port?.close();
-    this.#observer.exited(this, this.#isEnding ? undefined : exitError(code, this.#crash));
+    this.#observer.exited(this.#isEnding ? undefined : exitError(code, this.#crash));
   }
 }
 

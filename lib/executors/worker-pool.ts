@@ -1,75 +1,20 @@
-/** A pool of workers, threads or processes: which takes which task, how many there are, and when one has to go. */
-import type { Transferable } from 'node:worker_threads';
-import { lostResult } from '../cloneable.ts';
+/** A pool of workers, threads or processes: which of them takes which tasks, and what becomes of these. */
 import { transferListOf } from '../move.ts';
 import { toError } from '../outcome.ts';
-import { Queue, type Queued } from '../queue.ts';
+import { Queue } from '../queue.ts';
 import { delayed } from '../timers.ts';
 import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
-import { RestartDelay } from './restart-delay.ts';
-import type { Result, StrayMessage, TaskMessage } from './wire.ts';
+import { attemptResultOf, Job } from './job.ts';
+import type { Ended, Progress } from './pool-worker.ts';
+import type { Seat } from './seat.ts';
+import type { StrayMessage } from './wire.ts';
+import { Workforce, type WorkforceOptions } from './workforce.ts';
 
-/** Which attempt at which task. */
-export interface AttemptName {
-  readonly id: string;
-  readonly attempt: number;
-}
-
-/** One thread or process: it runs a task at a time. */
-export interface PoolWorker {
-  /** Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is free. */
-  run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void;
-  /** Takes back the task at this place of its batch; `false` if it has begun. */
-  recall(place: number): boolean;
-  /** Reports at once what it has done so far: a batch is reported now and then. */
-  report(): void;
-  /** Tells the running task to stop by its signal. */
-  cancel(attempt: AttemptName, reason: Error): void;
-  /** Ends it, whatever it does; resolves when it is gone. */
-  end(): Promise<void>;
-}
-
-/** What one of the tasks that a worker was given has come to. */
-export interface Ended {
-  readonly result: Result | Error;
-  /** By the main thread's `performance.now()`, where the worker has written it down. */
-  readonly startedAt?: number;
-  readonly ranMs: number | undefined;
-}
-
-/** How far a worker has come with what it was given. */
-export interface Progress {
-  /** In the order in which they were given. */
-  readonly ended: readonly Ended[];
-  /** When the next of them has begun, if that is known. */
-  readonly nextStartedAt: number | undefined;
-  /** Whether that was all, and it takes more. */
-  readonly isFree: boolean;
-}
-
-/** What a worker tells its pool. */
-export interface WorkerObserver<Worker> {
-  /** It has started, and is free. */
-  ready(worker: Worker): void;
-  progressed(worker: Worker, progress: Progress): void;
-  /** An error that none of its running tasks is to blame for. */
-  stray(stray: StrayMessage): void;
-  /** It is gone. `error` says why, where it was not ended by `end`. */
-  exited(worker: Worker, error: Error | undefined): void;
-}
-
-export interface WorkerPoolOptions<Worker> {
-  readonly min: number;
-  readonly max: number;
-  readonly idleTimeout: number;
+export interface WorkerPoolOptions extends WorkforceOptions {
   /** Whether several tasks may go to a worker at once. */
   readonly batch: boolean;
-  /** Starts a worker; throws where the options do not allow one. */
-  readonly start: (observer: WorkerObserver<Worker>) => Worker;
-  /** What a task meets that waits for workers which cannot start. */
-  readonly startError: (cause: Error) => Error;
   readonly onStray: (task: StrayMessage['task'], error: Error) => void;
 }
 
@@ -86,72 +31,32 @@ const ABORT_GRACE = 250;
 /** A batch that takes longer, in milliseconds, was misjudged: what it has not begun is taken back. */
 const LONGEST_BATCH = 5;
 
-/** An attempt that the pool has taken on. */
-class Job<Worker> implements Queued<Job<Worker>> {
-  readonly attempt: Attempt;
-  /** Whether it must not share a message with others. */
-  readonly isAlone: boolean;
-  state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
-  /** The worker that has it; none any more when it has answered. */
-  worker: Worker | undefined;
-  /** Its place among what the worker was given. */
-  place = 0;
-  /** Set once it was told to stop. */
-  abortReason: Error | undefined;
-  graceTimer: NodeJS.Timeout | undefined;
-  previousInQueue: Job<Worker> | undefined;
-  nextInQueue: Job<Worker> | undefined;
-
-  constructor(attempt: Attempt, isAlone: boolean) {
-    this.attempt = attempt;
-    this.isAlone = isAlone;
-  }
-
-  get priority(): number {
-    return this.attempt.priority;
-  }
-}
-
-/** What the pool knows of one of its workers. */
-interface Seat<Worker> {
-  /** What it was given and has not ended; the first of them runs. */
-  jobs: Job<Worker>[];
-  idleTimer: NodeJS.Timeout | undefined;
-  batchTimer: NodeJS.Timeout | undefined;
-  isReady: boolean;
-  readonly startedAt: number;
-  busySince: number;
-  busyMs: number;
-}
-
-export class WorkerPool<Worker extends PoolWorker> implements Executor {
-  readonly #options: WorkerPoolOptions<Worker>;
-  readonly #queue = new Queue<Job<Worker>>();
+export class WorkerPool implements Executor {
+  readonly #options: WorkerPoolOptions;
+  readonly #queue = new Queue<Job>();
+  readonly #plan = new BatchPlan();
+  readonly #workforce: Workforce;
   /** How many attempts it has taken on that have not ended. */
   #size = 0;
-  readonly #seats = new Map<Worker, Seat<Worker>>();
-  /** Workers without a task. The one that was busy last goes first, so that the others become idle enough to end. */
-  readonly #free: Worker[] = [];
-  /** Of the workers that are gone. */
-  readonly #past = { aliveMs: 0, busyMs: 0 };
-  readonly #plan = new BatchPlan();
-  readonly #restartDelay = new RestartDelay(() => {
-    this.#dispatch();
-    if (this.#seats.size === 0) this.#tryToStart();
-  });
-  #isClosed = false;
+  /** What was given to workers and is still to be told of as started: after the ends of what ran there before. */
+  readonly #given: { readonly job: Job; readonly at: number }[] = [];
+  #isReporting = false;
   #whenEmpty: (() => void) | undefined;
 
   /** Throws what `start` throws, if `min` asks for workers at once. */
-  constructor(options: WorkerPoolOptions<Worker>) {
+  constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    while (this.#seats.size < options.min) this.#start();
+    this.#workforce = new Workforce(options, {
+      freed: () => this.#dispatch(),
+      progressed: (seat, progress) => this.#progressed(seat, progress),
+      stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
+      left: (seat, error) => this.#left(seat, error),
+      failedToStart: (error) => this.#failWaiting(error),
+    });
   }
 
   execute(attempt: Attempt): void {
-    // What is moved cannot be taken back.
-    const isAlone = !this.#options.batch || transferListOf(attempt.args).length > 0;
-    const job = new Job<Worker>(attempt, isAlone);
+    const job = new Job(attempt, this.#options.batch);
     attempt.kept = job;
     this.#size += 1;
     this.#queue.push(job);
@@ -159,21 +64,22 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   }
 
   abort(attempt: Attempt, reason: Error): void {
-    const job = attempt.kept as Job<Worker>;
+    const job = attempt.kept as Job;
     if (job.abortReason !== undefined) return;
     // It may have begun, or ended, without our having heard of it.
-    if (job.state === 'given') job.worker?.report();
+    if (job.state === 'given') job.holder?.worker.report();
     if (job.state === 'queued') {
       this.#queue.remove(job);
       this.#end(job, { ok: false, thrown: reason });
       return;
     }
-    const { worker } = job;
+    const { holder } = job;
     // It has ended, and its result is on its way to its run.
-    if (worker === undefined) return;
+    if (holder === undefined) return;
     job.abortReason = reason;
+    const { worker } = holder;
     if (job.state === 'given' && worker.recall(job.place)) {
-      this.#takeBack(job, worker);
+      holder.drop(job);
       this.#end(job, { ok: false, thrown: reason });
     } else {
       worker.cancel(attempt.facts, reason);
@@ -182,210 +88,108 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
   }
 
   stats(): WorkerPoolStats {
-    const now = performance.now();
-    let { aliveMs, busyMs } = this.#past;
-    let running = 0;
-    for (const seat of this.#seats.values()) {
-      aliveMs += now - seat.startedAt;
-      busyMs += seat.busyMs + (seat.jobs.length === 0 ? 0 : now - seat.busySince);
-      if (seat.jobs.length > 0) running += 1;
-    }
-    return {
-      queued: this.#size - running,
-      running,
-      workers: this.#seats.size,
-      idleWorkers: this.#free.length,
-      utilization: aliveMs === 0 ? 0 : busyMs / aliveMs,
-    };
+    const { size, free, busy, utilization } = this.#workforce;
+    return { queued: this.#size - busy, running: busy, workers: size, idleWorkers: free, utilization };
   }
 
   async close(grace: number): Promise<void> {
-    this.#isClosed = true;
-    this.#restartDelay.stop();
+    this.#workforce.close();
     if (this.#size > 0) {
       const allEnded = new Promise<void>((resolve) => {
         this.#whenEmpty = resolve;
       });
       await delayed(grace, allEnded);
     }
-    await Promise.all([...this.#seats.keys()].map((worker) => worker.end()));
+    await this.#workforce.end();
   }
 
   /** Gives what waits to who is free, and starts workers for what is left. */
   #dispatch(): void {
-    while (this.#queue.size > 0 && this.#free.length > 0) {
-      const size = this.#plan.sizeOf(this.#queue, Math.ceil(this.#queue.size / this.#free.length));
-      const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job<Worker>);
-      this.#give(jobs, this.#free.pop() as Worker);
-    }
-    while (this.#queue.size > this.#starting && this.#seats.size < this.#options.max) {
-      if (!this.#tryToStart()) return;
-    }
+    this.#distribute();
+    if (!this.#isReporting) this.#announce();
   }
 
-  get #starting(): number {
-    let starting = 0;
-    for (const seat of this.#seats.values()) if (!seat.isReady) starting += 1;
-    return starting;
-  }
-
-  #tryToStart(): boolean {
-    if (this.#isClosed || this.#restartDelay.isRunning) return false;
-    try {
-      this.#start();
-      return true;
-    } catch (thrown) {
-      this.#failWaiting(toError(thrown));
-      return false;
+  #distribute(): void {
+    while (this.#queue.size > 0 && this.#workforce.free > 0) {
+      const share = Math.ceil(this.#queue.size / this.#workforce.free);
+      const size = this.#plan.sizeOf(this.#queue, share);
+      const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job);
+      this.#give(jobs as [Job], this.#workforce.take() as Seat);
+    }
+    while (this.#queue.size > this.#workforce.starting) {
+      if (!this.#workforce.startOne()) return;
     }
   }
 
-  #start(): void {
-    this.#seats.set(this.#options.start(this.#observer), {
-      jobs: [],
-      idleTimer: undefined,
-      batchTimer: undefined,
-      isReady: false,
-      startedAt: performance.now(),
-      busySince: 0,
-      busyMs: 0,
-    });
-  }
-
-  #give(jobs: Job<Worker>[], worker: Worker): void {
-    const seat = this.#seats.get(worker) as Seat<Worker>;
-    const [first] = jobs as [Job<Worker>];
-    seat.jobs = jobs;
-    seat.busySince = performance.now();
-    for (const [place, job] of jobs.entries()) Object.assign(job, { state: 'given', worker, place });
+  #give(jobs: [Job, ...Job[]], seat: Seat): void {
+    const [first] = jobs;
+    const { worker } = seat;
+    seat.occupy(jobs);
+    for (const [place, job] of jobs.entries()) job.giveTo(seat, place);
     const { args, isLast } = first.attempt;
     worker.run(
-      jobs.map(({ attempt }) => toMessage(attempt)),
+      jobs.map(({ message }) => message),
       first.isAlone && isLast ? transferListOf(args) : [],
     );
     if (jobs.length > 1) {
-      seat.batchTimer ??= setTimeout(() => this.#shorten(worker, seat), LONGEST_BATCH).unref();
+      seat.batchTimer ??= setTimeout(() => this.#shorten(seat), LONGEST_BATCH).unref();
       seat.batchTimer.refresh();
     }
-    // Told last: whoever cancels at the news must not be ahead of the task on its way.
-    this.#started(first);
+    // Told later: whoever cancels at the news must not be ahead of the task on its way.
+    this.#given.push({ job: first, at: performance.now() });
   }
 
-  #started(job: Job<Worker>, at?: number): void {
-    if (job.state !== 'given') return;
-    job.state = 'started';
-    job.attempt.started(at);
+  #announce(): void {
+    for (const { job, at } of this.#given.splice(0)) job.start(at);
   }
 
-  readonly #observer: WorkerObserver<Worker> = {
-    ready: (worker) => {
-      const seat = this.#seats.get(worker);
-      if (seat === undefined) return;
-      seat.isReady = true;
-      this.#release(worker, seat);
-    },
+  #progressed(seat: Seat, { ended, nextStartedAt, isFree }: Progress): void {
+    const jobs = seat.jobs.splice(0, ended.length);
+    const next = seat.jobs[0];
+    if (ended.length > 0) this.#workforce.proved();
+    // The worker may be given others at once: what is told to it from here on must not mean these.
+    for (const job of jobs) job.holder = undefined;
+    const isNested = this.#isReporting;
+    this.#isReporting = true;
+    if (isFree) {
+      seat.vacate();
+      this.#workforce.release(seat);
+    }
+    for (const [index, job] of jobs.entries()) this.#ended(job, ended[index] as Ended);
+    if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next) next.start(nextStartedAt);
+    this.#isReporting = isNested;
+    if (!isNested) this.#announce();
+  }
 
-    progressed: (worker, { ended, nextStartedAt, isFree }) => {
-      const seat = this.#seats.get(worker);
-      if (seat === undefined) return;
-      const jobs = seat.jobs.splice(0, ended.length);
-      const next = seat.jobs[0];
-      if (ended.length > 0) this.#restartDelay.reset();
-      // The worker may be given others at once: what is told to it from here on must not mean these.
-      for (const job of jobs) job.worker = undefined;
-      if (isFree) {
-        seat.busyMs += performance.now() - seat.busySince;
-        this.#release(worker, seat);
-      }
-      for (const [index, job] of jobs.entries()) this.#ended(job, ended[index] as Ended);
-      if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next)
-        this.#started(next, nextStartedAt);
-    },
-
-    stray: ({ task, error }) => this.#options.onStray(task, toError(decodeError(error))),
-
-    exited: (worker, error) => {
-      const seat = this.#seats.get(worker);
-      if (seat === undefined) return;
-      this.#forget(worker, seat);
-      if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
-      if (!seat.isReady && error !== undefined) {
-        // Started again, it would only die again; whoever else is alive goes on with what waits.
-        if (this.#seats.size === 0) this.#failWaiting(this.#options.startError(error));
-        return;
-      }
-      const { jobs } = seat;
-      const blamed = jobs.find(({ state }) => state === 'started');
-      seat.jobs = [];
-      this.#requeue(jobs.filter((job) => job !== blamed));
-      if (blamed !== undefined) this.#end(blamed, { ok: false, thrown: blamed.abortReason ?? error });
-      else if (error !== undefined) this.#options.onStray(undefined, error);
-      this.#replace(jobs.length > 0, error);
-    },
-  };
-
-  #ended(job: Job<Worker>, { result, startedAt, ranMs }: Ended): void {
+  #ended(job: Job, { result, startedAt, ranMs }: Ended): void {
     if (ranMs !== undefined) this.#plan.learn(job.attempt.target, ranMs);
-    this.#started(job, startedAt);
-    this.#end(job, resultOf(result, job.attempt.facts.name), ranMs);
+    job.start(startedAt);
+    this.#end(job, attemptResultOf(result, job.attempt.facts.name), ranMs);
+  }
+
+  /** A worker is gone: the task that ran fails, those behind it are for others. */
+  #left({ jobs }: Seat, error: Error | undefined): void {
+    const blamed = jobs.find(({ state }) => state === 'started');
+    this.#requeue(jobs.filter(({ state }) => state === 'given'));
+    if (blamed !== undefined) this.#end(blamed, { ok: false, thrown: blamed.abortReason ?? error });
+    else if (error !== undefined) this.#options.onStray(undefined, error);
   }
 
   /** A batch lasts longer than it should: others shall have what it has not begun. */
-  #shorten(worker: Worker, seat: Seat<Worker>): void {
-    worker.report();
-    const { jobs } = seat;
-    const recalled = jobs.filter(({ state, place }) => state === 'given' && worker.recall(place));
-    for (const job of recalled) this.#takeBack(job, worker);
+  #shorten(seat: Seat): void {
+    seat.worker.report();
+    const recalled = seat.jobs.filter(({ state, place }) => state === 'given' && seat.worker.recall(place));
+    for (const job of recalled) seat.drop(job);
     this.#requeue(recalled);
     this.#dispatch();
   }
 
-  #takeBack(job: Job<Worker>, worker: Worker): void {
-    const jobs = this.#seats.get(worker)?.jobs;
-    jobs?.splice(jobs.indexOf(job), 1);
-  }
-
   /** In front of what waits, and in the order in which they were. */
-  #requeue(jobs: readonly Job<Worker>[]): void {
+  #requeue(jobs: readonly Job[]): void {
     for (const job of [...jobs].reverse()) {
-      job.state = 'queued';
-      job.worker = undefined;
+      job.takeBack();
       this.#queue.unshift(job);
     }
-  }
-
-  /** The worker is free: for what waits, or to be idle. */
-  #release(worker: Worker, seat: Seat<Worker>): void {
-    this.#free.push(worker);
-    this.#dispatch();
-    if (seat.jobs.length > 0 || this.#options.idleTimeout === Number.POSITIVE_INFINITY) return;
-    // One timer a worker, wound up again each time it becomes idle; when it fires for a busy one, it says nothing.
-    seat.idleTimer ??= setTimeout(() => this.#retire(worker, seat), this.#options.idleTimeout).unref();
-    seat.idleTimer.refresh();
-  }
-
-  #retire(worker: Worker, seat: Seat<Worker>): void {
-    if (seat.jobs.length > 0 || this.#seats.size <= this.#options.min) return;
-    this.#forget(worker, seat);
-    void worker.end();
-  }
-
-  #forget(worker: Worker, seat: Seat<Worker>): void {
-    this.#seats.delete(worker);
-    const index = this.#free.indexOf(worker);
-    if (index !== -1) this.#free.splice(index, 1);
-    clearTimeout(seat.idleTimer);
-    clearTimeout(seat.batchTimer);
-    const now = performance.now();
-    this.#past.aliveMs += now - seat.startedAt;
-    this.#past.busyMs += seat.busyMs + (seat.jobs.length === 0 ? 0 : now - seat.busySince);
-  }
-
-  /** After a worker has died another is warm, so that the next task finds one. */
-  #replace(wasBusy: boolean, error: Error | undefined): void {
-    const wasEndedWithoutNeed = !wasBusy && error === undefined;
-    if (wasEndedWithoutNeed || this.#seats.size >= this.#options.max) return;
-    this.#tryToStart();
   }
 
   #failWaiting(error: Error): void {
@@ -394,29 +198,9 @@ export class WorkerPool<Worker extends PoolWorker> implements Executor {
     }
   }
 
-  #end(job: Job<Worker>, result: AttemptResult, ranMs?: number): void {
-    clearTimeout(job.graceTimer);
-    job.state = 'ended';
+  #end(job: Job, result: AttemptResult, ranMs?: number): void {
     this.#size -= 1;
-    job.attempt.ended(result, ranMs);
+    job.end(result, ranMs);
     if (this.#size === 0) this.#whenEmpty?.();
-  }
-}
-
-function toMessage({ target, facts, args }: Attempt): TaskMessage {
-  if (target.kind !== 'module') throw new TypeError('a worker runs exports of modules only');
-  const { id, name, attempt, context } = facts;
-  return { id, name, attempt, module: target.module, export: target.export, args, context };
-}
-
-function resultOf(result: Result | Error, taskName: string): AttemptResult {
-  if (result instanceof Error) return { ok: false, thrown: result };
-  switch (result.kind) {
-    case 'value':
-      return { ok: true, value: result.value };
-    case 'value-lost':
-      return { ok: true, value: undefined, warning: lostResult(taskName, result.reason) };
-    case 'error':
-      return { ok: false, thrown: decodeError(result.error) };
   }
 }

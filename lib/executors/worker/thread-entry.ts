@@ -1,4 +1,4 @@
-/** The other side of a thread: the one file that Piscina loads. */
+/** The other side of a thread. */
 import { MessageChannel, parentPort, type Transferable } from 'node:worker_threads';
 import { Ledger } from '../ledger.ts';
 import { HELLO, type ThreadOrder, type ThreadReply } from '../wire.ts';
@@ -20,6 +20,3 @@ port.on('message', (order: ThreadOrder) => {
   else if ('batch' in order) void batches?.run(order);
   else runner.receive(order);
 });
-
-/** What Piscina calls, once: by then this file has loaded, and the port is on its way. */
-export function warmUp(): void {}

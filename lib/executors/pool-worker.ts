@@ -1,0 +1,52 @@
+/** The interface between a pool and one of its workers, be it a thread or a process. */
+import type { Transferable } from 'node:worker_threads';
+import type { Result, StrayMessage, TaskMessage } from './wire.ts';
+
+/** Which attempt at which task. */
+export interface AttemptName {
+  readonly id: string;
+  readonly attempt: number;
+}
+
+/** One thread or process: it runs a task at a time. */
+export interface PoolWorker {
+  /** Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is free. */
+  run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void;
+  /** Takes back the task at this place of its batch; `false` if it has begun. */
+  recall(place: number): boolean;
+  /** Reports at once what it has done so far: a batch is reported now and then. */
+  report(): void;
+  /** Tells the running task to stop by its signal. */
+  cancel(attempt: AttemptName, reason: Error): void;
+  /** Ends it, whatever it does; resolves when it is gone. From then on it tells nothing but its exit. */
+  end(): Promise<void>;
+}
+
+/** What one of the tasks that a worker was given has come to. */
+export interface Ended {
+  readonly result: Result | Error;
+  /** By the main thread's `performance.now()`, where the worker has written it down. */
+  readonly startedAt?: number;
+  readonly ranMs: number | undefined;
+}
+
+/** How far a worker has come with what it was given. */
+export interface Progress {
+  /** In the order in which they were given. */
+  readonly ended: readonly Ended[];
+  /** When the next of them has begun, if that is known. */
+  readonly nextStartedAt: number | undefined;
+  /** Whether that was all, and it takes more. */
+  readonly isFree: boolean;
+}
+
+/** What a worker tells its pool. */
+export interface WorkerObserver {
+  /** It has started, and is free. */
+  ready(): void;
+  progressed(progress: Progress): void;
+  /** An error that none of its running tasks is to blame for. */
+  stray(stray: StrayMessage): void;
+  /** It is gone. `error` says why, where it was not ended by `end`. */
+  exited(error: Error | undefined): void;
+}

@@ -1,0 +1,44 @@
+/** One of a pool's workers, and what is known of it. */
+import type { Job, JobHolder } from './job.ts';
+import type { PoolWorker, WorkerObserver } from './pool-worker.ts';
+
+export type StartWorker = (observer: WorkerObserver) => PoolWorker;
+
+export class Seat implements JobHolder {
+  /** What it was given and has not ended; the first of them runs. */
+  jobs: Job[] = [];
+  isReady = false;
+  idleTimer: NodeJS.Timeout | undefined;
+  batchTimer: NodeJS.Timeout | undefined;
+  readonly worker: PoolWorker;
+  readonly #startedAt = performance.now();
+  #busySince = 0;
+  #busyMs = 0;
+
+  constructor(start: StartWorker, observe: (seat: Seat) => WorkerObserver) {
+    this.worker = start(observe(this));
+  }
+
+  get isBusy(): boolean {
+    return this.jobs.length > 0;
+  }
+
+  occupy(jobs: Job[]): void {
+    this.jobs = jobs;
+    this.#busySince = performance.now();
+  }
+
+  drop(job: Job): void {
+    this.jobs.splice(this.jobs.indexOf(job), 1);
+  }
+
+  /** It has done what it was given. */
+  vacate(): void {
+    this.#busyMs += performance.now() - this.#busySince;
+  }
+
+  times(): { readonly aliveMs: number; readonly busyMs: number } {
+    const now = performance.now();
+    return { aliveMs: now - this.#startedAt, busyMs: this.#busyMs + (this.isBusy ? now - this.#busySince : 0) };
+  }
+}
