@@ -80,10 +80,10 @@ describe('the tarball', () => {
     const others = packed.paths.filter((path) => !/^(dist|docs)\//.test(path));
     expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']);
     expect(packed.paths).toEqual(
-      expect.arrayContaining(['dist/esm/index.js', 'dist/cjs/index.js', 'dist/esm/executors/worker/thread-entry.js']),
+      expect.arrayContaining(['dist/esm/index.js', 'dist/cjs/index.js', 'dist/esm/executors/worker/thread-start.cjs']),
     );
     const strange = packed.paths.filter(
-      (path) => path.startsWith('dist/') && !/\.(js|d\.ts)$|^dist\/cjs\/package\.json$/.test(path),
+      (path) => path.startsWith('dist/') && !/\.(js|d\.ts|cjs|d\.cts)$|^dist\/cjs\/package\.json$/.test(path),
     );
     expect(strange).toEqual([]);
   });
@@ -119,47 +119,58 @@ function packagesIn(declarations: string): string[] {
   return [...specifiers].map(([, specifier]) => specifier as string).filter((specifier) => !specifier.startsWith('.'));
 }
 
-describe('an application of ES modules', () => {
+/** The two module systems, and what the same application looks like in each. */
+interface ModuleSystem {
+  readonly name: string;
+  readonly type: 'module' | 'commonjs';
+  readonly compiledAs: 'nodenext' | 'node16';
+  readonly importExpress: { readonly js: string; readonly ts: string };
+  /** Imports names in JavaScript; in TypeScript all are imported as in an ES module. */
+  importNames(names: string, from: string): string;
+  readonly exportTasks: string;
+  /** The task module: as its type is imported, and as it is given to `blocking`. */
+  readonly typeOfTasks: string;
+  readonly locationOfTasks: string;
+}
+
+const moduleSystems: readonly ModuleSystem[] = [
+  {
+    name: 'ES modules',
+    type: 'module',
+    compiledAs: 'nodenext',
+    importExpress: { js: "import express from 'express'", ts: "import express from 'express'" },
+    importNames: (names, from) => `import { ${names} } from '${from}'`,
+    exportTasks: 'export { square, fail }',
+    typeOfTasks: './tasks.js',
+    locationOfTasks: "new URL('./tasks.js', import.meta.url)",
+  },
+  {
+    name: 'CommonJS modules',
+    type: 'commonjs',
+    compiledAs: 'node16',
+    importExpress: { js: "const express = require('express')", ts: "import express = require('express')" },
+    importNames: (names, from) => `const { ${names} } = require('${from}')`,
+    exportTasks: 'module.exports = { square, fail }',
+    typeOfTasks: './tasks',
+    locationOfTasks: "require.resolve('./tasks')",
+  },
+];
+
+describe.each(moduleSystems)('an application of $name', (system) => {
   const files: ProjectFiles = {
-    'package.json': packageJson('module'),
+    'package.json': packageJson(system.type),
     'app.js': `
-      import express from 'express';
-      import { backgroundTasks, blocking, currentTask } from 'express-background-tasks';
-      import { watchTasks } from 'express-background-tasks/testing';
-      const tasks = blocking(new URL('./tasks.js', import.meta.url));
+      ${system.importExpress.js};
+      ${system.importNames('backgroundTasks, blocking, currentTask', 'express-background-tasks')};
+      ${system.importNames('watchTasks', 'express-background-tasks/testing')};
+      const tasks = blocking(${system.locationOfTasks});
       const background = backgroundTasks();
       watchTasks(background).restore();
       ${greet} ${application({ handles: '' })}`,
     'tasks.js': `
-      import { currentTask } from 'express-background-tasks';
+      ${system.importNames('currentTask', 'express-background-tasks')};
       ${taskFunctions('', '')}
-      export { square, fail };`,
-  };
-
-  it(
-    'runs, and exits by itself',
-    async () => {
-      expectThatItWorked(await runNode(['app.js'], await makeProject(packed, files, [])));
-    },
-    TIMEOUT,
-  );
-});
-
-describe('an application of CommonJS modules', () => {
-  const files: ProjectFiles = {
-    'package.json': packageJson('commonjs'),
-    'app.js': `
-      const express = require('express');
-      const { backgroundTasks, blocking, currentTask } = require('express-background-tasks');
-      const { watchTasks } = require('express-background-tasks/testing');
-      const tasks = blocking(require.resolve('./tasks'));
-      const background = backgroundTasks();
-      watchTasks(background).restore();
-      ${greet} ${application({ handles: '' })}`,
-    'tasks.js': `
-      const { currentTask } = require('express-background-tasks');
-      ${taskFunctions('', '')}
-      module.exports = { square, fail };`,
+      ${system.exportTasks};`,
   };
 
   it(
@@ -172,7 +183,7 @@ describe('an application of CommonJS modules', () => {
 });
 
 /** Compiled by `tsc`, which looks into every declaration file that it meets. */
-const tsconfig = (module: 'nodenext' | 'node16'): object => ({
+const tsconfig = (module: ModuleSystem['compiledAs']): object => ({
   compilerOptions: {
     module,
     target: 'es2022',
@@ -206,43 +217,15 @@ const mistakes = `
   () => background.add(tasks.square, '7');
 `;
 
-describe('an application of ES modules in TypeScript', () => {
+describe.each(moduleSystems)('an application of $name in TypeScript', (system) => {
   const files: ProjectFiles = {
-    'package.json': packageJson('module'),
-    'tsconfig.json': tsconfig('nodenext'),
+    'package.json': packageJson(system.type),
+    'tsconfig.json': tsconfig(system.compiledAs),
     'src/app.ts': `
-      import express from 'express';
+      ${system.importExpress.ts};
       import { backgroundTasks, blocking, currentTask, type TaskHandle } from 'express-background-tasks';
       import { watchTasks, type TaskWatcher } from 'express-background-tasks/testing';
-      const tasks = blocking<typeof import('./tasks.js')>(new URL('./tasks.js', import.meta.url));
-      const background = backgroundTasks();
-      const watcher: TaskWatcher = watchTasks(background);
-      watcher.restore();
-      ${typedGreet} ${mistakes} ${application({ handles: ': TaskHandle[]' })}`,
-    'src/tasks.ts': `
-      import { currentTask } from 'express-background-tasks';
-      ${taskFunctions(': number', ': never')}
-      export { square, fail };`,
-  };
-
-  it(
-    'compiles without skipLibCheck, runs, and exits by itself',
-    async () => {
-      expectThatItWorked(await compileAndRun(files));
-    },
-    TIMEOUT,
-  );
-});
-
-describe('an application of CommonJS modules in TypeScript', () => {
-  const files: ProjectFiles = {
-    'package.json': packageJson('commonjs'),
-    'tsconfig.json': tsconfig('node16'),
-    'src/app.ts': `
-      import express = require('express');
-      import { backgroundTasks, blocking, currentTask, type TaskHandle } from 'express-background-tasks';
-      import { watchTasks, type TaskWatcher } from 'express-background-tasks/testing';
-      const tasks = blocking<typeof import('./tasks')>(require.resolve('./tasks'));
+      const tasks = blocking<typeof import('${system.typeOfTasks}')>(${system.locationOfTasks});
       const background = backgroundTasks();
       const watcher: TaskWatcher = watchTasks(background);
       watcher.restore();

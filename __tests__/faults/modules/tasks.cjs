@@ -105,6 +105,10 @@ exports.fillHeap = () => {
   const kept = [];
   for (;;) kept.push(new Array(100_000).fill(kept.length + 0.5));
 };
+exports.fillHeapAtOnce = () => {
+  silence();
+  return new Array(20_000_000).fill(0.5).length;
+};
 exports.fillBuffers = (megabytes) => {
   const kept = [];
   for (let size = 0; size < megabytes; size += 10) kept.push(Buffer.alloc(10_000_000, 1));

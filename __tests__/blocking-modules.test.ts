@@ -1,0 +1,161 @@
+/** The modules that blocking tasks stand in: how they are named, what is found in them, and what if they do not load. */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, jest } from '@jest/globals';
+import { blocking } from 'express-background-tasks';
+import { codeOf, thrownBy } from './support/outcomes.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { shareBackground } from './support/shared-background.ts';
+import { fixture, workerKinds } from './support/worker-kinds.ts';
+
+jest.setTimeout(30_000);
+expectNoProcessFaults();
+
+interface Adding {
+  add(a: number, b: number): number;
+}
+
+describe.each(workerKinds)('a module for $plural', (kind) => {
+  const { executor, tasks } = kind;
+  // Whatever a module does wrong is no reason to try again: a minute's delay would be the end of the test.
+  const shared = shareBackground({ ...kind.options(1), retry: { attempts: 3, delay: 60_000 } });
+
+  it.each([
+    ['as CommonJS whose exports Node can name before it runs', 'thread-named.cjs', 'add', 7],
+    ['as CommonJS whose exports stand on an object that is built as it runs', 'module-dynamic.cjs', 'multiply', 12],
+  ])('may be written %s', async (_how, file, name, value) => {
+    const task = kind.refer<Record<string, (a: number, b: number) => number>>(file)[name];
+    const outcome = await shared().add(task as never, ...([3, 4] as never[])).settled;
+    expect(outcome).toMatchObject({ state: 'completed', value });
+  });
+
+  it('may have a default export, compiled to CommonJS', async () => {
+    const compiled = kind.refer<Record<'default' | 'named', (text: string) => string>>('module-compiled.cjs');
+    const background = shared();
+    expect(await background.add(compiled.named, 'x').settled).toMatchObject({ value: 'named of x' });
+    expect(await background.add(compiled.default, 'x').settled).toMatchObject({ value: 'default of x' });
+  });
+
+  it('may be named by a path and a file: string as well as by a URL', async () => {
+    const background = shared();
+    const url = fixture('thread-named.cjs');
+    const require = createRequire(import.meta.url);
+    for (const named of [url, url.href, fileURLToPath(url), require.resolve('./fixtures/thread-named.cjs')]) {
+      const { add } = blocking<Adding>(named, { executor });
+      expect(await background.add(add, 1, 1).settled).toMatchObject({ value: 2 });
+    }
+  });
+
+  it.each([
+    ['module-throws.mjs', 'no configuration', { name: 'TypeError', code: 'E_NO_CONFIGURATION' }],
+    ['module-throws.cjs', 'no configuration here', { name: 'Error' }],
+    ['module-missing-import.mjs', 'there-is-no-such-file.mjs', { code: 'ERR_MODULE_NOT_FOUND' }],
+  ])(
+    `that fails at import fails its tasks, with the cause, and the ${executor} lives: %s`,
+    async (file, message, cause) => {
+      const broken = kind.refer<{ work(): string }>(file);
+      const background = shared();
+      const before = await kind.placeOf(background);
+      const outcome = await background.add(broken.work).settled;
+
+      expect(outcome).toMatchObject({ state: 'failed', attempts: 1 });
+      expect(codeOf(outcome)).toBe('ERR_BACKGROUND_MODULE');
+      expect(outcome.error?.message).toContain(message);
+      expect(outcome.error?.cause).toMatchObject(cause);
+      // The broken module again, a sound one before and behind.
+      expect((await background.add(tasks.add, 1, 2).settled).value).toBe(3);
+      expect(codeOf(await background.add(broken.work).settled)).toBe('ERR_BACKGROUND_MODULE');
+      expect((await background.add(tasks.add, 3, 4).settled).value).toBe(7);
+      expect(await kind.placeOf(background)).toEqual(before);
+    },
+  );
+
+  it('that fails at import fails each of a hundred tasks', async () => {
+    const broken = kind.refer<{ work(): string }>('module-throws.mjs');
+    const background = shared();
+    const { failed } = background.stats().outcomes;
+    for (let count = 0; count < 100; count += 1) background.add(broken.work);
+    await background.idle();
+    expect(background.stats().outcomes.failed).toBe(failed + 100);
+  });
+
+  it.each([
+    ['blocking-tasks.mjs', /whereAmI.*hold|hold.*whereAmI/],
+    ['thread-named.cjs', /\badd\b/],
+    ['module-dynamic.cjs', /multiply.*divide/],
+  ])(`without the export that is asked for names those it has, and the ${executor} lives: %s`, async (file, names) => {
+    const { missing } = kind.refer<{ missing(): void }>(file);
+    const background = shared();
+    const before = await kind.placeOf(background);
+    const outcome = await background.add(missing).settled;
+    expect(outcome).toMatchObject({ state: 'failed', attempts: 1 });
+    expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
+    expect(outcome.error?.message).toContain('missing');
+    expect(outcome.error?.message).toMatch(names);
+    expect(await kind.placeOf(background)).toEqual(before);
+  });
+
+  it('whose export is no function fails the task with the same code', async () => {
+    const { total } = kind.refer<{ total(): void }>('thread-named.cjs');
+    const outcome = await shared().add(total).settled;
+    expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
+    expect(outcome.error?.message).toContain('number');
+  });
+
+  it('that inherits a name from Object has no such export', async () => {
+    const dynamic = kind.refer<{ hasOwnProperty(): void }>('module-dynamic.cjs');
+    const outcome = await shared().add(dynamic.hasOwnProperty).settled;
+    expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
+  });
+
+  describe('in TypeScript', () => {
+    // What `--import tsx` by itself does to threads, see threads.test.ts.
+    const loader = executor === 'process' ? 'tsx' : fixture('preload-tsx.mjs').href;
+    const withLoader = shareBackground(kind.options(1, { execArgv: ['--import', loader] }));
+    const { greet } = kind.refer<{ greet(name: string): { text: string } }>('module-typed.ts');
+    const { width } = kind.refer<{ width(size: string): number }>('module-enums.ts');
+    const runsTypeScript = Boolean((process.features as { typescript?: unknown }).typescript);
+
+    it('runs where it is given a loader, more than types included', async () => {
+      expect(await withLoader().add(width, 'Large').settled).toMatchObject({ state: 'completed', value: 1_000 });
+    });
+
+    it('is meant by a .js URL where only the .ts file is there', async () => {
+      const compiled = kind.refer<{ greet(name: string): { text: string } }>('module-typed.js');
+      expect(await withLoader().add(compiled.greet, 'Ada').settled).toMatchObject({ value: { text: 'hello Ada' } });
+    });
+
+    it('runs without a loader where Node can, and says what is missing where it cannot', async () => {
+      const outcome = await shared().add(greet, 'Ada').settled;
+      if (runsTypeScript) {
+        expect(outcome).toMatchObject({ state: 'completed', value: { text: 'hello Ada' } });
+      } else {
+        expect(outcome.state).toBe('failed');
+        expect(codeOf(outcome)).toBe('ERR_BACKGROUND_MODULE');
+        expect(outcome.error?.message).toMatch(/TypeScript.*loader/);
+        expect(outcome.error?.cause).toMatchObject({ code: 'ERR_UNKNOWN_FILE_EXTENSION' });
+      }
+    });
+  });
+});
+
+describe('blocking()', () => {
+  it.each<[string, unknown]>([
+    ['that is not there', fixture('there-is-no-such-module.mjs')],
+    ['that is a directory', fixture('')],
+    ['on the web', new URL('http://localhost/tasks.mjs')],
+    ['named by an http string', 'https://localhost/tasks.mjs'],
+    ['named by a relative path', './fixtures/blocking-tasks.mjs'],
+    ['named by a bare name', 'lodash'],
+    ['named by a broken file URL', 'file://'],
+    ['on another host', 'file://host.invalid/tasks.mjs'],
+    ['in a data URL', 'data:text/javascript,export const work = 1'],
+    ['named by nothing', undefined],
+    ['named by null', null],
+    ['named by the empty string', ''],
+    ['named by a number', 7],
+    ['named by an object', {}],
+  ])('refuses a module %s', (_what, url) => {
+    expect(thrownBy(() => blocking(url as URL)).code).toBe('ERR_BACKGROUND_MODULE');
+  });
+});

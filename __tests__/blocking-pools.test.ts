@@ -1,0 +1,219 @@
+/** How many threads and processes there are, when they start, and when they end: in the same way for both. */
+import { describe, expect, it, jest } from '@jest/globals';
+import { codeOf, thrownBy } from './support/outcomes.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { untilGone } from './support/process-ids.ts';
+import { work } from './support/promises.ts';
+import { runScript } from './support/scripts.ts';
+import { shareBackground } from './support/shared-background.ts';
+import { makeWorkerGate, makeWorkerGates } from './support/worker-gate.ts';
+import { fixture, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
+
+jest.setTimeout(30_000);
+expectNoProcessFaults();
+
+describe.each(workerKinds)('$plural', (kind) => {
+  const { tasks } = kind;
+  const two = shareBackground(kind.options(2, { min: 2 }));
+
+  it('are not started before the first task for them', async () => {
+    const background = kind.open(2);
+    await background.add(() => 'on the event loop').settled;
+    expect(kind.counts(background).workers).toBe(0);
+    await background.add(tasks.nothing).settled;
+    expect(kind.counts(background).workers).toBe(1);
+  });
+
+  it('are started at once where as many are to be kept', async () => {
+    const background = two();
+    expect(kind.counts(background).workers).toBe(2);
+    await background.add(tasks.nothing).settled;
+    expect(kind.counts(background).workers).toBe(2);
+  });
+
+  it('are never more than the limit says', async () => {
+    const background = two();
+    const handles = Array.from({ length: 10 }, () => background.add(tasks.whereAmI));
+    expect(kind.counts(background).workers).toBe(2);
+    const places = new Set<string>();
+    for (const { settled } of handles) places.add(JSON.stringify((await settled).value));
+    expect(places.size).toBeLessThanOrEqual(2);
+    expect(kind.counts(background).workers).toBe(2);
+  });
+
+  it('run a task each at a time', async () => {
+    const background = two();
+    const gates = await makeWorkerGates(2);
+    for (const { port } of gates) background.add(tasks.hold, port);
+    background.add(tasks.nothing);
+    for (const gate of gates) await gate.entered();
+    expect(kind.counts(background)).toMatchObject({ running: 2, waiting: 1, workers: 2, idle: 0 });
+    for (const gate of gates) gate.open();
+    await background.idle();
+    expect(kind.counts(background)).toMatchObject({ running: 0, waiting: 0, workers: 2, idle: 2 });
+  });
+
+  it('end after `idleTimeout` without a task, and the next task gets a new one', async () => {
+    const background = kind.open(2, { idleTimeout: 20 });
+    const { value: before } = await background.add(tasks.whereAmI).settled;
+    await Promise.all([background.add(tasks.nothing).settled, background.add(tasks.nothing).settled]);
+    await kind.untilWorkers(background, 0);
+    expect(await kind.placeOf(background)).not.toEqual(before);
+    const pid = before?.pid as number;
+    if (!kind.isGone(pid)) await untilGone(pid, 5_000);
+  });
+
+  it('are kept down to as many as are to be kept, however long they are idle', async () => {
+    const background = kind.open(2, { min: 1, idleTimeout: 20 });
+    expect(kind.counts(background).workers).toBe(1);
+    const gates = await makeWorkerGates(2);
+    const held = gates.map(({ port }) => background.add(tasks.hold, port));
+    for (const gate of gates) await gate.entered();
+    expect(kind.counts(background).workers).toBe(2);
+    for (const gate of gates) gate.open();
+    const pids = await Promise.all(held.map(async ({ settled }) => (await settled).value));
+    await kind.untilWorkers(background, 1);
+    await background.add(work, 100).settled;
+    expect(kind.counts(background).workers).toBe(1);
+    expect(pids).toContain((await background.add(tasks.whereAmI).settled).value?.pid);
+  });
+
+  it('can be given no time to be idle at all', async () => {
+    const background = kind.open(1, { idleTimeout: 0 });
+    for (let count = 0; count < 3; count += 1) {
+      expect((await background.add(tasks.add, count, 1).settled).value).toBe(count + 1);
+    }
+    await kind.untilWorkers(background, 0);
+  });
+});
+
+interface BrokenStart {
+  readonly what: string;
+  readonly workers: WorkerOptions;
+  /** A part of the message, and of the cause. */
+  readonly says: string;
+  readonly cause: object;
+}
+
+const preloading = (file: string): WorkerOptions => ({ execArgv: ['--import', fixture(file).href] });
+
+const exiting: BrokenStart = {
+  what: 'a preloaded module that exits',
+  workers: preloading('preload-exits.mjs'),
+  says: 'code 7',
+  cause: { exitCode: 7 },
+};
+const throwing: BrokenStart = {
+  what: 'a preloaded module that throws',
+  workers: preloading('preload-throws.mjs'),
+  says: 'the preload is broken',
+  cause: { exitCode: 1 },
+};
+/** Options that Node refuses before it starts anything. */
+const refused: Record<WorkerKind['executor'], BrokenStart> = {
+  thread: {
+    what: 'a flag that Node does not know',
+    workers: { execArgv: ['--no-such-flag'] },
+    says: '--no-such-flag',
+    cause: { code: 'ERR_WORKER_INVALID_EXEC_ARGV' },
+  },
+  process: {
+    what: 'an environment that cannot be one',
+    workers: { env: { BROKEN: 'a\0b' } },
+    says: 'null bytes',
+    cause: { code: 'ERR_INVALID_ARG_VALUE' },
+  },
+};
+
+/** The same, where the first of them is started at once. */
+const atOnce = ({ what, workers, ...rest }: BrokenStart): BrokenStart => ({
+  what: `${what}, at the start of the server`,
+  workers: { ...workers, min: 1 },
+  ...rest,
+});
+
+const brokenStarts: Record<WorkerKind['executor'], readonly BrokenStart[]> = {
+  thread: [refused.thread, throwing, atOnce(throwing)],
+  // What is thrown at its start, or is wrong with its flags, a process prints: see script-process-bad-flag.mjs.
+  process: [refused.process, exiting, atOnce(exiting)],
+};
+
+describe.each(workerKinds)('$plural that cannot start', (kind) => {
+  const { executor, tasks, cannotStart, option } = kind;
+
+  it.each(brokenStarts[executor])(
+    'fail the tasks that wait for them, and those that come later: $what',
+    async ({ workers, says, cause }) => {
+      const background = kind.open(2, workers);
+      const handles = [1, 2, 3].map((count) => background.add(tasks.add, count, count));
+      for (const { settled } of handles) {
+        const outcome = await settled;
+        expect(outcome).toMatchObject({ state: 'failed', attempts: 0, error: { code: cannotStart, cause } });
+        expect(outcome.error?.message).toContain(`\`${option}\``);
+        expect(outcome.error?.message).toContain(says);
+      }
+      expect(codeOf(await background.add(tasks.add, 4, 4).settled)).toBe(cannotStart);
+      expect(background.stats()).toMatchObject({ added: 4, settled: 4, waiting: 0, running: 0 });
+      expect(await background.close()).toMatchObject({ abandoned: [] });
+    },
+  );
+
+  it('throw at backgroundTasks() where they are to be kept, and Node refuses their options', () => {
+    expect(thrownBy(() => kind.open(1, { ...refused[executor].workers, min: 1 })).code).toBe(cannotStart);
+  });
+
+  it('do no harm to tasks of the other executor, or on the event loop', async () => {
+    const [other] = workerKinds.filter((one) => one !== kind) as [WorkerKind];
+    const background = kind.open(2, exiting.workers, other.options(1));
+    const failing = background.add(tasks.nothing);
+    expect((await background.add(other.tasks.add, 1, 2).settled).value).toBe(3);
+    expect((await background.add(() => 'here').settled).value).toBe('here');
+    expect(codeOf(await failing.settled)).toBe(cannotStart);
+  });
+});
+
+describe.each(workerKinds)('close() with $plural', (kind) => {
+  const { tasks } = kind;
+
+  it('waits for the tasks that run, though others are idle, then ends them all, and takes no more', async () => {
+    const background = kind.open(2, { min: 1 });
+    const gate = await makeWorkerGate();
+    const running = background.add(tasks.hold, gate.port);
+    const pids = [await gate.entered(), (await background.add(tasks.whereAmI).settled).value?.pid as number];
+    expect(kind.counts(background)).toMatchObject({ running: 1, workers: 2, idle: 1 });
+    const brief = background.add(tasks.nothing);
+    const closing = background.close({ timeout: 10_000 });
+    await brief.settled;
+    gate.open();
+    expect(await closing).toEqual({ completed: 2, failed: 0, abandoned: [] });
+    expect((await running.settled).state).toBe('completed');
+    expect(pids.map(kind.isGone)).toEqual([true, true]);
+    expect(thrownBy(() => background.add(tasks.nothing)).code).toBe('ERR_BACKGROUND_CLOSED');
+    expect(kind.counts(background).workers).toBe(0);
+  });
+
+  it('ends those that are only just starting', async () => {
+    const background = kind.open(2, { min: 2 });
+    expect(await background.close({ timeout: 200 })).toEqual({ completed: 0, failed: 0, abandoned: [] });
+    expect(kind.counts(background).workers).toBe(0);
+  });
+});
+
+describe.each(workerKinds)('a program with $plural', (kind) => {
+  const { executor, plural } = kind;
+  const warm = JSON.stringify(kind.options(2, { min: 2, idleTimeout: 600_000 }));
+
+  it('is not kept alive by those that are idle, and they end with it', async () => {
+    const { sum, pid, counts } = JSON.parse(await runScript('script-idle.mjs', executor, warm));
+    expect({ sum, workers: counts[plural] }).toEqual({ sum: 42, workers: 2 });
+    await untilGone(pid, 5_000);
+  });
+
+  it('is not kept alive by those that were started and never used', async () => {
+    expect(await runScript('script-never-used.mjs', warm)).toBe('end of script\n');
+  });
+
+  it('runs a blocking task all the same that it adds before it comes to its end', async () => {
+    expect(await runScript('script-add-and-end.mjs', executor)).toBe('end of script\nthe task ran\n');
+  });
+});

@@ -1,0 +1,107 @@
+/** A server in a process of its own that commits faults in batches, and is weighed between them. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, get, type IncomingMessage, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import type { OutcomeState } from 'express-background-tasks';
+import { EXECUTORS, type ExecutorName, FAULTS } from './table.ts';
+
+const program = fileURLToPath(new URL('./weighed-server.mjs', import.meta.url));
+
+/** Short: whether it is the task or its module's loading that is ended makes no difference to what is left behind. */
+const TIMEOUT = 50;
+
+/** What the process holds when all tasks have settled and its garbage was collected. */
+export interface Weight {
+  /** The heap and what hangs on it, in bytes. */
+  readonly memory: number;
+  /** Listeners, files, and the objects of some classes: how many. */
+  readonly held: Readonly<Record<string, number>>;
+  /** What Node has warned of so far, such as too many listeners. */
+  readonly warnings: readonly string[];
+  /** Of all tasks so far. */
+  readonly outcomes: Readonly<Record<OutcomeState, number>>;
+}
+
+/** Faults as the program takes them. */
+interface Order {
+  readonly executor: ExecutorName;
+  readonly module: string;
+  readonly task: string;
+  readonly argument: unknown;
+  readonly timeout: number | undefined;
+  readonly times: number;
+}
+
+const BATCH: readonly Order[] = FAULTS.flatMap((fault) =>
+  EXECUTORS.map((executor) => ({
+    executor,
+    module: fault.module ?? 'tasks.cjs',
+    task: fault.task,
+    argument: fault.argument,
+    timeout: fault.timeout === undefined ? undefined : TIMEOUT,
+    times: fault.repeated?.[executor] ?? 0,
+  })).filter(({ times }) => times > 0),
+);
+
+export class WeighedServer {
+  readonly #child: ChildProcess;
+  readonly #port: number;
+  /** One connection for all: what is left on it by each request would add up. */
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+
+  static async start(): Promise<WeighedServer> {
+    const child = fork(program, { execArgv: ['--expose-gc', '--no-warnings'] });
+    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+    return new WeighedServer(child, port);
+  }
+
+  private constructor(child: ChildProcess, port: number) {
+    this.#child = child;
+    this.#port = port;
+  }
+
+  /** All faults of the table that are to be repeated, so many times each as it says, and a client that hangs up. */
+  async commitBatch(): Promise<void> {
+    await this.#ask('POST', '/faults', BATCH);
+    await this.#hangUp();
+  }
+
+  async weigh(): Promise<Weight> {
+    return JSON.parse(await this.#ask('GET', '/weight')) as Weight;
+  }
+
+  /** Resolves to the exit code: nothing may keep the process alive. */
+  async close(): Promise<number | null> {
+    this.#agent.destroy();
+    const exited = once(this.#child, 'exit');
+    this.#child.send('close');
+    const [code] = await exited;
+    return code as number | null;
+  }
+
+  kill(): void {
+    this.#agent.destroy();
+    this.#child.kill('SIGKILL');
+  }
+
+  async #ask(method: string, path: string, body?: unknown): Promise<string> {
+    const req = request({ ...this.#address(path), method, agent: this.#agent });
+    if (body !== undefined) req.setHeader('Content-Type', 'application/json');
+    req.end(body === undefined ? undefined : JSON.stringify(body));
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    if (res.statusCode !== 200) throw new Error(`${path} was answered with ${res.statusCode}: ${await text(res)}`);
+    return text(res);
+  }
+
+  async #hangUp(): Promise<void> {
+    const req = get({ ...this.#address('/hang'), agent: false });
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    res.destroy();
+  }
+
+  #address(path: string): { host: string; port: number; path: string } {
+    return { host: '127.0.0.1', port: this.#port, path };
+  }
+}

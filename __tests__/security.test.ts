@@ -1,0 +1,395 @@
+/** What SECURITY.md promises: of values that cross, of log lines, of the environment, and of results. */
+import { createRequire } from 'node:module';
+import { inspect } from 'node:util';
+import { runInThisContext } from 'node:vm';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import {
+  type BackgroundTasks,
+  type BackgroundTasksOptions,
+  type BlockingTask,
+  backgroundTasks,
+  blocking,
+  type Logger,
+  type Outcome,
+  type Task,
+  type TaskHandle,
+  type TaskList,
+  type TaskOptions,
+} from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { bareHttp, serve } from './support/servers.ts';
+
+jest.setTimeout(30_000);
+expectNoProcessFaults();
+
+const url = new URL('./fixtures/security-tasks.cjs', import.meta.url);
+
+interface Fixture {
+  readonly makeHostile: () => unknown;
+  readonly factsOf: (hostile: unknown) => Facts;
+  readonly pollution: () => string[];
+  readonly deep: Readonly<Record<string, () => unknown>>;
+}
+type Facts = Readonly<Record<string, { own: string; inherits: string; polluted: unknown }>>;
+type AnyTask = (...args: unknown[]) => unknown;
+
+const here = createRequire(import.meta.url)('./fixtures/security-tasks.cjs') as Fixture & Record<string, AnyTask>;
+
+const CLOSE_TIMEOUT = 500;
+const WORKER_KINDS = ['thread', 'process'] as const;
+const OPTION_OF = { thread: 'pool', process: 'processes' } as const;
+type WorkerKind = (typeof WORKER_KINDS)[number];
+
+const tasksOf = (executor: WorkerKind): Record<string, BlockingTask<unknown[], unknown>> =>
+  blocking<Record<string, AnyTask>>(url, { executor }) as Record<string, BlockingTask<unknown[], unknown>>;
+
+/** One instance with one worker for all tests of a `describe`. */
+function share(options: BackgroundTasksOptions = {}): () => BackgroundTasks {
+  let background: BackgroundTasks;
+  beforeAll(() => {
+    background = backgroundTasks({
+      logger: false,
+      pool: { maxThreads: 1 },
+      processes: { maxProcesses: 1 },
+      ...options,
+    });
+  });
+  afterAll(() => background.close({ timeout: CLOSE_TIMEOUT }));
+  return () => background;
+}
+
+async function resultOf(handle: TaskHandle): Promise<unknown> {
+  const outcome = await handle.settled;
+  expect(outcome).toMatchObject({ state: 'completed' });
+  return outcome.value;
+}
+
+/** Asks a server whose handler does this, and resolves to what it returned. */
+async function inHandler<T>(background: BackgroundTasks, handle: (tasks: TaskList) => T): Promise<T> {
+  let returned: T | undefined;
+  const listener = bareHttp.listener([background], (_req, res) => {
+    returned = handle(res.locals.backgroundTasks);
+    res.end();
+  });
+  const response = await fetch(`http://127.0.0.1:${await serve(listener)}`);
+  expect(response.status).toBe(200);
+  return returned as T;
+}
+
+describe.each(WORKER_KINDS)('values with the names of prototypes that go to a %s and back', (executor) => {
+  const tasks = tasksOf(executor);
+  const shared = share({ context: here.makeHostile });
+
+  const inherits = (name: string, own = 'data') => ({ own, inherits: name, polluted: undefined });
+  const plain = inherits('Object');
+  const EXPECTED: Facts = {
+    ...{ plain, still: plain, key: plain, value: plain, named: plain, member: plain, cause: plain },
+    // Its class stays behind.
+    instance: plain,
+    list: inherits('Array'),
+    // Of an error, only what every error has.
+    error: inherits('TypeError', 'absent'),
+  };
+
+  /** Jest's realm is not the one that values from elsewhere are made in. */
+  const OTHER_PROTOTYPES = runInThisContext('[Object, Array, Map, Set, Error]').map((one: () => void) => one.prototype);
+
+  async function expectNoPollution(): Promise<void> {
+    expect(await resultOf(shared().add(tasks['pollution'] as Task))).toEqual([]);
+    expect(here.pollution()).toEqual([]);
+    for (const prototype of OTHER_PROTOTYPES) expect('polluted' in prototype).toBe(false);
+  }
+
+  it('are data as arguments', async () => {
+    const facts = await resultOf(shared().add(tasks['lookAtArgument'] as Task<[unknown]>, here.makeHostile()));
+    expect(facts).toEqual(EXPECTED);
+    await expectNoPollution();
+  });
+
+  it('are data in the context', async () => {
+    const handle = await inHandler(shared(), (list) => list.add(tasks['lookAtContext'] as Task));
+    expect(await resultOf(handle)).toEqual(EXPECTED);
+    await expectNoPollution();
+  });
+
+  it('are data in a result', async () => {
+    expect(here.factsOf(await resultOf(shared().add(tasks['makeHostile'] as Task)))).toEqual(EXPECTED);
+    await expectNoPollution();
+  });
+
+  it('are data when they are thrown', async () => {
+    const { state, error } = await shared().add(tasks['throwHostile'] as Task).settled;
+    expect(state).toBe('failed');
+    const { cause } = error as { cause: { polluted?: unknown } };
+    expect(Object.keys(cause)).toEqual(['__proto__', 'constructor', 'prototype']);
+    expect(cause.polluted).toBeUndefined();
+    await expectNoPollution();
+  });
+});
+
+describe.each(WORKER_KINDS)('what came with a request, and goes to a %s,', (executor) => {
+  const tasks = tasksOf(executor);
+  const shared = share();
+
+  it.each([
+    ['an order to stop', { cancel: 'x', attempt: 1, reason: { kind: 'value', value: 1 } }],
+    ['an order to run', { id: 'x', name: 'x', attempt: 1, module: url.href, export: 'exit', args: [], context: {} }],
+    ['a batch', { batch: [{ id: 'x', module: url.href, export: 'exit', args: [] }] }],
+    ['an answer', { kind: 'error', error: { kind: 'value', value: 1 } }],
+    ['a written answer', { kind: 'written', bytes: new Uint8Array(3) }],
+    ['news of a process', { 'express-background-tasks.reply': { kind: 'ready' } }],
+    ['the first message of a thread', { 'express-background-tasks.hello': true, port: null }],
+    ["one of Node's own messages", { cmd: 'NODE_HANDLE', type: 'net.Socket' }],
+  ])('is not taken for a message of the package: %s', async (_what, message) => {
+    expect(await resultOf(shared().add(tasks['echo'] as Task<[unknown]>, message))).toEqual(message);
+    expect(await resultOf(shared().add(tasks['echo'] as Task<[unknown]>, 'again'))).toBe('again');
+  });
+
+  it.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__', 'default'])(
+    'chooses no function where it is the name of an export: %s',
+    async (name) => {
+      const { state, error } = await shared().add(tasks[name] as Task).settled;
+      expect({ state, code: (error as { code?: unknown }).code }).toEqual({
+        state: 'failed',
+        code: 'ERR_BACKGROUND_EXPORT',
+      });
+    },
+  );
+
+  it('is no task, however much it looks like one', () => {
+    const { module, name } = tasks['exit'] as BlockingTask;
+    const parsed = JSON.parse(JSON.stringify({ name, module, export: 'exit', definition: { executor } }));
+    expect(() => shared().add(parsed)).toThrow(expect.objectContaining({ code: 'ERR_BACKGROUND_TASK' }));
+  });
+});
+
+describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks on the executor %s', (executor) => {
+  const SECRET = 'swordfish';
+  const ARGS = [SECRET, { deep: { inside: SECRET } }, new Map([[SECRET, SECRET]]), `prefix ${SECRET} suffix`];
+  const isInWorker = executor !== 'event-loop';
+  const tasks = isInWorker ? tasksOf(executor) : here;
+
+  interface Plan {
+    readonly name: string;
+    readonly task: string;
+    readonly options?: TaskOptions;
+    readonly state: Outcome['state'];
+    /** What its line must say, so that it is the one that is meant. */
+    readonly says: string;
+  }
+
+  /** Every end that a task can come to. */
+  const ANYWHERE: readonly Plan[] = [
+    { name: 'completes', task: 'complete', state: 'completed', says: 'completed' },
+    { name: 'fails', task: 'fail', state: 'failed', says: 'failed: as asked' },
+    { name: 'throws nothing', task: 'throwNothing', state: 'failed', says: 'ERR_BACKGROUND_NOT_AN_ERROR' },
+    {
+      name: 'is retried',
+      task: 'fail',
+      options: { retry: { attempts: 3, delay: 0 } },
+      state: 'failed',
+      says: 'is tried again',
+    },
+    { name: 'times out', task: 'hang', options: { timeout: 20 }, state: 'timed-out', says: 'ERR_BACKGROUND_TIMEOUT' },
+    { name: 'is cancelled', task: 'hang', state: 'cancelled', says: 'ERR_BACKGROUND_CANCELLED' },
+    { name: 'is skipped', task: 'complete', options: { when: 'failure' }, state: 'skipped', says: 'was skipped' },
+    {
+      name: 'has a bad hook',
+      task: 'complete',
+      options: { when: fail },
+      state: 'failed',
+      says: 'ERR_BACKGROUND_HOOK',
+    },
+    {
+      name: 'has another',
+      task: 'fail',
+      options: { retry: { attempts: 2, retryIf: fail } },
+      state: 'failed',
+      says: 'as asked',
+    },
+    { name: 'is abandoned', task: 'hang', state: 'abandoned', says: 'ERR_BACKGROUND_ABANDONED' },
+  ];
+  const IN_WORKERS: readonly Plan[] = [
+    {
+      name: 'loses its result',
+      task: 'returnWithFunction',
+      state: 'completed',
+      says: 'ERR_BACKGROUND_RESULT_NOT_CLONEABLE',
+    },
+    { name: 'throws when it is over', task: 'leaveRejection', state: 'completed', says: 'ERR_BACKGROUND_STRAY' },
+    { name: 'ends its worker', task: 'exit', state: 'failed', says: 'EXITED' },
+    { name: 'is not exported', task: 'nowhere', state: 'failed', says: 'ERR_BACKGROUND_EXPORT' },
+  ];
+  // What never ends comes last.
+  const plans = isInWorker ? [...IN_WORKERS, ...ANYWHERE] : ANYWHERE;
+
+  function fail(): never {
+    throw new Error('a hook');
+  }
+
+  /** Lets tasks come to every end, and resolves to all that a logger was given meanwhile, by the name of the task. */
+  async function logOf(options: BackgroundTasksOptions): Promise<{ lines: Map<string, string>; outcomes: Outcome[] }> {
+    const lines = new Map<string, string>();
+    const write = (...all: unknown[]): void => {
+      const name = (all[1] as { task?: string }).task ?? '';
+      const text = inspect(all, { depth: null, maxArrayLength: null, maxStringLength: null, showHidden: true });
+      lines.set(name, `${lines.get(name) ?? ''}${text}\n`);
+    };
+    const logger: Logger = { error: write, warn: write, info: write, debug: write };
+    const background = makeBackground({
+      logger,
+      order: 'parallel',
+      timeout: Number.POSITIVE_INFINITY,
+      context: () => ({ secret: SECRET }),
+      onError: fail,
+      pool: { maxThreads: 2 },
+      processes: { maxProcesses: 2 },
+      ...options,
+    });
+    background.on('settled', fail);
+    background.on('started', ({ id, name }) => {
+      if (name === 'is cancelled') (background.find(id) as TaskHandle).cancel();
+    });
+
+    const handles = await inHandler(background, (list) =>
+      plans.map(({ name, task, options: own = {} }) =>
+        list.with({ name, ...own }).add(tasks[task] as AnyTask, ...ARGS),
+      ),
+    );
+    const all = handles.map(({ settled }) => settled);
+    await Promise.all(all.slice(0, -1));
+    await background.close({ timeout: 0 });
+    return { lines, outcomes: await Promise.all(all) };
+  }
+
+  it('holds no argument, no result and nothing of the context, whatever becomes of them', async () => {
+    const { lines, outcomes } = await logOf({});
+    expect(outcomes.map(({ name, state }) => ({ name, state }))).toEqual(
+      plans.map(({ name, state }) => ({ name, state })),
+    );
+    for (const { name, says } of plans) expect(lines.get(name)).toContain(says);
+    for (const [name, text] of lines) expect(text.includes(SECRET) ? `${name}: ${text}` : '').toBe('');
+  });
+
+  it('holds the arguments where `logArguments` asks for them', async () => {
+    const { lines } = await logOf({ logArguments: true });
+    for (const { name } of plans) expect(lines.get(name)).toContain(SECRET);
+  });
+
+  if (isInWorker) {
+    it('and what is thrown at an argument that cannot cross, hold nothing of it', () => {
+      const background = makeBackground();
+      const add = (argument: unknown) => () => background.add(tasks['complete'] as AnyTask, 1, argument);
+      for (const argument of [
+        { secret: SECRET, reveal: () => 1 },
+        new Map([[SECRET, Promise.resolve(SECRET)]]),
+        new WeakMap([[{}, SECRET]]),
+        Object.assign(() => 1, { secret: SECRET }),
+        new Proxy({ secret: SECRET }, {}),
+      ]) {
+        expect(add(argument)).toThrow(
+          expect.objectContaining({
+            code: 'ERR_BACKGROUND_NOT_CLONEABLE',
+            message: expect.not.stringContaining(SECRET),
+          }),
+        );
+      }
+    });
+  }
+});
+
+describe.each(WORKER_KINDS)('the environment of a %s', (executor) => {
+  const tasks = tasksOf(executor);
+  const option = OPTION_OF[executor];
+  const variablesWith = async (options: BackgroundTasksOptions): Promise<string[]> =>
+    (await resultOf(makeBackground(options).add(tasks['variables'] as Task))) as string[];
+
+  it(`is what \`${option}.env\` says, and nothing else`, async () => {
+    expect(await variablesWith({ [option]: { env: { GREETING: 'hello' } } })).toEqual(['GREETING']);
+    expect(await variablesWith({ [option]: { env: {} } })).toEqual([]);
+  });
+
+  it("is a copy of the server's otherwise, which a task cannot change", async () => {
+    const background = makeBackground();
+    await background.add(tasks['setVariable'] as Task<unknown[]>, 'SET_BY_A_TASK', 'yes').settled;
+    const variables = await resultOf(background.add(tasks['variables'] as Task));
+    expect(variables).toEqual(expect.arrayContaining(['PATH']));
+    expect(runInThisContext('process.env.SET_BY_A_TASK')).toBeUndefined();
+  });
+});
+
+describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
+  const tasks = tasksOf(executor);
+  const lines: string[] = [];
+  const write = (message: string): void => void lines.push(message);
+  const shared = share({ timeout: 5_000, logger: { error: write, warn: write, info: write, debug: () => {} } });
+
+  /** And whoever comes next finds the server and its only worker as they were. */
+  async function outcomeOf(task: string, ...args: unknown[]): Promise<Outcome> {
+    lines.length = 0;
+    const outcome = await shared().add(tasks[task] as Task<unknown[]>, ...args).settled;
+    expect(await resultOf(shared().add(tasks['echo'] as Task<[unknown]>, 'again'))).toBe('again');
+    return outcome;
+  }
+
+  async function expectLost(task: string, ...args: unknown[]): Promise<void> {
+    expect(await outcomeOf(task, ...args)).toMatchObject({ state: 'completed', value: undefined });
+    expect(lines).toEqual([expect.stringContaining('Expected the result of task')]);
+  }
+
+  it.each(Object.keys(here.deep))('is lost where it is 100,000 %s deep, and nothing else is', async (kind) => {
+    await expectLost('returnDeep', kind);
+  });
+
+  it('is lost where it is so deep that it can be written there, but not be read here', async () => {
+    // A thread has a larger stack than the server; a process has one like it, and reading takes more of it than writing.
+    await expectLost('returnLevels', executor === 'thread' ? 6_000 : 2_700);
+  });
+
+  it.each(['returnProxy', 'returnThrowingGetter', 'returnGetterThatThrowsNull', 'returnGetterWithoutEnd'])(
+    'is lost where it cannot be read, and nothing else is: %s',
+    async (task) => {
+      await expectLost(task);
+    },
+  );
+
+  it('fails the task where reading it ends the worker', async () => {
+    expect(await outcomeOf('returnGetterThatExits')).toMatchObject({
+      state: 'failed',
+      error: { code: executor === 'thread' ? 'ERR_BACKGROUND_THREAD_EXITED' : 'ERR_BACKGROUND_PROCESS_EXITED' },
+    });
+  });
+
+  it('is given up where reading it takes longer than the task may run', async () => {
+    const task = tasks['returnGetterThatLoops'] as Task;
+    expect(await shared().with({ timeout: 50 }).add(task).settled).toMatchObject({ state: 'timed-out' });
+    expect(await resultOf(shared().add(tasks['echo'] as Task<[unknown]>, 'again'))).toBe('again');
+  });
+
+  it('may be a circle', async () => {
+    const { value } = await outcomeOf('returnItself');
+    const ring = value as { name: string; self: unknown; list: unknown[] };
+    expect(ring.name).toBe('a ring');
+    expect(ring.self).toBe(ring);
+    expect(ring.list[0]).toBe(ring);
+  });
+
+  it('may have many megabytes', async () => {
+    const SIZE = 16 * 2 ** 20;
+    const { value: bytes } = await outcomeOf('returnBytes', SIZE);
+    expect((bytes as Uint8Array).length).toBe(SIZE);
+    expect((bytes as Uint8Array).at(-1)).toBe('x'.charCodeAt(0));
+    expect(((await outcomeOf('returnText', SIZE)).value as string).length).toBe(SIZE);
+  });
+
+  it('may be an array with next to nothing in it, which takes no room for the rest', async () => {
+    expect((await outcomeOf('returnSparse')).value).toHaveProperty('length', 2 ** 32 - 1);
+  });
+
+  it.each(['objects', 'arrays', 'maps'])('is refused in the handler as an argument: 100,000 %s deep', (kind) => {
+    expect(() => shared().add(tasks['echo'] as Task<[unknown]>, here.deep[kind]?.())).toThrow(
+      expect.objectContaining({ code: 'ERR_BACKGROUND_NOT_CLONEABLE' }),
+    );
+  });
+});
