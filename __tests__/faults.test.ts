@@ -143,7 +143,7 @@ describe('a server in which faults are committed over and over', () => {
       }
       expect(await server.close()).toBe(0);
     },
-    TEST_TIMEOUT,
+    2 * TEST_TIMEOUT,
   );
 
   async function weightAfter(weighed: WeighedServer, batches: number): Promise<Weight> {

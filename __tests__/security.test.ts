@@ -323,7 +323,7 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
   const tasks = tasksOf(executor);
   const lines: string[] = [];
   const write = (message: string): void => void lines.push(message);
-  const shared = share({ timeout: 5_000, logger: { error: write, warn: write, info: write, debug: () => {} } });
+  const shared = share({ timeout: 20_000, logger: { error: write, warn: write, info: write, debug: () => {} } });
 
   /** And whoever comes next finds the server and its only worker as they were. */
   async function outcomeOf(task: string, ...args: unknown[]): Promise<Outcome> {
@@ -338,9 +338,12 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
     expect(lines).toEqual([expect.stringContaining('Expected the result of task')]);
   }
 
-  it.each(Object.keys(here.deep))('is lost where it is 100,000 %s deep, and nothing else is', async (kind) => {
-    await expectLost('returnDeep', kind);
-  });
+  it.each(Object.keys(here.deep))(
+    'is lost where it is tens of thousands of %s deep, and nothing else is',
+    async (kind) => {
+      await expectLost('returnDeep', kind);
+    },
+  );
 
   it('is lost where it is so deep that it can be written there, but not be read here', async () => {
     // A thread has a larger stack than the server; a process has one like it, and reading takes more of it than writing.

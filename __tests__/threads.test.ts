@@ -5,6 +5,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { move } from 'express-background-tasks';
 import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
+import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { makeThreadGate } from './support/thread-gate.ts';
 import { threads } from './support/worker-kinds.ts';
@@ -43,7 +44,8 @@ describe('tasks in threads', () => {
     const fired = makeThreadGate();
     await background.add(tasks.leaveSignallingTimer, fired.shared, 30).settled;
     await fired.entered();
-    expect(threads.counts(background)).toMatchObject({ running: 0, idle: 2 });
+    const { running, idle, workers } = threads.counts(background);
+    expect({ running, idle }).toEqual({ running: 0, idle: workers });
   });
 
   it('run TypeScript by --import tsx where that reaches threads, and say so where it does not', async () => {
@@ -54,5 +56,12 @@ describe('tasks in threads', () => {
     const outcome = await background.add(width, 'Small').settled;
     if (isReached) expect(outcome).toMatchObject({ state: 'completed', value: 100 });
     else expect(codeOf(outcome)).toBe('ERR_BACKGROUND_MODULE');
+  });
+});
+
+describe('a program', () => {
+  it('is not kept alive by threads that were started and never used', async () => {
+    const warm = JSON.stringify(threads.options(1, { min: 1, idleTimeout: 600_000 }));
+    expect(await runScript('script-never-used.mjs', warm)).toBe('end of script\n');
   });
 });

@@ -47,7 +47,7 @@ export const FAULTS: readonly Fault[] = [
   {
     what: 'throws an error of its own class, with a code and properties',
     task: 'throwSubclass',
-    repeated: { 'event-loop': 2_000, thread: 500, process: 200 },
+    repeated: { 'event-loop': 2_000, thread: 300, process: 100 },
     expected: everywhere('failed: StorageError ETIMEDOUT, attempts 3, details'),
   },
   { what: 'throws null', task: 'throwNull', expected: everywhere(NOT_AN_ERROR) },
@@ -55,13 +55,13 @@ export const FAULTS: readonly Fault[] = [
   {
     what: 'throws something that holds a function',
     task: 'throwFunctionHolder',
-    repeated: { 'event-loop': 1_000, thread: 200, process: 50 },
+    repeated: { 'event-loop': 1_000, thread: 100, process: 20 },
     expected: everywhere(NOT_AN_ERROR),
   },
   {
     what: 'returns something that holds a function',
     task: 'returnFunctionHolder',
-    repeated: { thread: 200, process: 50 },
+    repeated: { thread: 100, process: 20 },
     expected: { 'event-loop': 'completed: { retry: [Function: retry] }', ...inWorkers('completed: undefined') },
   },
   {
@@ -93,7 +93,7 @@ export const FAULTS: readonly Fault[] = [
     what: 'calls process.exit',
     task: 'exit',
     argument: 3,
-    repeated: { thread: 2, process: 1 },
+    repeated: { thread: 1, process: 1 },
     expected: { thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
   },
   {

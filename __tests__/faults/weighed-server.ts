@@ -1,8 +1,9 @@
 /** A server in a process of its own that commits faults in batches, and is weighed between them. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { Agent, get, type IncomingMessage, request } from 'node:http';
+import { Agent, type ClientRequest, get, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { OutcomeState } from 'express-background-tasks';
 import { EXECUTORS, type ExecutorName, FAULTS } from './table.ts';
@@ -11,6 +12,10 @@ const program = fileURLToPath(new URL('./weighed-server.mjs', import.meta.url));
 
 /** Short: whether it is the task or its module's loading that is ended makes no difference to what is left behind. */
 const TIMEOUT = 50;
+
+const LONGEST_EXCERPT = 4_000;
+/** A connection may end some time before its process is known to have done so, in milliseconds. */
+const LONGEST_DEATH = 2_000;
 
 /** What the process holds when all tasks have settled and its garbage was collected. */
 export interface Weight {
@@ -51,8 +56,15 @@ export class WeighedServer {
   /** One connection for all: what is left on it by each request would add up. */
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
+  /** Of its errors, the last. */
+  #errors = '';
+  readonly #exited: Promise<[number | null, NodeJS.Signals | null]>;
+
   static async start(): Promise<WeighedServer> {
-    const child = fork(program, { execArgv: ['--expose-gc', '--no-warnings'] });
+    const child = fork(program, {
+      execArgv: ['--expose-gc', '--no-warnings'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
     const [{ port }] = (await once(child, 'message')) as [{ port: number }];
     return new WeighedServer(child, port);
   }
@@ -60,6 +72,10 @@ export class WeighedServer {
   private constructor(child: ChildProcess, port: number) {
     this.#child = child;
     this.#port = port;
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#errors = (this.#errors + text).slice(-LONGEST_EXCERPT);
+    });
+    this.#exited = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   }
 
   /** All faults of the table that are to be repeated, so many times each as it says, and a client that hangs up. */
@@ -75,10 +91,9 @@ export class WeighedServer {
   /** Resolves to the exit code: nothing may keep the process alive. */
   async close(): Promise<number | null> {
     this.#agent.destroy();
-    const exited = once(this.#child, 'exit');
     this.#child.send('close');
-    const [code] = await exited;
-    return code as number | null;
+    const [code] = await this.#exited;
+    return code;
   }
 
   kill(): void {
@@ -90,15 +105,26 @@ export class WeighedServer {
     const req = request({ ...this.#address(path), method, agent: this.#agent });
     if (body !== undefined) req.setHeader('Content-Type', 'application/json');
     req.end(body === undefined ? undefined : JSON.stringify(body));
-    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    const res = await this.#responseTo(req, path);
     if (res.statusCode !== 200) throw new Error(`${path} was answered with ${res.statusCode}: ${await text(res)}`);
     return text(res);
   }
 
   async #hangUp(): Promise<void> {
     const req = get({ ...this.#address('/hang'), agent: false });
-    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    const res = await this.#responseTo(req, '/hang');
     res.destroy();
+  }
+
+  async #responseTo(req: ClientRequest, path: string): Promise<IncomingMessage> {
+    try {
+      const [res] = (await once(req, 'response')) as [IncomingMessage];
+      return res;
+    } catch (cause) {
+      const end = await Promise.race([this.#exited, delay(LONGEST_DEATH, undefined, { ref: false })]);
+      const how = end === undefined ? 'lives' : `has ended with ${end.join(', ')}: ${this.#errors}`;
+      throw new Error(`${path} was not answered, and the server ${how}`, { cause });
+    }
   }
 
   #address(path: string): { host: string; port: number; path: string } {
