@@ -128,6 +128,18 @@ describe.each(WORKER_KINDS)('values with the names of prototypes that go to a %s
   });
 });
 
+describe.each(WORKER_KINDS)('what a task in a %s throws', (executor) => {
+  const shared = share({ timeout: 20_000 });
+
+  it('takes along no more than 1,000 errors, also where it holds itself many times at every level', async () => {
+    const { state, error } = await shared().add(tasksOf(executor)['throwCrowd'] as Task<[number]>, 10).settled;
+    expect(state).toBe('failed');
+    const count = (one: unknown): number =>
+      1 + (one instanceof AggregateError ? one.errors.reduce((sum: number, inner) => sum + count(inner), 0) : 0);
+    expect(count(error)).toBe(1_000);
+  });
+});
+
 describe.each(WORKER_KINDS)('what came with a request, and goes to a %s,', (executor) => {
   const tasks = tasksOf(executor);
   const shared = share();
@@ -348,6 +360,19 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
   it('is lost where it is so deep that it can be written there, but not be read here', async () => {
     // A thread has a larger stack than the server; a process has one like it, and reading takes more of it than writing.
     await expectLost('returnLevels', executor === 'thread' ? 6_000 : 2_700);
+  });
+
+  it('is lost alone: tasks that may have gone there in the same message keep what they return', async () => {
+    const EVERY = 20;
+    const task = tasks['returnSometimesUnreadable'] as Task<[number, number]>;
+    const numbers = Array.from({ length: 10 * EVERY }, (_, number) => number);
+    // Tasks go together once they have shown to be short.
+    for (const number of numbers.slice(0, EVERY - 1)) await shared().add(task, number, EVERY).settled;
+    const handles = numbers.map((number) => shared().add(task, number, EVERY));
+    const outcomes = await Promise.all(handles.map(({ settled }) => settled));
+    expect(outcomes.map(({ state, value }) => [state, value])).toEqual(
+      numbers.map((number) => ['completed', number % EVERY === EVERY - 1 ? undefined : number]),
+    );
   });
 
   it.each(['returnProxy', 'returnThrowingGetter', 'returnGetterThatThrowsNull', 'returnGetterWithoutEnd'])(

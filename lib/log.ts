@@ -76,7 +76,18 @@ function consoleLogger(): Logger {
 
 /** What a person looks for comes first; what a machine looks for is the JSON behind it. */
 function lineOf({ timestamp, level, message, ...fields }: Winston.Logform.TransformableInfo): string {
-  return `${timestamp} ${level}: ${message} ${JSON.stringify(fields)}`;
+  return onOneLine(`${timestamp} ${level}: ${message} ${JSON.stringify(fields)}`);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** Messages of errors may hold what came with a request: none of it may look like another line, or move the cursor. */
+function onOneLine(text: string): string {
+  return text.replace(CONTROL, (character) => {
+    const escaped = JSON.stringify(character).slice(1, -1);
+    return escaped === character ? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}` : escaped;
+  });
 }
 
 const DEEPEST_CAUSE = 4;

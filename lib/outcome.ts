@@ -83,11 +83,15 @@ export type Verdict =
   | { readonly state: UnsuccessfulOutcome['state']; readonly error: Error }
   | { readonly state: 'skipped' };
 
+/** A value may have any number of properties, and a message is read by people. */
+const LONGEST_DESCRIPTION = 1_000;
+
 /** The name that errors, logs and messages use for a value that somebody threw or passed. */
 export function describe(value: unknown): string {
   try {
     if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
-    return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+    const text = inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+    return text.length > LONGEST_DESCRIPTION ? `${text.slice(0, LONGEST_DESCRIPTION)}…` : text;
   } catch {
     return `an uninspectable ${typeof value}`;
   }

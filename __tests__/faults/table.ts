@@ -170,6 +170,7 @@ export const FAULTS: readonly Fault[] = [
     what: 'ignores its signal and never ends, under a timeout',
     task: 'ignoreSignal',
     timeout: SHORT,
+    repeated: { 'event-loop': 100 },
     expected: everywhere(TIMEOUT),
   },
   {

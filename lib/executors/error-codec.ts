@@ -26,6 +26,9 @@ const OWN_BASE = 'BackgroundTaskError';
 /** How far chains of causes are followed: they may be circles. */
 const DEEPEST_CAUSE = 8;
 
+/** How many errors are taken along with one, in its causes and lists: an AggregateError may hold itself, several times. */
+const MOST_ERRORS = 1_000;
+
 /** These travel by themselves; and nothing that is received may touch a prototype. */
 const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
   'name',
@@ -38,10 +41,15 @@ const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
 ]);
 
 /** Never throws, whatever was thrown: getters and proxies of the user's are met with their description. */
-export function encodeError(thrown: unknown, depth = 0): EncodedError {
+export function encodeError(thrown: unknown): EncodedError {
+  return encodeWithin(thrown, 0, { left: MOST_ERRORS });
+}
+
+function encodeWithin(thrown: unknown, depth: number, errors: { left: number }): EncodedError {
+  errors.left -= 1;
   try {
     if (!isErrorOfAnyRealm(thrown)) return { kind: 'value', value: isPlain(thrown) ? thrown : describe(thrown) };
-    const { cause, errors } = thrown as Error & { errors: unknown[] };
+    const { cause } = thrown;
     const goesDeeper = depth < DEEPEST_CAUSE;
     return {
       kind: 'error',
@@ -49,15 +57,24 @@ export function encodeError(thrown: unknown, depth = 0): EncodedError {
       name: String(thrown.name),
       message: String(thrown.message),
       stack: typeof thrown.stack === 'string' ? thrown.stack : undefined,
-      ...(cause !== undefined && goesDeeper ? { cause: encodeError(cause, depth + 1) } : {}),
+      ...(cause !== undefined && goesDeeper ? { cause: encodeWithin(cause, depth + 1, errors) } : {}),
       ...(thrown instanceof AggregateError && goesDeeper
-        ? { errors: errors.map((error) => encodeError(error, depth + 1)) }
+        ? { errors: encodeList(thrown.errors, depth + 1, errors) }
         : {}),
       properties: plainPropertiesOf(thrown),
     };
   } catch {
     return { kind: 'value', value: describe(thrown) };
   }
+}
+
+function encodeList(list: Iterable<unknown>, depth: number, errors: { left: number }): EncodedError[] {
+  const encoded: EncodedError[] = [];
+  for (const error of list) {
+    if (errors.left <= 0) break;
+    encoded.push(encodeWithin(error, depth, errors));
+  }
+  return encoded;
 }
 
 /** What {@link encodeError} was given, as near as another thread can have it. */

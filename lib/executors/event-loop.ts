@@ -16,8 +16,9 @@ export class EventLoopExecutor implements Executor {
   readonly #resolve: Resolve;
   readonly #conclude: Conclude;
   #running = 0;
-  /** Attempts that were given up while their code runs on. */
-  readonly #unheeding = new Set<Attempt>();
+  /** Attempts that were given up while their code runs on. Held weakly: what never ends must not be kept for ever. */
+  readonly #unheeding = new WeakSet<Attempt>();
+  #unheedingCount = 0;
   #whenHeeded: (() => void) | undefined;
 
   constructor(resolve: Resolve, conclude: Conclude = (value) => ({ ok: true, value })) {
@@ -61,6 +62,7 @@ export class EventLoopExecutor implements Executor {
   abort(attempt: Attempt, reason: Error): void {
     this.#running -= 1;
     this.#unheeding.add(attempt);
+    this.#unheedingCount += 1;
     attempt.ended({ ok: false, thrown: reason });
     // Last, when all that end together have settled and were logged: a listener of the signal may never come back.
     taskContext.run(attempt.task, queueMicrotask, () => attempt.task.abort(reason));
@@ -72,7 +74,7 @@ export class EventLoopExecutor implements Executor {
 
   /** Code that heeds its signal gets the grace to put things in order; code that does not cannot be ended by anybody. */
   async close(grace: number): Promise<void> {
-    if (this.#unheeding.size === 0) return;
+    if (this.#unheedingCount === 0) return;
     const heeded = new Promise<void>((resolve) => {
       this.#whenHeeded = resolve;
     });
@@ -83,6 +85,9 @@ export class EventLoopExecutor implements Executor {
     if (!this.#unheeding.delete(attempt)) {
       this.#running -= 1;
       attempt.ended(result);
-    } else if (this.#unheeding.size === 0) this.#whenHeeded?.();
+      return;
+    }
+    this.#unheedingCount -= 1;
+    if (this.#unheedingCount === 0) this.#whenHeeded?.();
   }
 }

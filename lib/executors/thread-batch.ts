@@ -26,6 +26,20 @@ export class ThreadBatch {
     this.#told.set(place, result);
   }
 
+  /**
+   * A message has come that cannot be read: `result` stands for what it told. Messages keep their order, so it was that
+   * of the first place that owes one. `false` if none does: it was not of this batch.
+   */
+  lose(result: Result): boolean {
+    for (let place = this.#next; place < this.#size; place += 1) {
+      const state = this.#ledger.stateOf(place);
+      if ((state !== 'running' && state !== 'told') || this.#told.has(place)) continue;
+      this.#told.set(place, result);
+      return true;
+    }
+    return false;
+  }
+
   recall(place: number): boolean {
     return this.#ledger.recall(place);
   }

@@ -80,7 +80,7 @@ export class Thread implements PoolWorker {
   }
 
   report(): void {
-    for (let reply = this.#receive(); reply !== undefined; reply = this.#receive()) this.#hear(reply);
+    while (this.#hearNext());
     this.#reportBatch(false);
   }
 
@@ -133,10 +133,7 @@ export class Thread implements PoolWorker {
     if (!isHello(message)) return;
     this.#port = message.port;
     this.#port.on('message', (reply: ThreadReply) => this.#hear(reply));
-    // Only a result can be written there and not be read here: circles of causes, structures too deep for this stack.
-    this.#port.on('messageerror', (error) =>
-      this.#hear({ kind: 'value-lost', reason: error.message, ranMs: undefined }),
-    );
+    this.#port.on('messageerror', (error) => this.#lose(error.message));
     this.#port.unref();
     this.#observer.ready();
   }
@@ -158,8 +155,24 @@ export class Thread implements PoolWorker {
     }
   }
 
-  #receive(): ThreadReply | undefined {
-    return this.#port && (receiveMessageOnPort(this.#port)?.message as ThreadReply | undefined);
+  /** Whether a message was there. */
+  #hearNext(): boolean {
+    let received: { message: ThreadReply } | undefined;
+    try {
+      received = this.#port && receiveMessageOnPort(this.#port);
+    } catch (thrown) {
+      this.#lose(toError(thrown).message);
+      return true;
+    }
+    if (received === undefined) return false;
+    this.#hear(received.message);
+    return true;
+  }
+
+  /** Only a result can be written there and not be read here: circles of causes, structures too deep for this stack. */
+  #lose(reason: string): void {
+    if (this.#batch?.lose({ kind: 'value-lost', reason }) === true) this.#reportBatch(false);
+    else this.#hear({ kind: 'value-lost', reason, ranMs: undefined });
   }
 
   #free(results: readonly (Result | Error)[], ranMs?: number): void {
