@@ -150,6 +150,14 @@ export interface PoolOptions {
    * @default true
    */
   readonly batch?: boolean | undefined;
+  /**
+   * The most bytes that a task's result may take, roughly; `Infinity`: any number. A result is made anew in the server's
+   * memory, by its event loop. A larger one stays where it is, the task is `completed`, its value is `undefined`, and one
+   * warning says so.
+   *
+   * @default 67_108_864
+   */
+  readonly maxResultSize?: number | undefined;
   /** Memory limits of each thread. A task that exceeds them fails with `ERR_BACKGROUND_OUT_OF_MEMORY`. */
   readonly resourceLimits?: ResourceLimits | undefined;
   /**
@@ -194,6 +202,8 @@ export interface ProcessOptions {
   readonly maxProcesses?: number | undefined;
   /** As in {@link PoolOptions.idleTimeout}. */
   readonly idleTimeout?: number | undefined;
+  /** As in {@link PoolOptions.maxResultSize}. */
+  readonly maxResultSize?: number | undefined;
   /** Memory limits of each process, in megabytes. A process that exceeds them aborts, and its task fails with `ERR_BACKGROUND_PROCESS_EXITED`. */
   readonly resourceLimits?: Pick<ResourceLimits, 'maxOldGenerationSizeMb' | 'maxYoungGenerationSizeMb'> | undefined;
   /** By how much the processes' priority is below the server's, from `0` to `19`. @default 10 */

@@ -80,6 +80,7 @@ const atLeastOne = anInteger('an integer of at least 1', 1);
 /** What threads and processes have in common. */
 const workerRules = {
   idleTimeout: either(milliseconds(0), forever),
+  maxResultSize: either(anInteger('an integer of at least 1', 1), forever),
   niceIncrement: anInteger(`an integer from 0 to ${NICEST}`, 0, NICEST),
   execArgv: { expected: 'an array of strings', accepts: isArrayOfStrings },
   env: { expected: 'an object of strings', accepts: isObjectOfStrings },
@@ -152,13 +153,13 @@ export const optionNames: Readonly<Record<'middleware' | 'pool' | 'processes' | 
 /** What the thread pool is built from; nothing with a default in it is optional. */
 export type ResolvedPoolOptions = Complete<
   PoolOptions,
-  'minThreads' | 'maxThreads' | 'batch' | 'idleTimeout' | 'niceIncrement'
+  'minThreads' | 'maxThreads' | 'batch' | 'idleTimeout' | 'maxResultSize' | 'niceIncrement'
 >;
 
 /** The same for the process pool. */
 export type ResolvedProcessOptions = Complete<
   ProcessOptions,
-  'minProcesses' | 'maxProcesses' | 'idleTimeout' | 'niceIncrement'
+  'minProcesses' | 'maxProcesses' | 'idleTimeout' | 'maxResultSize' | 'niceIncrement'
 >;
 
 type Complete<Options, WithDefault extends keyof Options> = Required<Omit<Options, WithDefault>> & {
@@ -184,6 +185,7 @@ export interface ResolvedOptions {
 const DEFAULT_MAX_BACKLOG = 10_000;
 const DEFAULT_HISTORY = 1_000;
 const DEFAULT_IDLE_TIMEOUT = 30 * SECOND;
+const DEFAULT_MAX_RESULT_SIZE = 64 * 2 ** 20;
 const DEFAULT_NICE_INCREMENT = 10;
 
 /** Checks the options of `backgroundTasks` and fills in what they leave out. */
@@ -232,6 +234,7 @@ function resolveSize<Min extends string, Max extends string>(
 
 function resolveWorkers({
   idleTimeout,
+  maxResultSize,
   niceIncrement,
   execArgv,
   env,
@@ -239,6 +242,7 @@ function resolveWorkers({
 }: Omit<PoolOptions, 'resourceLimits' | 'batch'>) {
   return {
     idleTimeout: idleTimeout ?? DEFAULT_IDLE_TIMEOUT,
+    maxResultSize: maxResultSize ?? DEFAULT_MAX_RESULT_SIZE,
     niceIncrement: niceIncrement ?? DEFAULT_NICE_INCREMENT,
     execArgv,
     env,

@@ -52,6 +52,7 @@ export class ChildProcess implements PoolWorker {
       if (isOurs(message)) this.#hear(message[REPLY]);
     });
     this.#exit = this.#whenGone().then(({ code, signal }) => this.#exited(code, signal));
+    this.#send({ maxResultSize: options.maxResultSize });
     lowerPriority(this.#child, options.niceIncrement);
   }
 

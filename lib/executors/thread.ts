@@ -32,6 +32,7 @@ const WARM_UP = 'warmUp';
 export class Thread implements PoolWorker {
   readonly #pool: PiscinaPool;
   readonly #observer: WorkerObserver;
+  readonly #maxResultSize: number;
   #port: MessagePort | undefined;
   #batch: ThreadBatch | undefined;
   #crash: Error | undefined;
@@ -40,6 +41,7 @@ export class Thread implements PoolWorker {
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
   constructor(options: ResolvedPoolOptions, observer: WorkerObserver) {
     this.#observer = observer;
+    this.#maxResultSize = options.maxResultSize;
     const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
       filename: fileURLToPath(threadStart),
@@ -134,6 +136,7 @@ export class Thread implements PoolWorker {
     this.#port = message.port;
     this.#port.on('message', (reply: ThreadReply) => this.#hear(reply));
     this.#port.on('messageerror', (error) => this.#lose(error.message));
+    this.#send({ maxResultSize: this.#maxResultSize });
     this.#port.unref();
     this.#observer.ready();
   }

@@ -21,8 +21,14 @@ export interface CancelMessage {
   readonly reason: EncodedError;
 }
 
+/** What holds for all tasks of a worker, before the first of them. */
+export interface LimitsMessage {
+  /** In bytes. */
+  readonly maxResultSize: number;
+}
+
 /** To a worker. */
-export type Order = TaskMessage | CancelMessage;
+export type Order = TaskMessage | CancelMessage | LimitsMessage;
 
 /** Several attempts at once, for a thread. What becomes of them stands in the ledger. */
 export interface BatchMessage {

@@ -5,6 +5,7 @@ import { transferListOf } from '../../move.ts';
 import { toError } from '../../outcome.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
+import { isLargerThan } from './result-size.ts';
 import { loadedFunction, loadFunction } from './task-module.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
@@ -22,6 +23,7 @@ interface Running {
 export class TaskRunner {
   readonly #send: Send;
   #running: Running | undefined;
+  #maxResultSize = Number.POSITIVE_INFINITY;
 
   constructor(send: Send) {
     this.#send = send;
@@ -32,6 +34,7 @@ export class TaskRunner {
 
   readonly receive = (order: Order): void => {
     if ('cancel' in order) this.#cancel(order);
+    else if ('maxResultSize' in order) this.#maxResultSize = order.maxResultSize;
     else this.run(order, this.#answer);
   };
 
@@ -51,6 +54,7 @@ export class TaskRunner {
     const fail = (thrown: unknown): void => end({ kind: 'error', error: encodeError(thrown) });
     const succeed = (value: unknown): void => {
       try {
+        this.#assertSize(value);
         end({ kind: 'value', value }, transferListOf([value]));
       } catch (thrown) {
         end({ kind: 'value-lost', reason: toError(thrown).message });
@@ -58,6 +62,13 @@ export class TaskRunner {
     };
     this.#running = { task, fail };
     taskContext.run(task, call, message).then(succeed, fail);
+  }
+
+  /** What the server has no room for would end it: it is not sent. */
+  #assertSize(value: unknown): void {
+    const limit = this.#maxResultSize;
+    if (limit === Number.POSITIVE_INFINITY || !isLargerThan(limit, value)) return;
+    throw new RangeError(`It takes more than the ${limit} bytes that \`maxResultSize\` allows.`);
   }
 
   #cancel({ cancel, attempt, reason }: CancelMessage): void {
