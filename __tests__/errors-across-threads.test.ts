@@ -34,7 +34,7 @@ const errors = blocking<ThreadErrors>(url);
 const anyOf = blocking<Record<string, Thrower>>(url);
 
 /** A task that hangs where it should fail ends as timed out, soon enough for the test to say so. */
-const oneThread = shareThread({ timeout: 2_000 });
+const oneThread = shareThread({ timeout: 15_000 });
 
 async function errorOf(task: Thrower | (typeof errors)['storage']): Promise<Error> {
   const { state, error } = await oneThread().add(task).settled;

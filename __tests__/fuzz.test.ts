@@ -366,7 +366,10 @@ const taskOptions = fc.record(
   {
     name: mixed(fc.oneof(fc.string({ minLength: 1, maxLength: 12 }), fc.constantFrom(...ODD_NAMES))),
     when: mixed(fc.constantFrom('always', 'success', 'failure', trap)),
-    timeout: mixed(fc.oneof(fc.integer({ min: 1_000, max: 2 ** 31 - 1 }), fc.constant(Number.POSITIVE_INFINITY))),
+    // None that a slow machine could not keep.
+    timeout: mixed(
+      fc.oneof(fc.integer({ min: LIMIT, max: 2 ** 31 - 1 }), fc.constant(Number.POSITIVE_INFINITY)),
+    ).filter((value) => typeof value !== 'number' || !(value > 0 && value < LIMIT)),
     priority: mixed(fc.integer({ min: -100, max: 100 })),
     retry: mixed(
       fc.record(

@@ -15,7 +15,7 @@ const files: ProjectFiles = {
   'package.json': {
     name: 'project',
     private: true,
-    jest: { transform: { '\\.ts$': '@swc/jest' } },
+    jest: { testTimeout: 30_000, transform: { '\\.ts$': '@swc/jest' } },
   },
   'tsconfig.json': {
     compilerOptions: {
