@@ -1,4 +1,5 @@
-// `npm run bench [-- names] [--rounds N] [--quick] [--json FILE] [--save]`. Every file in rows/ is one benchmark.
+// `npm run bench [-- names] [--rounds N] [--quick] [--json FILE] [--save]`. Every file in rows/ is one benchmark. A name may be
+// the first word of several: `scaling`.
 import { readdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { save } from './support/page.mjs';
@@ -21,7 +22,8 @@ const { values: options, positionals: wanted } = parseArgs({
 const names = readdirSync(new URL('rows/', import.meta.url))
   .filter((file) => file.endsWith('.mjs'))
   .map((file) => file.slice(0, -'.mjs'.length));
-const unknown = wanted.filter((name) => !names.includes(name));
+const isMeant = (name, word) => name === word || name.startsWith(`${word}-`);
+const unknown = wanted.filter((word) => !names.some((name) => isMeant(name, word)));
 if (unknown.length > 0) throw new Error(`No such benchmark: ${unknown.join(', ')}. There are ${names.join(', ')}.`);
 
 const settings = { ...(options.quick ? QUICK : SETTINGS) };
@@ -30,8 +32,12 @@ if (!Number.isInteger(settings.rounds) || settings.rounds < 1) throw new Error('
 
 const results = {};
 const plots = {};
-for (const name of wanted.length === 0 ? names : wanted) {
-  const { row, measure } = await import(`./rows/${name}.mjs`);
+for (const name of names.filter((name) => wanted.length === 0 || wanted.some((word) => isMeant(name, word)))) {
+  const { row, measure, cannotRun } = await import(`./rows/${name}.mjs`);
+  if (cannotRun !== undefined) {
+    process.stderr.write(`${name}: left out: ${cannotRun}\n`);
+    continue;
+  }
   process.stderr.write(`${name}: ${row.title}, against ${row.rival} …\n`);
   const measured = await measure(settings);
   const { figures, facts, plot } = Array.isArray(measured) ? { figures: measured } : measured;

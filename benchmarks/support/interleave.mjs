@@ -1,44 +1,54 @@
-// Runs two sides by turns, so that whatever else the machine does meets both.
+// Runs the sides of a row by turns, so that whatever else the machine does meets all of them.
 import { start } from './processes.mjs';
 
-/** How often both sides are started anew: two processes of the same code differ by a per cent or two for their whole life. */
+/** How often all sides are started anew: two processes of the same code differ by a per cent or two for their whole life. */
 const GENERATIONS = 2;
 
 /** A server under load goes on getting faster for some 60,000 requests. What a slow machine may spend on one warm-up, in milliseconds. */
 const LONGEST_WARM_UP = 12_000;
 
+/** What there are in every row, by the names of a row's exports. */
+const SIDES = 2;
+
 /**
- * Both sides of a row in processes of their own: async hooks, the compiler's decisions and the heap of one are not
+ * The sides of a row in processes of their own: async hooks, the compiler's decisions and the heap of one are not
  * the other's. A round measures each once; the order is A B, B A, A B, …
  *
- * @param row the URL of a module with the exports `ours` and `rival`.
- * @param settings `rounds` in all, `roundMs` for each side of one, and the `warmUp`, in operations, before the first.
+ * @param row the URL of a module with the exports `ours`, `rival` and `others`, which are further sides.
+ * @param settings `rounds` in all, `roundMs` for each side of one, and the `warmUp`, in operations, before the first, in
+ * measurements of `warmUpMs`.
  * @param measure `(side, milliseconds) => sample`, a flat object of numbers, `operations` among them.
- * @returns the samples of both sides, of the same round at the same index.
+ * @returns the samples of every side, of the same round at the same index.
  */
-export async function interleave(row, { rounds, roundMs, warmUp }, measure, options) {
-  const samples = { ours: [], rival: [] };
+export async function interleave(
+  row,
+  { rounds, roundMs, warmUp, warmUpMs = roundMs },
+  measure,
+  { others = [], ...options } = {},
+) {
+  const names = ['ours', 'rival', ...others];
+  const samples = Object.fromEntries(names.map((name) => [name, []]));
 
   async function warm(side) {
     const deadline = performance.now() + LONGEST_WARM_UP;
     for (let done = 0; done < warmUp && performance.now() < deadline; ) {
-      done += (await measure(side, roundMs)).operations;
+      done += (await measure(side, warmUpMs)).operations;
     }
   }
 
   const generations = Math.min(GENERATIONS, rounds);
   for (let generation = 1; generation <= generations; generation += 1) {
-    const sides = { ours: await start(row, 'ours', options), rival: await start(row, 'rival', options) };
+    const sides = {};
     try {
-      await warm(sides.ours);
-      await warm(sides.rival);
+      for (const name of names) sides[name] = await start(row, name, options);
+      for (const name of names) await warm(sides[name]);
       const end = Math.round((rounds * generation) / generations);
       for (let round = samples.ours.length; round < end; round += 1) {
-        const order = round % 2 === 0 ? ['ours', 'rival'] : ['rival', 'ours'];
+        const order = round % 2 === 0 ? names : names.toReversed();
         for (const name of order) samples[name].push(await measure(sides[name], roundMs));
       }
     } finally {
-      await Promise.all([sides.ours.end(), sides.rival.end()]);
+      await Promise.all(Object.values(sides).map((side) => side.end()));
     }
   }
   return samples;
@@ -46,5 +56,25 @@ export async function interleave(row, { rounds, roundMs, warmUp }, measure, opti
 
 /** One number of every sample, for a figure of the results. */
 export function pick(samples, key) {
-  return { ours: samples.ours.map((sample) => sample[key]), rival: samples.rival.map((sample) => sample[key]) };
+  return Object.fromEntries(Object.entries(samples).map(([name, list]) => [name, list.map((sample) => sample[key])]));
+}
+
+/** The same of the two sides that decide, where the others would make a long table longer. */
+export const pickTwo = ({ ours, rival }, key) => pick({ ours, rival }, key);
+
+/**
+ * The settings for a row with more sides than two, or whose rounds have to be longer: it takes as long as any other.
+ *
+ * @param fewest how many rounds there must be, if they have to be shorter for it.
+ * @param part what of the time is the rounds' own, where there is other work between them.
+ */
+export function stretch(
+  { rounds, roundMs, warmUp },
+  { sides = SIDES, roundMs: wanted = roundMs, fewest = 3, part = 1 },
+) {
+  const share = SIDES / sides;
+  const msOfASide = rounds * roundMs * share * part;
+  const ms = Math.min(wanted, msOfASide / fewest);
+  const stretched = { rounds: Math.max(fewest, Math.round(msOfASide / ms)), roundMs: ms };
+  return { ...stretched, warmUp: warmUp * share, warmUpMs: Math.min(roundMs, ms) };
 }

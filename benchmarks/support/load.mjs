@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 
 const CONNECTIONS = 32;
+/** Fewer than a server's system lets wait to be accepted. */
+const AT_A_TIME = 100;
 const REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n');
 const HEAD_END = '\r\n\r\n';
 
@@ -22,12 +24,40 @@ export function load() {
       const seconds = (performance.now() - startedAt) / 1_000;
       return { requests: counts.reduce((sum, count) => sum + count), seconds };
     },
+    /** Opens `connections` to a server whose responses have `length` bytes. */
+    async open({ port, length, connections }) {
+      clients.set(port, await openConnections(port, length, connections));
+    },
+    /** Sends a request on every connection and waits for all responses, again and again. How many were answered. */
+    async bursts({ port, milliseconds }) {
+      const connections = clients.get(port);
+      const deadline = performance.now() + milliseconds;
+      let requests = 0;
+      do {
+        await Promise.all(connections.map((requestUntil) => requestUntil(0)));
+        requests += connections.length;
+      } while (performance.now() < deadline);
+      return requests;
+    },
+    async close({ port }) {
+      await Promise.all(clients.get(port).map((requestUntil) => requestUntil.close()));
+      clients.delete(port);
+    },
+    lengthOf: ({ port }) => responseLength(port),
   };
 }
 
 async function connectTo(port) {
-  const length = await responseLength(port);
-  return Promise.all(Array.from({ length: CONNECTIONS }, () => openConnection(port, length)));
+  return openConnections(port, await responseLength(port), CONNECTIONS);
+}
+
+async function openConnections(port, length, count) {
+  const opened = [];
+  while (opened.length < count) {
+    const some = Math.min(AT_A_TIME, count - opened.length);
+    opened.push(...(await Promise.all(Array.from({ length: some }, () => openConnection(port, length)))));
+  }
+  return opened;
 }
 
 /** All responses of a server are alike: each has `length` bytes. */
@@ -51,13 +81,19 @@ async function openConnection(port, length) {
   socket.on('close', () => finish.reject(new Error('The server has closed a connection.')));
   await once(socket, 'connect');
 
-  return (until) =>
+  const requestUntil = (until) =>
     new Promise((resolve, reject) => {
       requests = 0;
       deadline = until;
       finish = { resolve, reject };
       socket.write(REQUEST);
     });
+  return Object.assign(requestUntil, {
+    async close() {
+      socket.destroy();
+      await once(socket, 'close');
+    },
+  });
 }
 
 function responseLength(port) {

@@ -1,5 +1,6 @@
 // Compares a server that gets far more tasks than it can do with the same server when it is idle.
-import { interleave, pick } from './interleave.mjs';
+import { interleave, pick, stretch } from './interleave.mjs';
+import { expectOnly, latenciesOf, startPings } from './pings.mjs';
 import { plot } from './plot.mjs';
 import { start } from './processes.mjs';
 import { median, quantile } from './statistics.mjs';
@@ -8,23 +9,16 @@ export const TASK_MS = 20;
 export const THREADS = 1;
 const OVERLOAD = 10;
 const PER_SECOND = (OVERLOAD * THREADS * 1_000) / TASK_MS;
-const PINGS_PER_SECOND = 200;
 
 /** A p99 needs its hundreds of pings. */
 const ROUND = 3_000;
-const FEWEST_ROUNDS = 3;
 /** The backlog is full when the pings begin. */
 const LEAD = 1_000;
 const MEGABYTE = 2 ** 20;
 
-export async function compareOverload(row, { rounds, roundMs }) {
-  const settings = {
-    rounds: Math.max(FEWEST_ROUNDS, Math.round((rounds * roundMs) / ROUND)),
-    roundMs: ROUND,
-    warmUp: 1,
-  };
-  const module = new URL('open-loop.mjs', import.meta.url);
-  const [load, pings] = [await start(module, 'openLoop'), await start(module, 'openLoop')];
+export async function compareOverload(row, settings) {
+  const load = await start(new URL('open-loop.mjs', import.meta.url), 'openLoop');
+  const pings = await startPings();
   const seen = { ours: undefined, rival: undefined, limit: undefined };
   const totals = { accepted: 0, refused: 0 };
 
@@ -38,19 +32,13 @@ export async function compareOverload(row, { rounds, roundMs }) {
       ? load.call('run', { port, path: '/task', perSecond: PER_SECOND, milliseconds: LEAD + milliseconds })
       : undefined;
     await pause(LEAD);
-    const { statuses, answers } = await pings.call('run', {
-      port,
-      path: '/ping',
-      perSecond: PINGS_PER_SECOND,
-      milliseconds,
-    });
-    expectOnly(statuses, [204]);
+    const answers = await pings.run(port, milliseconds);
     const asked = await overload;
     const after = await side.call('drained');
     const samples = await side.call('samples');
     seen.limit = await side.call('limit');
     if (asked !== undefined) judge(asked, before, after, samples, seen.limit);
-    const latencies = answers.map(([, latency]) => latency);
+    const latencies = latenciesOf(answers);
     const sample = {
       operations: answers.length,
       p99: quantile(latencies, 0.99),
@@ -78,7 +66,7 @@ export async function compareOverload(row, { rounds, roundMs }) {
   }
 
   try {
-    const samples = await interleave(row, settings, measure);
+    const samples = await interleave(row, { ...stretch(settings, { roundMs: ROUND }), warmUp: 1 }, measure);
     return {
       figures: [
         { what: 'ping p99', unit: 'ms', ...pick(samples, 'p99') },
@@ -150,12 +138,6 @@ function binned(pairs, width, reduce) {
     bins.set(bin, [...(bins.get(bin) ?? []), value]);
   }
   return [...bins].sort(([a], [b]) => a - b).map(([bin, values]) => [(bin + 0.5) * width, reduce(values)]);
-}
-
-function expectOnly(statuses, expected) {
-  const others = Object.keys(statuses).filter((status) => !expected.includes(Number(status)));
-  if (others.length > 0)
-    throw new Error(`Expected only answers of ${expected.join(', ')}, got ${JSON.stringify(statuses)}.`);
 }
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -5,14 +5,16 @@ const WIDTH = 760;
 const MARGIN = { left: 62, right: 18 };
 const TITLE_HEIGHT = 58;
 const PANEL = { height: 128, above: 30, below: 14 };
+const LEGEND_LINE = 18;
 const FOOT_HEIGHT = 40;
 const LETTER = 7.1;
 const SWATCH = 22;
+const LEGEND_GAP = 16;
 
 const STYLE = `
-  svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #e3e6ea; --s0: #0969da; --s1: #bc4c00; --s2: #1a7f37; --s3: #8250df; }
+  svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #e3e6ea; --s0: #0969da; --s1: #bc4c00; --s2: #1a7f37; --s3: #8250df; --s4: #bf3989; --s5: #7d6400; }
   @media (prefers-color-scheme: dark) {
-    svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #2a313a; --s0: #58a6ff; --s1: #f0883e; --s2: #3fb950; --s3: #bc8cff; }
+    svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #2a313a; --s0: #58a6ff; --s1: #f0883e; --s2: #3fb950; --s3: #bc8cff; --s4: #f778ba; --s5: #d4a72c; }
   }
   text { font: 12px system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif; fill: var(--ink); }
   .title { font-size: 16px; font-weight: 600; }
@@ -23,39 +25,57 @@ const STYLE = `
   .axis { stroke: var(--faint); }
   .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
   .s0 { stroke: var(--s0); } .s1 { stroke: var(--s1); } .s2 { stroke: var(--s2); } .s3 { stroke: var(--s3); }
+  .s4 { stroke: var(--s4); } .s5 { stroke: var(--s5); }
   .limit { stroke: var(--faint); stroke-width: 1.2; stroke-dasharray: 2 4; }
 `;
 
-const DASHES = ['', '7 3', '2 2', '9 3 2 3'];
+const DASHES = ['', '7 3', '2 2', '9 3 2 3', '12 4', '4 2 1 2'];
 
 /**
- * @param panels each with a `label`, its `series` and perhaps a fixed top, `yMax`. A series has a `name` and `points`,
- * pairs of numbers in the order of x; one with `limit` instead of points is a level across the panel.
+ * @param xTicks pairs of a number and its text, where the ticks are not to be found by themselves.
+ * @param isXLog whether equal ways along the horizontal axis are equal factors.
+ * @param panels each with a `label`, its `series` and perhaps a fixed top, `yMax`, or `isLog`. A series has a `name`
+ * and `points`, pairs of numbers in the order of x; one with `limit` instead of points is a level across the panel.
  * @returns the text of the SVG.
  */
-export function plot({ title, subtitle = '', xLabel, panels }) {
+export function plot({ title, subtitle = '', xLabel, xTicks, isXLog = false, panels }) {
   const xs = panels.flatMap(({ series }) => series.flatMap(({ points = [] }) => points.map(([x]) => x)));
-  const x = scale(Math.min(0, ...xs), Math.max(...xs), MARGIN.left, WIDTH - MARGIN.right);
-  const stride = PANEL.above + PANEL.height + PANEL.below;
-  const bottom = TITLE_HEIGHT + panels.length * stride;
+  const [left, right] = [MARGIN.left, WIDTH - MARGIN.right];
+  const x = isXLog
+    ? logScale(Math.min(...xs), Math.max(...xs), left, right)
+    : scale(Math.min(0, ...xs), Math.max(...xs), left, right);
+  if (xTicks !== undefined) x.ticks = xTicks.map(([at]) => at);
+  const text = new Map(xTicks);
+  let bottom = TITLE_HEIGHT;
+  const drawn = panels.map((panel) => {
+    const top = bottom + PANEL.above + (isLegendApart(panel) ? LEGEND_LINE : 0);
+    bottom = top + PANEL.height + PANEL.below;
+    return drawPanel(panel, x, top);
+  });
   const height = bottom + FOOT_HEIGHT;
-  const drawn = panels.map((panel, index) => drawPanel(panel, x, TITLE_HEIGHT + index * stride + PANEL.above));
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escapeText(title)}">
 <style>${STYLE}</style>
 <rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>
-<text class="title" x="${MARGIN.left}" y="26">${escapeText(title)}</text>
-<text class="faint" x="${MARGIN.left}" y="45">${escapeText(subtitle)}</text>
+<text class="title" x="${left}" y="26">${escapeText(title)}</text>
+<text class="faint" x="${left}" y="45">${escapeText(subtitle)}</text>
 ${drawn.join('\n')}
-${x.ticks.map((tick) => `<text class="faint" x="${round(x(tick))}" y="${bottom + 4}" text-anchor="middle">${format(tick)}</text>`).join('\n')}
-<text class="faint" x="${(MARGIN.left + WIDTH - MARGIN.right) / 2}" y="${bottom + 24}" text-anchor="middle">${escapeText(xLabel)}</text>
+${x.ticks.map((tick) => `<text class="faint" x="${round(x(tick))}" y="${bottom + 4}" text-anchor="${x(tick) > right - MARGIN.right ? 'end' : 'middle'}">${escapeText(text.get(tick) ?? format(tick))}</text>`).join('\n')}
+<text class="faint" x="${(left + right) / 2}" y="${bottom + 24}" text-anchor="middle">${escapeText(xLabel)}</text>
 </svg>
 `;
 }
 
-function drawPanel({ label, series, yMax }, x, top) {
+function drawPanel(panel, x, top) {
+  const { label, series, yMax, isLog = false } = panel;
   const bottom = top + PANEL.height;
-  const highest = Math.max(...series.flatMap(({ points = [], limit = 0 }) => [limit, ...points.map(([, y]) => y)]));
-  const y = scale(0, yMax ?? highest, bottom, top, { isRounded: true });
+  const ys = series.flatMap(({ points = [], limit }) => [
+    ...(limit === undefined ? [] : [limit]),
+    ...points.map(([, y]) => y),
+  ]);
+  const highest = yMax ?? Math.max(...ys);
+  const y = isLog
+    ? logScale(Math.min(...ys), highest, bottom, top, { isRounded: true })
+    : scale(0, highest, bottom, top, { isRounded: true });
   const [left, right] = [MARGIN.left, WIDTH - MARGIN.right];
   return [
     ...x.ticks.map(
@@ -66,7 +86,7 @@ function drawPanel({ label, series, yMax }, x, top) {
       `<text class="faint" x="${left - 8}" y="${round(y(tick) + 4)}" text-anchor="end">${format(tick)}</text>`,
     ]),
     `<path class="axis" fill="none" d="M${left} ${top}V${bottom}H${right}"/>`,
-    `<text class="label" x="${left}" y="${top - 10}">${escapeText(label)}</text>`,
+    `<text class="label" x="${left}" y="${top - 10 - (isLegendApart(panel) ? LEGEND_LINE : 0)}">${escapeText(label)}</text>`,
     ...series.map((one, index) => drawSeries(one, index, x, y, [left, right])),
     legend(series, top - 10),
   ].join('\n');
@@ -87,11 +107,17 @@ function legend(series, y) {
     .reverse()
     .map(({ name, limit, index }) => {
       const start = right - name.length * LETTER - SWATCH - 6;
-      right = start - 16;
+      right = start - LEGEND_GAP;
       const look = limit === undefined ? `class="line s${index % DASHES.length}"${dash(index)}` : 'class="limit"';
       return `<line ${look} x1="${round(start)}" x2="${round(start + SWATCH)}" y1="${y - 4}" y2="${y - 4}"/><text x="${round(start + SWATCH + 6)}" y="${y}">${escapeText(name)}</text>`;
     })
     .join('\n');
+}
+
+/** Whether it has no room beside the label, and gets a line of its own. */
+function isLegendApart({ label, series }) {
+  const width = series.reduce((sum, { name }) => sum + name.length * LETTER + SWATCH + 6 + LEGEND_GAP, 0);
+  return label.length * LETTER + width > WIDTH - MARGIN.left - MARGIN.right;
 }
 
 function dash(index) {
@@ -106,6 +132,17 @@ function scale(low, high, from, to, { isRounded = false } = {}) {
   const place = (value) => from + ((Math.min(value, end) - low) / (end - low || 1)) * (to - from);
   const ticks = [];
   for (let tick = Math.ceil(low / step); tick * step <= end + step * 1e-6; tick += 1) ticks.push(tick * step);
+  return Object.assign(place, { ticks });
+}
+
+/** The same for values that are all above zero, whose logarithms are drawn. Rounded, it begins and ends at a power of ten. */
+function logScale(low, high, from, to, { isRounded = false } = {}) {
+  const [lowest, highest] = [Math.log10(low), Math.log10(high)];
+  const begin = isRounded ? Math.floor(lowest + 1e-9) : lowest;
+  const end = isRounded ? Math.max(begin + 1, Math.ceil(highest - 1e-9)) : highest;
+  const place = (value) => from + ((Math.log10(value) - begin) / (end - begin || 1)) * (to - from);
+  const ticks = [];
+  for (let power = Math.ceil(begin - 1e-9); power <= end + 1e-9; power += 1) ticks.push(10 ** power);
   return Object.assign(place, { ticks });
 }
 

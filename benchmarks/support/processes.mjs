@@ -9,10 +9,11 @@ const child = fileURLToPath(new URL('child.mjs', import.meta.url));
  * Opens `module`'s export in a new process. Resolves to `call(name, argument)`, which calls a function that the
  * export returned, and `end()`.
  */
-export async function start(module, exportName, { core } = {}) {
+export async function start(module, exportName, { core, execArgv = [] } = {}) {
   const worker = fork(child, [String(module), exportName], {
     env: { ...process.env, NODE_ENV: 'production' },
     serialization: 'advanced',
+    execArgv: [...process.execArgv, ...execArgv],
   });
   if (core !== undefined) pin(worker.pid, core);
   const pending = new Map();

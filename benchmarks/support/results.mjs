@@ -4,23 +4,36 @@ import { median, spread } from './statistics.mjs';
 /**
  * What is kept of a row: medians over the rounds, and the ratio of each round with its spread. The first figure decides.
  *
+ * @param figures each with the samples of `ours`, of `rival` and of further sides by their names, and perhaps what it is
+ * to reach, `toReach`; the row's is that of the first.
  * @param facts what was counted beside the figures, as text.
  */
-export function resultOf({ title, what, rival, toReach }, figures, facts) {
-  const measured = figures.map(({ what: figure, unit, isInverse = false, ours, rival: rivals }) => ({
-    what: figure,
-    unit,
-    ours: rounded(median(ours)),
-    rival: rounded(median(rivals)),
-    ratio: spreadOf(ours.map((value, round) => (isInverse ? rivals[round] / value : value / rivals[round]))),
-    rounds: ours.length,
-  }));
+export function resultOf({ title, what, rival, others: labels = {}, toReach }, figures, facts) {
+  const measured = figures.map(
+    ({ what: figure, unit, isInverse = false, toReach: own, ours, rival: rivals, ...others }) => {
+      const against = (theirs) => ({
+        rival: rounded(median(theirs)),
+        ratio: spreadOf(ours.map((value, round) => (isInverse ? theirs[round] / value : value / theirs[round]))),
+      });
+      const result = {
+        what: figure,
+        unit,
+        ours: rounded(median(ours)),
+        ...against(rivals),
+        rounds: ours.length,
+      };
+      if (own !== undefined) Object.assign(result, { toReach: own, isReached: isReached(result, own) });
+      const further = Object.entries(others).map(([name, theirs]) => ({ name: labels[name], ...against(theirs) }));
+      return further.length === 0 ? result : { ...result, others: further };
+    },
+  );
   return {
     title,
     what,
     rival,
-    toReach,
-    isReached: isReached(measured[0].ratio.median, toReach),
+    ...(Object.keys(labels).length === 0 ? {} : { others: Object.values(labels) }),
+    toReach: measured[0].toReach ?? toReach,
+    isReached: measured[0].isReached ?? isReached(measured[0], toReach),
     figures: measured,
     ...(facts === undefined ? {} : { facts }),
   };
@@ -35,30 +48,42 @@ function spreadOf(ratios) {
 const round3 = (value) => Math.round(value * 1_000) / 1_000;
 const rounded = (value) => Number(value.toPrecision(4));
 
-function isReached(ratio, { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY }) {
-  return ratio >= atLeast && ratio <= atMost;
+/** Where a `unit` is given it is our own figure that has a limit, not the ratio. */
+function isReached({ ours, ratio }, { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY, unit }) {
+  const value = unit === undefined ? ratio.median : ours;
+  return value >= atLeast && value <= atMost;
 }
 
 export const HEADINGS = ['row', 'figure', 'ours', 'rival', 'ratio [q1..q3]', 'to reach', 'reached'];
 
-/** A line for each figure; what is to be reached stands at the first. */
+/** A line for each figure and each rival; what is to be reached is to be reached against the first. */
 export function lines(results) {
   return Object.entries(results).flatMap(([name, { toReach, isReached: reached, figures }]) =>
-    figures.map(({ what, unit, ours, rival, ratio }, index) => [
-      index === 0 ? name : '',
-      `${what} (${unit})`,
-      ours.toLocaleString('en'),
-      rival.toLocaleString('en'),
-      `${ratio.median.toFixed(3)} [${ratio.q1.toFixed(3)}..${ratio.q3.toFixed(3)}]`,
-      ...(index === 0 ? verdictOn(toReach, reached) : ['', '']),
+    figures.flatMap(({ what, unit, ours, others = [], ...figure }, index) => [
+      [
+        index === 0 ? name : '',
+        `${what} (${unit})`,
+        ...comparison(ours, figure),
+        ...(index === 0 ? verdictOn(toReach, reached) : verdictOn(figure.toReach ?? {}, figure.isReached)),
+      ],
+      ...others.map((other) => ['', `… against ${other.name}`, ...comparison(ours, other), '', '']),
     ]),
   );
 }
 
-/** A row without a limit is there to compare others with. */
-function verdictOn({ atLeast, atMost }, reached) {
+function comparison(ours, { rival, ratio }) {
+  return [
+    ours.toLocaleString('en'),
+    rival.toLocaleString('en'),
+    `${ratio.median.toFixed(3)} [${ratio.q1.toFixed(3)}..${ratio.q3.toFixed(3)}]`,
+  ];
+}
+
+/** A figure without a limit is there to compare others with. */
+function verdictOn({ atLeast, atMost, unit }, reached) {
   if (atLeast === undefined && atMost === undefined) return ['', ''];
-  return [atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`, reached ? 'yes' : 'no'];
+  const limit = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
+  return [unit === undefined ? limit : `${limit} ${unit}`, reached ? 'yes' : 'no'];
 }
 
 export function table(results) {

@@ -1,0 +1,29 @@
+import { BURST, compareBursts, inBursts } from '../support/bursts.mjs';
+import { expected, others, runners, TASK, rival as theirs } from '../support/small-tasks.mjs';
+
+const THREADS = 2;
+
+export const row = {
+  title: 'bursts of small blocking tasks',
+  what: `${BURST.toLocaleString('en')} tasks are added at once, each ${TASK}; when all have settled and every result was compared, the next burst is added. ${THREADS} threads.`,
+  rival: theirs,
+  others,
+  toReach: { atLeast: 5 },
+};
+
+function by(runner) {
+  return () => {
+    const run = runner(THREADS);
+    return inBursts(() => run('sha256'));
+  };
+}
+
+export const ours = by(runners.ours);
+export const rival = by(runners.rival);
+export const plainPiscina = by(runners.plainPiscina);
+export const tinypool = by(runners.tinypool);
+export const workerpool = by(runners.workerpool);
+export const poolifier = by(runners.poolifier);
+
+export const measure = (settings) =>
+  compareBursts(import.meta.url, settings, { expected, others: Object.keys(others), cpuToReach: { atMost: 0.25 } });

@@ -1,0 +1,34 @@
+import { byTheClock, compareArrivals, PER_SECOND } from '../support/arrivals.mjs';
+import { expected, others, runners, TASK, rival as theirs } from '../support/small-tasks.mjs';
+
+const THREADS = 2;
+
+export const row = {
+  title: `${PER_SECOND.toLocaleString('en')} small blocking tasks a second`,
+  what: `Each is ${TASK}; they are added when they are due, however long those before them take. A task returns the time at which it began, in all libraries alike, on a clock that the threads share. ${THREADS} threads.`,
+  rival: theirs,
+  others,
+  toReach: { atMost: 0.2 },
+};
+
+function by(runner) {
+  return () => {
+    const run = runner(THREADS);
+    return byTheClock(() => run('timedSha256'));
+  };
+}
+
+export const ours = by(runners.ours);
+export const rival = by(runners.rival);
+export const plainPiscina = by(runners.plainPiscina);
+export const tinypool = by(runners.tinypool);
+export const workerpool = by(runners.workerpool);
+export const poolifier = by(runners.poolifier);
+
+export const measure = (settings) =>
+  compareArrivals(import.meta.url, settings, {
+    title: row.title,
+    labels: { ours: 'ours', rival: 'Piscina', ...others },
+    others: Object.keys(others),
+    expected,
+  });

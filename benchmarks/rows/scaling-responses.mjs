@@ -1,0 +1,135 @@
+import { execFileSync } from 'node:child_process';
+import express from 'express';
+import { backgroundTasks } from 'express-background-tasks';
+import { bothLines, compareCurves, LINEAR } from '../support/curves.mjs';
+import { start } from '../support/processes.mjs';
+import { serve } from '../support/servers.mjs';
+
+const POINTS = [10, 100, 1_000, 10_000];
+const OTHER_FILES = 200;
+
+export const row = {
+  title: 'scaling: responses in flight',
+  what: `10 to ${POINTS.at(-1).toLocaleString('en')} requests are under way at once, each on a connection of its own: the handler adds one asynchronous function and answers when all of them have come. Then they end, the tasks run, and the next come. The server's CPU a response ${LINEAR}; so does the memory of its heap that one takes.`,
+  rival: "`res.on('finish')` by hand",
+  toReach: {},
+};
+
+let calls = 0;
+
+async function count(step) {
+  calls += step;
+}
+
+/** Holds the requests of a server until as many are there as are expected. */
+function together() {
+  let wanted = 1;
+  let isWeighed = false;
+  let heap = 0;
+  const held = [];
+  const heapUsed = () => {
+    globalThis.gc();
+    return process.memoryUsage().heapUsed;
+  };
+  return {
+    hold(res) {
+      if (held.push(res) < wanted) return;
+      if (isWeighed) heap = (heapUsed() - heap) / wanted;
+      for (const one of held.splice(0)) one.json({ message: 'Hello' });
+    },
+    functions: {
+      expect(number) {
+        wanted = number;
+        isWeighed = false;
+      },
+      /** The next time that all are there, the heap is measured. */
+      weigh() {
+        isWeighed = true;
+        heap = heapUsed();
+      },
+      heap: () => heap,
+    },
+  };
+}
+
+export async function ours() {
+  const app = express();
+  const background = backgroundTasks();
+  const { hold, functions } = together();
+  app.use(background);
+  app.get('/', (_req, res) => {
+    res.locals.backgroundTasks.add(count, 1);
+    hold(res);
+  });
+  const server = await serve(app, async () => {
+    await background.idle();
+    return calls;
+  });
+  return { ...server, ...functions };
+}
+
+export async function rival() {
+  const app = express();
+  const { hold, functions } = together();
+  app.get('/', (_req, res) => {
+    res.on('finish', () => count(1));
+    hold(res);
+  });
+  return { ...(await serve(app, () => calls)), ...functions };
+}
+
+export async function measure(settings) {
+  const generator = await start(new URL('../support/load.mjs', import.meta.url), 'load', { core: 1 });
+
+  async function runPoint(side, connections, milliseconds) {
+    const port = await side.call('port');
+    await side.call('expect', 1);
+    const length = await generator.call('lengthOf', { port });
+    await generator.call('open', { port, length, connections });
+    await side.call('expect', connections);
+
+    await side.call('weigh');
+    await generator.call('bursts', { port, milliseconds: 0 });
+    const heap = await side.call('heap');
+
+    await side.call('expect', connections);
+    const cpuBefore = await side.call('cpu');
+    const requests = await generator.call('bursts', { port, milliseconds });
+    await side.call('check');
+    const cpu = (await side.call('cpu')) - cpuBefore;
+    await generator.call('close', { port });
+    return { cpu: cpu / requests, heap };
+  }
+
+  try {
+    return await compareCurves(import.meta.url, settings, {
+      points: POINTS.filter((point) => point + OTHER_FILES <= mostFiles()),
+      roundMs: 500,
+      part: 0.5,
+      runPoint,
+      costs: [
+        { what: 'CPU a response', unit: 'µs', key: 'cpu' },
+        { what: 'heap a response in flight', unit: 'bytes', key: 'heap' },
+      ],
+      options: { core: 0, execArgv: ['--expose-gc'] },
+      title: 'More responses in flight',
+      subtitle: 'One asynchronous function each. Medians over the rounds.',
+      xLabel: 'responses in flight at once',
+      panels: [
+        { label: "The server's CPU a response (µs)", lines: bothLines('cpu', "res.on('finish')") },
+        { label: 'Heap a response in flight (bytes)', lines: bothLines('heap', "res.on('finish')") },
+      ],
+    });
+  } finally {
+    await generator.end();
+  }
+}
+
+/** A connection is an open file. Node takes as many as the system lets it have. */
+function mostFiles() {
+  try {
+    return Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'latin1' })) || Number.POSITIVE_INFINITY;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}

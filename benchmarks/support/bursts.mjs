@@ -1,0 +1,38 @@
+// Compares ways to run tasks that are added many at once and waited for together, again and again.
+import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
+import { watchMainThread } from './main-thread.mjs';
+
+export const BURST = 2_000;
+
+/** What a side of a row returns: how it runs one task. `runOne` resolves to the task's value. */
+export function inBursts(runOne) {
+  return {
+    async run({ milliseconds, expected, burst = BURST }) {
+      const spent = watchMainThread();
+      const startedAt = performance.now();
+      let tasks = 0;
+      do {
+        const values = await Promise.all(Array.from({ length: burst }, () => runOne()));
+        const wrong = values.find((value) => value !== expected);
+        if (wrong !== undefined) throw new Error(`Expected the task to return ${expected}, got ${wrong}.`);
+        tasks += burst;
+      } while (performance.now() - startedAt < milliseconds);
+      return { tasks, seconds: (performance.now() - startedAt) / 1_000, ...spent() };
+    },
+  };
+}
+
+/** The figures of a row whose sides are made by {@link inBursts}. */
+export async function compareBursts(row, settings, { expected, others, cpuToReach }) {
+  async function measure(side, milliseconds) {
+    const { tasks, seconds, cpu, active } = await side.call('run', { milliseconds, expected });
+    return { operations: tasks, throughput: tasks / seconds, cpu: cpu / tasks, active: active / tasks };
+  }
+
+  const samples = await interleave(row, stretch(settings, { sides: 2 + others.length }), measure, { others });
+  return [
+    { what: 'throughput', unit: 'tasks/s', ...pick(samples, 'throughput') },
+    { what: "main thread's CPU a task", unit: 'µs', toReach: cpuToReach, ...pick(samples, 'cpu') },
+    { what: 'event loop active, a task', unit: 'µs', ...pickTwo(samples, 'active') },
+  ];
+}

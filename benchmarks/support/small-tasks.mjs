@@ -1,0 +1,39 @@
+// The small blocking task of several rows, by ours and by the pools that it is held against.
+import { backgroundTasks, blocking } from 'express-background-tasks';
+import { sha256 as hash } from '../tasks/hash.mjs';
+import * as pools from './pools.mjs';
+
+export const TASK = 'the SHA-256 of 1 KB';
+const data = new Uint8Array(1024).fill(1);
+export const expected = hash(data);
+
+const tasks = blocking(new URL('../tasks/hash.mjs', import.meta.url));
+
+/** Each takes a number of threads, and returns a function that runs the task of a name and resolves to its value. */
+export const runners = {
+  ours(threads) {
+    const background = backgroundTasks({ pool: { minThreads: threads, maxThreads: threads }, maxBacklog: 1_000_000 });
+    return async (name) => (await background.add(tasks[name], data).settled).value;
+  },
+  rival: by(pools.piscina),
+  plainPiscina: by(pools.plainPiscina),
+  tinypool: by(pools.tinypool),
+  workerpool: by(pools.workerpool),
+  poolifier: by(pools.poolifier),
+};
+
+function by(pool) {
+  return (threads) => {
+    const run = pool(threads);
+    return (name) => run(name, data);
+  };
+}
+
+/** What the texts of a row call them. */
+export const rival = '`piscina.run` by hand, 256 tasks a thread at once, the best of the settings that were tried';
+export const others = {
+  plainPiscina: 'Piscina, defaults',
+  tinypool: 'tinypool',
+  workerpool: 'workerpool',
+  poolifier: 'poolifier',
+};
