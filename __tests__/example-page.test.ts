@@ -108,11 +108,10 @@ describePage("the example application's page", () => {
       await page.getByRole('button', { name: 'Make 20 thumbnails' }).click();
       await accepted;
       await send();
-      await row('thumbnail', 'completed').waitFor();
+      // The others are in front of it; the row of the upload before may still be there for a moment.
+      await page.waitForFunction("thumbnailStates.includes('waiting') && thumbnailStates.at(-1) === 'completed'");
       expect(await page.locator('#response-time').textContent()).toMatch(/^\d+(\.\d)?\sm?s$/);
       expect(await page.locator('#response-text').textContent()).toContain('202');
-      // The others were in front of it.
-      expect(await page.evaluate('thumbnailStates')).toEqual(expect.arrayContaining(['waiting', 'completed']));
 
       await page.getByText('20 thumbnails in').waitFor();
       for (const id of ['idle', 'busy']) {
