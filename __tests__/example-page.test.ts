@@ -109,7 +109,10 @@ describePage("the example application's page", () => {
       await accepted;
       await send();
       // The others are in front of it; the row of the upload before may still be there for a moment.
-      await page.waitForFunction("thumbnailStates.includes('waiting') && thumbnailStates.at(-1) === 'completed'");
+      let states: unknown[] = [];
+      while (!states.includes('waiting') || states.at(-1) !== 'completed') {
+        states = await page.evaluate<unknown[]>('thumbnailStates');
+      }
       expect(await page.locator('#response-time').textContent()).toMatch(/^\d+(\.\d)?\sm?s$/);
       expect(await page.locator('#response-text').textContent()).toContain('202');
 
