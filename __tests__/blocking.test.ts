@@ -89,16 +89,20 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     expect((globalThis as { loadsOfThisFile?: number }).loadsOfThisFile).toBeUndefined();
   });
 
-  it(`are given the environment and the arguments of \`${option}\``, async () => {
-    const background = kind.open(1, { env: { GREETING: 'hello' }, argv: ['--verbose'] });
+  it(`are given the environment, the arguments and the Node options of \`${option}\``, async () => {
+    const background = kind.open(1, {
+      env: { GREETING: 'hello' },
+      argv: ['--verbose'],
+      execArgv: ['--no-deprecation'],
+    });
     const { value } = await background.add(tasks.surroundings).settled;
-    expect(value).toMatchObject({ greeting: 'hello', argv: ['--verbose'] });
+    expect(value).toMatchObject({ greeting: 'hello', argv: ['--verbose'], warnsOfDeprecation: false });
     expect(value?.home).toBeUndefined();
   });
 
   it(`have the environment of the server where \`${option}\` says nothing`, async () => {
     const { value } = await shared().add(tasks.surroundings).settled;
-    expect(value).toMatchObject({ home: process.env['HOME'], argv: [], hasGc: false });
+    expect(value).toMatchObject({ home: process.env['HOME'], argv: [], warnsOfDeprecation: true });
   });
 
   describe('that wait', () => {

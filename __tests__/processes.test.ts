@@ -22,12 +22,6 @@ describe('tasks in processes', () => {
   const shared = shareBackground({ ...processes.options(1), logger: log.logger });
   beforeEach(() => log.clear());
 
-  it('run under the Node options that `processes` gives', async () => {
-    const background = processes.open(1, { execArgv: ['--expose-gc'] });
-    const { value } = await background.add(tasks.surroundings).settled;
-    expect(value).toMatchObject({ hasGc: true });
-  });
-
   it('are given Buffers as Buffers, and give them back as such', async () => {
     const background = shared();
     expect((await background.add(tasks.kindAndTextOf, Buffer.from('bytes')).settled).value).toBe('Buffer bytes');
