@@ -39,10 +39,16 @@ for (const name of names.filter((name) => wanted.length === 0 || wanted.some((wo
     continue;
   }
   process.stderr.write(`${name}: ${row.title}, against ${row.rival} …\n`);
-  const measured = await measure(settings);
-  const { figures, facts, plot } = Array.isArray(measured) ? { figures: measured } : measured;
-  results[name] = resultOf(row, figures, facts);
-  if (plot !== undefined) plots[name] = plot;
+  try {
+    const measured = await measure(settings);
+    const { figures, facts, plot } = Array.isArray(measured) ? { figures: measured } : measured;
+    results[name] = resultOf(row, figures, facts);
+    if (plot !== undefined) plots[name] = plot;
+  } catch (error) {
+    // What the other rows have measured is not to be lost.
+    process.stderr.write(`${name}: failed: ${error.stack}\n`);
+    process.exitCode = 1;
+  }
 }
 
 // A row that is not reached is for people to judge: noise must fail no build.

@@ -1,5 +1,5 @@
 import { BURST, compareBursts, inBursts } from '../support/bursts.mjs';
-import { expected, others, runners, TASK, rival as theirs } from '../support/small-tasks.mjs';
+import { expected, labels, others, runners, TASK, rival as theirs } from '../support/small-tasks.mjs';
 
 const THREADS = 2;
 
@@ -26,4 +26,11 @@ export const workerpool = by(runners.workerpool);
 export const poolifier = by(runners.poolifier);
 
 export const measure = (settings) =>
-  compareBursts(import.meta.url, settings, { expected, others: Object.keys(others), cpuToReach: { atMost: 0.25 } });
+  compareBursts(import.meta.url, settings, {
+    expected,
+    others: Object.keys(others),
+    cpuToReach: { atMost: 0.25 },
+    title: 'Bursts of small blocking tasks',
+    subtitle: `${BURST.toLocaleString('en')} at once, each ${TASK}; ${THREADS} threads. Medians over the rounds.`,
+    labels,
+  });

@@ -64,10 +64,10 @@ export const measure = (settings) =>
     title: 'Pings beside background tasks that compute',
     figures: measured,
     series: [
-      { name: '`blocking`', side: 'ours', kind: 'compute' },
+      { name: 'blocking', side: 'ours', kind: 'compute' },
       { name: 'no tasks', side: 'ours', kind: 'none' },
-      { name: 'FastAPI `def`', side: 'rival', kind: 'compute' },
-      { name: 'FastAPI `async def`', side: 'rival', kind: 'compute-on-the-loop' },
+      { name: 'FastAPI def', side: 'rival', kind: 'compute' },
+      { name: 'FastAPI async def', side: 'rival', kind: 'compute-on-the-loop' },
       { name: 'FastAPI, no tasks', side: 'rival', kind: 'none' },
     ],
   });

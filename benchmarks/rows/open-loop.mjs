@@ -1,5 +1,5 @@
 import { byTheClock, compareArrivals, PER_SECOND } from '../support/arrivals.mjs';
-import { expected, others, runners, TASK, rival as theirs } from '../support/small-tasks.mjs';
+import { expected, labels, others, runners, TASK, rival as theirs } from '../support/small-tasks.mjs';
 
 const THREADS = 2;
 
@@ -28,7 +28,8 @@ export const poolifier = by(runners.poolifier);
 export const measure = (settings) =>
   compareArrivals(import.meta.url, settings, {
     title: row.title,
-    labels: { ours: 'ours', rival: 'Piscina', ...others },
+    subtitle: `Each is ${TASK}; ${THREADS} threads. Medians over the rounds.`,
+    labels,
     others: Object.keys(others),
     expected,
   });

@@ -27,7 +27,7 @@ function bySize(runOne) {
         const bytes = isMoved ? new Uint8Array(size) : copied;
         const startedAt = performance.now();
         const value = await runOne(bytes, isMoved);
-        latencies.push((performance.now() - startedAt) * 1_000);
+        latencies.push(performance.now() - startedAt);
         if (value !== size) throw new Error(`Expected ${size} bytes to arrive, got ${value}.`);
         if (isMoved && bytes.byteLength > 0) throw new Error(`Expected ${size} bytes to be moved.`);
       } while (performance.now() < deadline);
@@ -73,15 +73,15 @@ export const measure = (settings) =>
     roundMs: 500,
     runPoint,
     costs: [
-      { what: 'copied', unit: 'µs', key: 'copied', ofOne },
-      { what: 'moved', unit: 'µs', key: 'moved', ofOne },
+      { what: 'copied', unit: 'ms', key: 'copied', ofOne },
+      { what: 'moved', unit: 'ms', key: 'moved', ofOne },
     ],
     title: 'Arguments, copied and moved to a thread',
     subtitle: 'One blocking task at a time. Medians over the rounds.',
     xLabel: 'size of the argument',
     panels: [
       {
-        label: 'From add to result (µs)',
+        label: 'From add to result (ms)',
         lines: [
           { name: 'copied', side: 'ours', key: 'copied' },
           { name: 'moved', side: 'ours', key: 'moved' },

@@ -53,8 +53,8 @@ export const measure = (settings) =>
     subtitle: `Small: ${TASK}. Longer: 200 times as much. Medians over the rounds.`,
     xLabel: 'threads',
     panels: [
-      { label: 'Time for a small task (µs)', lines: bothLines('small', 'Piscina') },
-      { label: 'Time for a longer task (µs)', lines: bothLines('longer', 'Piscina') },
-      { label: "Main thread's CPU a small task (µs)", lines: bothLines('cpu', 'Piscina') },
+      { label: 'Time for a small task (µs)', isLog: false, lines: bothLines('small', 'Piscina') },
+      { label: 'Time for a longer task (µs)', isLog: false, lines: bothLines('longer', 'Piscina') },
+      { label: "Main thread's CPU a small task (µs)", isLog: false, lines: bothLines('cpu', 'Piscina') },
     ],
   });

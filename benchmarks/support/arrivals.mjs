@@ -64,7 +64,7 @@ export function byTheClock(runOne) {
 }
 
 /** The figures of a row whose sides are made by {@link byTheClock}. */
-export async function compareArrivals(row, settings, { title, labels, others, expected }) {
+export async function compareArrivals(row, settings, { others, expected, ...texts }) {
   async function measure(side, milliseconds) {
     const { tasks, ...sample } = await side.call('run', { perSecond: PER_SECOND, milliseconds, expected });
     return { operations: tasks, ...sample };
@@ -81,11 +81,6 @@ export async function compareArrivals(row, settings, { title, labels, others, ex
       { what: 'tasks left when the last has come', unit: 'tasks', ...pick(samples, 'backlog') },
       { what: "main thread's CPU a task", unit: 'µs', ...pick(samples, 'cpu') },
     ],
-    plot: drawPercentiles(samples, {
-      title,
-      subtitle: `${PER_SECOND.toLocaleString('en')} tasks a second; the median over the rounds.`,
-      label: 'From add to start (ms)',
-      labels,
-    }),
+    plot: drawPercentiles(samples, { ...texts, label: 'From add to start (ms)' }),
   };
 }

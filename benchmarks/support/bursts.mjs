@@ -1,6 +1,8 @@
 // Compares ways to run tasks that are added many at once and waited for together, again and again.
+import { bars } from './bars.mjs';
 import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
 import { watchMainThread } from './main-thread.mjs';
+import { median } from './statistics.mjs';
 
 export const BURST = 2_000;
 
@@ -23,16 +25,31 @@ export function inBursts(runOne) {
 }
 
 /** The figures of a row whose sides are made by {@link inBursts}. */
-export async function compareBursts(row, settings, { expected, others, cpuToReach }) {
+export async function compareBursts(row, settings, { expected, labels, others, cpuToReach, ...texts }) {
   async function measure(side, milliseconds) {
     const { tasks, seconds, cpu, active } = await side.call('run', { milliseconds, expected });
     return { operations: tasks, throughput: tasks / seconds, cpu: cpu / tasks, active: active / tasks };
   }
 
   const samples = await interleave(row, stretch(settings, { sides: 2 + others.length }), measure, { others });
-  return [
+  const figures = [
     { what: 'throughput', unit: 'tasks/s', ...pick(samples, 'throughput') },
     { what: "main thread's CPU a task", unit: 'µs', toReach: cpuToReach, ...pick(samples, 'cpu') },
     { what: 'event loop active, a task', unit: 'µs', ...pickTwo(samples, 'active') },
   ];
+  const barsOf = (key) =>
+    Object.entries(labels).map(([name, text]) => ({
+      name: text,
+      value: median(samples[name].map((sample) => sample[key])),
+    }));
+  return {
+    figures,
+    plot: bars({
+      ...texts,
+      panels: [
+        { label: 'Tasks a second', bars: barsOf('throughput') },
+        { label: "Main thread's CPU a task (µs)", bars: barsOf('cpu') },
+      ],
+    }),
+  };
 }

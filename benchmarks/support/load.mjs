@@ -28,20 +28,16 @@ export function load() {
     async open({ port, length, connections }) {
       clients.set(port, await openConnections(port, length, connections));
     },
-    /** Sends a request on every connection and waits for all responses, again and again. How many were answered. */
-    async bursts({ port, milliseconds }) {
-      const connections = clients.get(port);
+    /** Sends a request on so many `connections` and waits for all responses, again and again. How many were answered. */
+    async bursts({ port, connections, milliseconds }) {
+      const used = clients.get(port).slice(0, connections);
       const deadline = performance.now() + milliseconds;
       let requests = 0;
       do {
-        await Promise.all(connections.map((requestUntil) => requestUntil(0)));
-        requests += connections.length;
+        await Promise.all(used.map((requestUntil) => requestUntil(0)));
+        requests += used.length;
       } while (performance.now() < deadline);
       return requests;
-    },
-    async close({ port }) {
-      await Promise.all(clients.get(port).map((requestUntil) => requestUntil.close()));
-      clients.delete(port);
     },
     lengthOf: ({ port }) => responseLength(port),
   };
@@ -81,19 +77,13 @@ async function openConnection(port, length) {
   socket.on('close', () => finish.reject(new Error('The server has closed a connection.')));
   await once(socket, 'connect');
 
-  const requestUntil = (until) =>
+  return (until) =>
     new Promise((resolve, reject) => {
       requests = 0;
       deadline = until;
       finish = { resolve, reject };
       socket.write(REQUEST);
     });
-  return Object.assign(requestUntil, {
-    async close() {
-      socket.destroy();
-      await once(socket, 'close');
-    },
-  });
 }
 
 function responseLength(port) {

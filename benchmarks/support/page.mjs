@@ -40,16 +40,21 @@ function page() {
 
 Written by \`npm run bench -- --save\` from the JSON files beside it: do not edit.
 
-Each row is a ratio against a rival in the same run. Both sides have processes of their own and are measured by turns
-(A B, B A, …) in many short rounds; a few times in a run both are started anew. A figure is the median over the rounds, a
-ratio the median of the rounds' ratios, with its quartiles. Load comes from another process, over keep-alive connections.
-The package has its default options, logger included, but for what a row says. The first figure of a row decides; the CPU
-time beside it is the steadier one on a machine that does other things as well. Its ratio is turned so that it reads like the first.
+Each row is a ratio against a rival in the same run. All sides have processes of their own and are measured by turns
+(A B, B A, …) in many short rounds; once in a run all are started anew. A figure is the median over the rounds, a
+ratio the median of the rounds' ratios, with its quartiles. Where there are further rivals, each has a line below the first,
+which is the one that decides. Requests come from another process, over keep-alive connections; where a row speaks of so
+many a second they are sent when they are due, whether or not those before have been answered, and a latency counts from
+that moment: so waiting is counted. The package has its default options, logger included, but for what a row says.
+
+Where a figure has something to reach, that is its ratio, or with a unit the figure itself. The CPU time of a server stands
+beside its throughput because it is the steadier one on a machine that does other things as well; its ratio is turned so
+that it reads like the first. The rows \`scaling-…\` ask how a cost grows with a number: the cost of *one* may not.
 
 ## The rows
 
 ${Object.entries(described)
-  .map(([name, { title, what, rival }]) => `- \`${name}\`, ${title}. ${what} The rival: ${rival}.`)
+  .map(([name, row]) => `- \`${name}\`, ${row.title}. ${row.what} ${rivalsOf(row)}`)
   .join('\n')}
 
 ## To run them again
@@ -58,13 +63,20 @@ ${Object.entries(described)
 npm run build
 npm run bench                          # all rows
 npm run bench -- no-task --rounds 100  # some rows, more rounds; --quick for a first look
+npm run bench -- scaling               # all rows whose names begin so
 npm run bench -- --json results.json   # the results in a file
 npm run bench -- --save                # into this page
 \`\`\`
 
-The ratios hold on other machines, the figures do not. A row that is not reached does not fail the command.
+The ratios hold on other machines, the figures do not. A row that is not reached does not fail the command; one whose results
+are wrong does. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
 
 ${runs.map(section).join('\n')}`;
+}
+
+function rivalsOf({ rival, others }) {
+  const further = others === undefined ? '' : `; further ones: ${others.join(', ')}`;
+  return `The rival: ${rival}${further}.`;
 }
 
 function section({ node, cores, processor, date, rows }) {

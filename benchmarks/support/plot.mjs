@@ -1,9 +1,9 @@
 // Draws lines over a common horizontal axis, in one panel or several below one another, as an SVG that is readable on
 // light and dark pages: the colours follow the reader's scheme, and lines differ by their dashes as well.
 
-const WIDTH = 760;
-const MARGIN = { left: 62, right: 18 };
-const TITLE_HEIGHT = 58;
+export const WIDTH = 760;
+export const MARGIN = { left: 62, right: 18 };
+export const TITLE_HEIGHT = 58;
 const PANEL = { height: 128, above: 30, below: 14 };
 const LEGEND_LINE = 18;
 const FOOT_HEIGHT = 40;
@@ -26,6 +26,7 @@ const STYLE = `
   .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
   .s0 { stroke: var(--s0); } .s1 { stroke: var(--s1); } .s2 { stroke: var(--s2); } .s3 { stroke: var(--s3); }
   .s4 { stroke: var(--s4); } .s5 { stroke: var(--s5); }
+  .bar { fill: var(--s0); } .bar.other { fill: var(--faint); opacity: 0.55; }
   .limit { stroke: var(--faint); stroke-width: 1.2; stroke-dasharray: 2 4; }
 `;
 
@@ -38,7 +39,7 @@ const DASHES = ['', '7 3', '2 2', '9 3 2 3', '12 4', '4 2 1 2'];
  * and `points`, pairs of numbers in the order of x; one with `limit` instead of points is a level across the panel.
  * @returns the text of the SVG.
  */
-export function plot({ title, subtitle = '', xLabel, xTicks, isXLog = false, panels }) {
+export function plot({ title, subtitle, xLabel, xTicks, isXLog = false, panels }) {
   const xs = panels.flatMap(({ series }) => series.flatMap(({ points = [] }) => points.map(([x]) => x)));
   const [left, right] = [MARGIN.left, WIDTH - MARGIN.right];
   const x = isXLog
@@ -52,15 +53,20 @@ export function plot({ title, subtitle = '', xLabel, xTicks, isXLog = false, pan
     bottom = top + PANEL.height + PANEL.below;
     return drawPanel(panel, x, top);
   });
-  const height = bottom + FOOT_HEIGHT;
+  const content = `${drawn.join('\n')}
+${x.ticks.map((tick) => `<text class="faint" x="${round(x(tick))}" y="${bottom + 4}" text-anchor="${x(tick) > right - MARGIN.right ? 'end' : 'middle'}">${escapeText(text.get(tick) ?? format(tick))}</text>`).join('\n')}
+<text class="faint" x="${(left + right) / 2}" y="${bottom + 24}" text-anchor="middle">${escapeText(xLabel)}</text>`;
+  return sheet({ title, subtitle, height: bottom + FOOT_HEIGHT, content });
+}
+
+/** What every plot is drawn on. */
+export function sheet({ title, subtitle = '', height, content }) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escapeText(title)}">
 <style>${STYLE}</style>
 <rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>
-<text class="title" x="${left}" y="26">${escapeText(title)}</text>
-<text class="faint" x="${left}" y="45">${escapeText(subtitle)}</text>
-${drawn.join('\n')}
-${x.ticks.map((tick) => `<text class="faint" x="${round(x(tick))}" y="${bottom + 4}" text-anchor="${x(tick) > right - MARGIN.right ? 'end' : 'middle'}">${escapeText(text.get(tick) ?? format(tick))}</text>`).join('\n')}
-<text class="faint" x="${(left + right) / 2}" y="${bottom + 24}" text-anchor="middle">${escapeText(xLabel)}</text>
+<text class="title" x="${MARGIN.left}" y="26">${escapeText(title)}</text>
+<text class="faint" x="${MARGIN.left}" y="45">${escapeText(subtitle)}</text>
+${content}
 </svg>
 `;
 }
@@ -152,6 +158,6 @@ function stepOf(rough) {
   return power * ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10);
 }
 
-const round = (value) => Math.round(value * 10) / 10;
-const format = (value) => Number(value.toPrecision(6)).toLocaleString('en');
-const escapeText = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+export const round = (value) => Math.round(value * 10) / 10;
+export const format = (value) => Number(value.toPrecision(6)).toLocaleString('en');
+export const escapeText = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');

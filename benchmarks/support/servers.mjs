@@ -5,7 +5,7 @@ import { interleave, pick } from './interleave.mjs';
 import { start } from './processes.mjs';
 
 /** Longer than a server waits for its turn. */
-const KEEP_ALIVE = 60_000;
+const KEEP_ALIVE = 300_000;
 
 /** What a side of a row returns: its application, listening. `calls` says how often its task has run. */
 export async function serve(app, calls) {

@@ -37,3 +37,6 @@ export const others = {
   workerpool: 'workerpool',
   poolifier: 'poolifier',
 };
+
+/** What plots call all sides. */
+export const labels = { ours: 'ours', rival: 'Piscina', ...others };
