@@ -20,7 +20,7 @@ function by(runner) {
 
 export const ours = by(runners.ours);
 export const rival = by(runners.rival);
-export const plainPiscina = by(runners.plainPiscina);
+export const bestPiscina = by(runners.bestPiscina);
 export const tinypool = by(runners.tinypool);
 export const workerpool = by(runners.workerpool);
 export const poolifier = by(runners.poolifier);

@@ -17,7 +17,7 @@ export const bestPiscina = (threads, module) => new Piscina({ filename: file(mod
 
 export const piscina = (threads) => runIn(bestPiscina(threads, 'hash.mjs'));
 
-/** One task at a time, as tasks that block for longer want it. */
+/** Its defaults: a thread takes one task at a time. */
 export const plainPiscina = (threads) => runIn(new Piscina({ filename: file('hash.mjs'), ...size(threads) }));
 
 const runIn = (pool) => (name, data) => pool.run(data, { name });

@@ -5,8 +5,17 @@ import { LARGEST_BATCH } from './ledger.ts';
 /** A batch is made for so much work, in milliseconds: more would keep what waits behind it from a thread that is free. */
 const WORK_OF_A_BATCH = 0.5;
 
-/** How fast a kind of task that has become quicker is believed. One that has become slower is believed at once. */
+/** How much of what a task took goes into what the next of its kind is expected to take. */
 const TRUST = 0.2;
+
+/**
+ * A task that takes longer than so many times what was expected counts as if it had taken this: a thread that the machine
+ * let wait for a core says little about its task. One that has really become slower is known after a few.
+ */
+const MOST_BELIEVED = 4;
+
+/** What is expected at least, in milliseconds: shorter ones differ in nothing that matters here. */
+const SHORTEST = 0.01;
 
 export class BatchPlan {
   /** What each task takes, in milliseconds. One that has not run yet is not here: it goes alone. */
@@ -14,8 +23,8 @@ export class BatchPlan {
 
   learn(target: TaskTarget, ranMs: number): void {
     const expected = this.#expected.get(target);
-    const isSlower = expected === undefined || ranMs > expected;
-    this.#expected.set(target, isSlower ? ranMs : expected + (ranMs - expected) * TRUST);
+    if (expected === undefined) this.#expected.set(target, ranMs);
+    else this.#expected.set(target, expected + (believable(ranMs, expected) - expected) * TRUST);
   }
 
   /**
@@ -39,4 +48,8 @@ export class BatchPlan {
     }
     return size;
   }
+}
+
+function believable(ranMs: number, expected: number): number {
+  return Math.min(ranMs, MOST_BELIEVED * Math.max(expected, SHORTEST));
 }

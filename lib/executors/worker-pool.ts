@@ -28,6 +28,9 @@ export interface WorkerPoolStats extends ExecutorStats {
 /** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
 const ABORT_GRACE = 250;
 
+/** While tasks are added one after the other, workers are asked after every so many whether they take more. */
+const ASK_EVERY = 32;
+
 /** A batch that takes longer, in milliseconds, was misjudged: what it has not begun is taken back. */
 const LONGEST_BATCH = 5;
 
@@ -38,9 +41,12 @@ export class WorkerPool implements Executor {
   readonly #workforce: Workforce;
   /** How many attempts it has taken on that have not ended. */
   #size = 0;
-  /** What was given to workers and is still to be told of as started: after the ends of what ran there before. */
-  readonly #given: { readonly job: Job; readonly at: number }[] = [];
-  #isReporting = false;
+  /** What has ended, and is still to be told of. */
+  readonly #ends: { readonly job: Job; readonly ended: Ended }[] = [];
+  /** What has started, and is still to be told of: after the ends of what ran there before. */
+  readonly #starts: { readonly job: Job; readonly at: number }[] = [];
+  /** Whether the news is being told, or will be in a moment. */
+  #isTelling = false;
   #whenEmpty: (() => void) | undefined;
 
   /** Throws what `start` throws, if `min` asks for workers at once. */
@@ -61,6 +67,7 @@ export class WorkerPool implements Executor {
     this.#size += 1;
     this.#queue.push(job);
     this.#dispatch();
+    if (this.#options.batch && this.#queue.size % ASK_EVERY === 0) this.#askWorkers();
   }
 
   abort(attempt: Attempt, reason: Error): void {
@@ -106,7 +113,23 @@ export class WorkerPool implements Executor {
   /** Gives what waits to who is free, and starts workers for what is left. */
   #dispatch(): void {
     this.#distribute();
-    if (!this.#isReporting) this.#announce();
+    this.#tell();
+  }
+
+  /**
+   * Whoever adds many tasks hears no message meanwhile, and the workers would stand still. What they have done is told
+   * afterwards: nobody expects the events of other tasks in the middle of an `add`.
+   */
+  #askWorkers(): void {
+    if (this.#queue.size === 0) return;
+    const isTelling = this.#isTelling;
+    this.#isTelling = true;
+    this.#workforce.report();
+    if (isTelling) return;
+    queueMicrotask(() => {
+      this.#isTelling = false;
+      this.#tell();
+    });
   }
 
   #distribute(): void {
@@ -136,29 +159,36 @@ export class WorkerPool implements Executor {
       seat.batchTimer.refresh();
     }
     // Told later: whoever cancels at the news must not be ahead of the task on its way.
-    this.#given.push({ job: first, at: performance.now() });
+    this.#starts.push({ job: first, at: performance.now() });
   }
 
-  #announce(): void {
-    for (const { job, at } of this.#given.splice(0)) job.start(at);
+  #tell(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    while (this.#ends.length + this.#starts.length > 0) {
+      for (const { job, ended } of this.#ends.splice(0)) this.#ended(job, ended);
+      for (const { job, at } of this.#starts.splice(0)) job.start(at);
+    }
+    this.#isTelling = false;
   }
 
   #progressed(seat: Seat, { ended, nextStartedAt, isFree }: Progress): void {
     const jobs = seat.jobs.splice(0, ended.length);
     const next = seat.jobs[0];
     if (ended.length > 0) this.#workforce.proved();
-    // The worker may be given others at once: what is told to it from here on must not mean these.
-    for (const job of jobs) job.holder = undefined;
-    const isNested = this.#isReporting;
-    this.#isReporting = true;
+    for (const [index, job] of jobs.entries()) {
+      // The worker may be given others at once: what is told to it from here on must not mean this one.
+      job.holder = undefined;
+      this.#ends.push({ job, ended: ended[index] as Ended });
+    }
     if (isFree) {
       seat.vacate();
       this.#workforce.release(seat);
     }
-    for (const [index, job] of jobs.entries()) this.#ended(job, ended[index] as Ended);
-    if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next) next.start(nextStartedAt);
-    this.#isReporting = isNested;
-    if (!isNested) this.#announce();
+    if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next) {
+      this.#starts.push({ job: next, at: nextStartedAt });
+    }
+    this.#tell();
   }
 
   #ended(job: Job, { result, startedAt, ranMs }: Ended): void {

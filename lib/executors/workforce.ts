@@ -112,6 +112,11 @@ export class Workforce {
     this.#restartDelay.reset();
   }
 
+  /** Has those that have tasks report at once what they have done so far. */
+  report(): void {
+    for (const seat of this.#seats) if (seat.isBusy) seat.worker.report();
+  }
+
   /** Starts no more. */
   close(): void {
     this.#isClosed = true;
