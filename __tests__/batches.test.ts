@@ -90,6 +90,27 @@ describe('tasks that wait for the same thread', () => {
     const moments = new Set((await settle(handles)).map(resultOf));
     expect(moments.size).toBe(2);
   });
+
+  it('reach it while others are added in the same breath, and nothing is told of them until it is over', async () => {
+    const background = await makeTaught();
+    let settledEvents = 0;
+    background.on('settled', () => {
+      settledEvents += 1;
+    });
+    const runs = countRuns();
+    const others = countRuns();
+    const handles: TaskHandle[] = [];
+    for (let breath = 0; breath < 200 && Atomics.load(runs, 0) < 100; breath += 1) {
+      for (let added = 0; added < 32; added += 1) handles.push(background.add(tasks.unruly, runs, 0));
+      // Nobody notifies: this lends the core to the thread, and blocks the event loop as a handler does that only adds.
+      Atomics.wait(others, 0, 0, 10);
+    }
+    expect(Atomics.load(runs, 0)).toBeGreaterThanOrEqual(100);
+    expect(settledEvents).toBe(0);
+    await settle(handles);
+    expect(settledEvents).toBe(handles.length);
+    expect(Atomics.load(runs, 0)).toBe(handles.length);
+  });
 });
 
 describe('in a batch', () => {

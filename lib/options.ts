@@ -145,7 +145,7 @@ export interface PoolOptions {
   readonly idleTimeout?: number | undefined;
   /**
    * Whether several tasks go to a thread in one message, where more of them wait than threads are free. Only tasks
-   * that have shown to be short, for half a millisecond of work in all; each keeps its own timeout, signal and outcome.
+   * that have shown to be short, for a millisecond of work in all; each keeps its own timeout, signal and outcome.
    *
    * @default true
    */

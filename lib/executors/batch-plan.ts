@@ -3,7 +3,7 @@ import type { TaskTarget } from '../task.ts';
 import { LARGEST_BATCH } from './ledger.ts';
 
 /** A batch is made for so much work, in milliseconds: more would keep what waits behind it from a thread that is free. */
-const WORK_OF_A_BATCH = 0.5;
+const WORK_OF_A_BATCH = 1;
 
 /** How much of what a task took goes into what the next of its kind is expected to take. */
 const TRUST = 0.2;

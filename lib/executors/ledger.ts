@@ -4,7 +4,7 @@
  */
 
 /** So many tasks go to a thread at once, at most. */
-export const LARGEST_BATCH = 128;
+export const LARGEST_BATCH = 256;
 
 /** Where a task of the batch is. The thread makes the first into the second, or the main thread makes it into the last. */
 const STATE = { waiting: 0, running: 1, ended: 2, told: 3, recalled: 4 } as const;
