@@ -92,6 +92,9 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
   }
 }
 
+/** From so many bytes on, one copy less is worth a message of its own. */
+const LARGE = 65_536;
+
 /**
  * Bytes are what large arguments are made of, and copying them needs no algorithm. A clone would be of the whole memory
  * that they are a view of, too.
@@ -99,7 +102,10 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
 function copyOfBytes(value: unknown): Uint8Array | undefined {
   if (!types.isUint8Array(value) || value.length === 0) return undefined;
   const { buffer }: { buffer: ArrayBufferLike & { readonly resizable?: boolean } } = value;
-  return types.isArrayBuffer(buffer) && !buffer.resizable ? new Uint8Array(value) : undefined;
+  if (!types.isArrayBuffer(buffer) || buffer.resizable) return undefined;
+  const copy = new Uint8Array(value);
+  // The copy is ours: it need not be copied once more on its way to the thread.
+  return copy.length >= LARGE ? move(copy) : copy;
 }
 
 /** A result that stays in its thread: worth a warning, since the task itself has done its work. */

@@ -2,6 +2,7 @@
  * What becomes of the tasks of a batch, in memory that the main thread and the worker thread share: it is known there
  * also when the thread has died, and telling it takes no message.
  */
+import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 
 /** So many tasks go to a thread at once, at most. */
 export const LARGEST_BATCH = 256;
@@ -28,14 +29,6 @@ const INTEGERS_BEGIN = NUMBERS_BEGIN + LARGEST_BATCH * NUMBERS * Float64Array.BY
 const TEXTS_BEGIN = INTEGERS_BEGIN + LARGEST_BATCH * INTEGERS * Int32Array.BYTES_PER_ELEMENT;
 const BYTES = TEXTS_BEGIN + LARGEST_BATCH * TEXT_BYTES;
 
-/** `performance.now()` counts from the start of its own thread; with this added, from the same moment in all of them. */
-const origin = monotonicMs() - performance.now();
-
-function monotonicMs(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1_000 + nanoseconds / 1_000_000;
-}
-
 export class Ledger {
   readonly memory: SharedArrayBuffer;
   readonly #integers: Int32Array;
@@ -60,7 +53,7 @@ export class Ledger {
 
   /** By the thread, before it runs a task; `false` for one that was recalled. */
   claim(place: number): boolean {
-    this.#numbers[place * NUMBERS + STARTED_AT] = origin + performance.now();
+    this.#numbers[place * NUMBERS + STARTED_AT] = sharedNow();
     return this.#replaceWaiting(place, STATE.running);
   }
 
@@ -84,7 +77,7 @@ export class Ledger {
   }
 
   startedAt(place: number): number {
-    return (this.#numbers[place * NUMBERS + STARTED_AT] as number) - origin;
+    return (this.#numbers[place * NUMBERS + STARTED_AT] as number) - CLOCK_OFFSET;
   }
 
   ranMs(place: number): number {
@@ -135,7 +128,7 @@ export class Ledger {
   }
 
   #close(place: number, state: number): void {
-    this.#numbers[place * NUMBERS + ENDED_AT] = origin + performance.now();
+    this.#numbers[place * NUMBERS + ENDED_AT] = sharedNow();
     // Last: whoever reads the state finds the rest written.
     Atomics.store(this.#integers, place * INTEGERS + STATE_AT, state);
   }

@@ -9,6 +9,7 @@ import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor
 import { attemptResultOf, Job } from './job.ts';
 import type { Ended, Progress } from './pool-worker.ts';
 import type { Seat } from './seat.ts';
+import { TurnBudget } from './turn-budget.ts';
 import type { StrayMessage } from './wire.ts';
 import { Workforce, type WorkforceOptions } from './workforce.ts';
 
@@ -47,13 +48,16 @@ export class WorkerPool implements Executor {
   readonly #starts: { readonly job: Job; readonly at: number }[] = [];
   /** Whether the news is being told, or will be in a moment. */
   #isTelling = false;
+  readonly #turn = new TurnBudget(() => this.#turned());
+  /** Whether what waits is given out when the loop has turned, and not before. */
+  #isPostponed = false;
   #whenEmpty: (() => void) | undefined;
 
   /** Throws what `start` throws, if `min` asks for workers at once. */
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
     this.#workforce = new Workforce(options, {
-      freed: () => this.#dispatch(),
+      freed: () => this.#freed(),
       progressed: (seat, progress) => this.#progressed(seat, progress),
       stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
       left: (seat, error) => this.#left(seat, error),
@@ -110,6 +114,17 @@ export class WorkerPool implements Executor {
     await this.#workforce.end();
   }
 
+  #freed(): void {
+    if (this.#queue.size > 0) this.#isPostponed ||= this.#turn.isSpent();
+    this.#dispatch();
+  }
+
+  #turned(): void {
+    if (!this.#isPostponed) return;
+    this.#isPostponed = false;
+    this.#dispatch();
+  }
+
   /** Gives what waits to who is free, and starts workers for what is left. */
   #dispatch(): void {
     this.#distribute();
@@ -133,7 +148,7 @@ export class WorkerPool implements Executor {
   }
 
   #distribute(): void {
-    while (this.#queue.size > 0 && this.#workforce.free > 0) {
+    while (this.#queue.size > 0 && this.#workforce.free > 0 && !this.#isPostponed) {
       const share = Math.ceil(this.#queue.size / this.#workforce.free);
       const size = this.#plan.sizeOf(this.#queue, share);
       const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job);

@@ -1,0 +1,31 @@
+/**
+ * How long one turn of the event loop may be kept busy with what workers have done. Node hears up to a thousand messages
+ * of a port before it looks at anything else: a worker that answers faster than it is heard would keep timers and
+ * requests waiting all that time, if it were given more with each answer.
+ */
+
+/** In milliseconds. */
+const MOST_A_TURN = 5;
+
+export class TurnBudget {
+  readonly #onNextTurn: () => void;
+  #beganAt: number | undefined;
+
+  /** `onNextTurn` is called when the loop has turned, each time after {@link isSpent} was asked. */
+  constructor(onNextTurn: () => void) {
+    this.#onNextTurn = onNextTurn;
+  }
+
+  /** The clock starts when it is asked for the first time in a turn. */
+  isSpent(): boolean {
+    const now = performance.now();
+    if (this.#beganAt === undefined) {
+      this.#beganAt = now;
+      setImmediate(() => {
+        this.#beganAt = undefined;
+        this.#onNextTurn();
+      });
+    }
+    return now - this.#beganAt > MOST_A_TURN;
+  }
+}
