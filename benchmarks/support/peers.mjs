@@ -4,8 +4,8 @@ import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 import { expectOnly, latenciesOf, startPings } from './pings.mjs';
 import { start } from './processes.mjs';
 
-export const TASK_MS = 5;
-export const PER_SECOND = 100;
+export const TASK_MS = 50;
+export const PER_SECOND = 10;
 
 /** Nothing but pings; tasks that await something; tasks that compute, each where its framework wants them; and on the event loop. */
 export const KINDS = ['none', 'wait', 'compute', 'compute-on-the-loop'];
