@@ -143,10 +143,12 @@ describe('the code in the documents', () => {
 describe('docs/options.md', () => {
   const page = read('docs/options.md');
   const { policy, pool, processes, ...middleware } = resolveOptions();
+  const { watchdog } = resolveOptions({ watchdog: true });
   const groups: readonly [string, readonly string[], Readonly<Record<string, unknown>>][] = [
     ['Options of the middleware', optionNames.middleware, { ...middleware, ...policy, pool: undefined }],
     ['pool', optionNames.pool, { ...pool, maxThreads: undefined }],
     ['processes', optionNames.processes, { ...processes, maxProcesses: undefined }],
+    ['watchdog', optionNames.watchdog, { ...watchdog }],
     ['Task options', optionNames.task, { ...policy, executor: 'thread' }],
     ['retry', optionNames.retry, policy.retry as unknown as Record<string, unknown>],
     ['Options of close', ['timeout'], { timeout: defaultOfClose() }],

@@ -246,6 +246,32 @@ describe('while 20 thumbnails are made', () => {
   );
 });
 
+describe('while 20 thumbnails are made on the event loop instead', () => {
+  it(
+    'lets others wait, and reports the task and the line that they wait for: to the page and in the log',
+    async () => {
+      const batch = fetch(`${example.url}/thumbnails?executor=event-loop`, { method: 'POST' })
+        .then((response) => response.json() as Promise<Accepted>)
+        .then(({ tasks }) => events.settled(tasks));
+      const pings = await pingUntil(example.url, batch);
+      expect((await batch).map(({ executor, state }) => `${executor}: ${state}`)).toEqual(
+        Array.from({ length: 20 }, () => 'event-loop: completed'),
+      );
+
+      const { blockedMs = Number.NaN, stack = [] } = await events.first(
+        ({ type, task, stack = [] }) => type === 'blocked' && task?.name === 'thumbnail' && stack.length > 0,
+      );
+      expect(stack.map((frame) => frame.file)).toContain(join('examples', 'app', 'tasks', 'palette.js'));
+      expect(stack.map((frame) => frame.function)).toContain('paletteOf');
+      process.stdout.write(`and while 20 are made on the event loop ${figures(pings)}\n`);
+      expect(Math.max(...pings)).toBeGreaterThan(blockedMs / 2);
+      expect(example.output()).toMatch(/ warn: Task thumbnail blocked the event loop for \d+ ms/);
+      expect(await json('/stats')).toMatchObject({ blocked: { byTask: { thumbnail: { times: expect.any(Number) } } } });
+    },
+    PATIENCE,
+  );
+});
+
 describe('when it is told to end', () => {
   let ending: Example | undefined;
 

@@ -131,6 +131,29 @@ describePage("the example application's page", () => {
   );
 
   it(
+    'shows what the same costs on the event loop, beside the figures of the threads, and what the watchdog says of it',
+    async () => {
+      const figuresOf = (id: string) => page.locator(`#${id} td`).allTextContents();
+      const inThreads = await figuresOf('busy');
+      await page.getByLabel('run this on the event loop instead').check();
+      await page.getByRole('button', { name: 'Make 20 thumbnails' }).click();
+      await page.getByText('They ran in: event loop.').waitFor();
+
+      expect(await figuresOf('busy')).toEqual(inThreads);
+      const [idle, blocked] = [await figuresOf('idle'), await figuresOf('blocked')].map((cells) => cells.map(Number));
+      expect(blocked?.[2]).toBeGreaterThan(idle?.[2] as number);
+      expect(await page.locator('#chart circle.blocked').count()).toBeGreaterThan(20);
+
+      const report = page.locator('#watchdog li', { hasText: 'palette.js' }).first();
+      expect(await report.textContent()).toMatch(
+        /^task thumbnail for [\d.]+\sm?s; \d+ requests? had to wait.*at paletteOf \(examples\/app\/tasks\/palette\.js:\d+\)/s,
+      );
+      await page.getByLabel('run this on the event loop instead').uncheck();
+    },
+    PATIENCE,
+  );
+
+  it(
     'shows the failed task of a file that is no image',
     async () => {
       await page

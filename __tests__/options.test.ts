@@ -86,6 +86,9 @@ const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
   onError: noFunction,
   ambient: ['yes', 1, null, {}, nothing],
   context: noFunction,
+  watchdog: ['on', 1, 50, null, [], nothing],
+  'watchdog.threshold': [...noNumber, 0, -1, 19, tooLong, Number.POSITIVE_INFINITY],
+  'watchdog.stacks': ['yes', 1, null, {}, [], nothing],
   mode: ['test', '', 1, null, true, {}],
 };
 
@@ -198,6 +201,7 @@ describe('an option that does not exist', () => {
     ['loger', 'logger'],
     ['pools', 'pool'],
     ['process', 'processes'],
+    ['watchDog', 'watchdog'],
   ])('is refused by backgroundTasks(), which names the nearest: %s', (written, meant) => {
     const error = refusalOf(() => makeBackground({ [written]: 1 }));
     expect(error.code).toBe('ERR_BACKGROUND_OPTION');
@@ -209,6 +213,7 @@ describe('an option that does not exist', () => {
     [{ pool: { maxThread: 2 } }, 'pool.maxThread', 'pool.maxThreads'],
     [{ pool: { minThread: 2 } }, 'pool.minThread', 'pool.minThreads'],
     [{ processes: { maxProcess: 2 } }, 'processes.maxProcess', 'processes.maxProcesses'],
+    [{ watchdog: { treshold: 50 } }, 'watchdog.treshold', 'watchdog.threshold'],
     [{ retry: { attemps: 2 } }, 'retry.attemps', 'retry.attempts'],
     [{ retry: { retryif: nothing } }, 'retry.retryif', 'retry.retryIf'],
     [
@@ -292,7 +297,7 @@ describe('options that are no object', () => {
 describe('options that say nothing', () => {
   const everyOption = [
     ...['pool', 'processes', 'order', 'when', 'timeout', 'retry', 'maxBacklog', 'history', 'logArguments'],
-    ...['onError', 'ambient', 'context', 'mode'],
+    ...['onError', 'ambient', 'context', 'watchdog', 'mode'],
   ];
   const allUndefined = (names: readonly string[]): Record<string, undefined> =>
     Object.fromEntries(names.map((name) => [name, undefined]));
@@ -322,6 +327,7 @@ describe('options that say nothing', () => {
             ]),
             resourceLimits: allUndefined(['maxOldGenerationSizeMb', 'maxYoungGenerationSizeMb']),
           },
+          watchdog: allUndefined(['threshold', 'stacks']),
           retry: allUndefined(['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'retryIf']),
         }),
     ],
@@ -370,6 +376,9 @@ describe('options at the edge of their range', () => {
     ['processes', { processes: { idleTimeout: Number.POSITIVE_INFINITY, niceIncrement: 0, argv: [], env: {} } }],
     ['maxProcesses', { processes: { minProcesses: 0, maxProcesses: 1, niceIncrement: 19 } }],
     ['logger', { logger: console }],
+    ['watchdog', { watchdog: { threshold: 20, stacks: false } }],
+    ['watchdog', { watchdog: { threshold: 2 ** 31 - 1, stacks: true } }],
+    ['watchdog', { watchdog: false }],
     ['env', { pool: { env: {} } }],
   ])('are taken: %s', (_name, options) => {
     expect(() => makeBackground(options)).not.toThrow();
@@ -389,7 +398,7 @@ describe('on() and off()', () => {
       for (const call of [background.on, background.off]) {
         const { code, message } = refusalOf(() => call(event as never, nothing));
         expect(code).toBe('ERR_BACKGROUND_OPTION');
-        expect(message).toContain('added, started, retrying, settled');
+        expect(message).toContain('added, started, retrying, settled, blocked');
       }
     },
   );

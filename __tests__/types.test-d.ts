@@ -10,6 +10,7 @@ import {
   type BackgroundTaskErrorCode,
   type BackgroundTasks,
   type BackgroundTasksOptions,
+  type BlockedEvent,
   type BlockingTask,
   backgroundTasks,
   blocking,
@@ -249,8 +250,7 @@ export function eventsAreTypedByTheirName(background: BackgroundTasks): void {
     .off('settled', () => {});
   // @ts-expect-error: no such event.
   background.on('done', () => {});
-  // @ts-expect-error: the watchdog's event does not exist yet.
-  background.on('blocked', () => {});
+  background.on('blocked', (event) => expectTypeOf(event).toEqualTypeOf<BlockedEvent>());
   // @ts-expect-error: a task that was just added has no delay.
   background.on('added', ({ delayMs }) => delayMs);
 }
@@ -303,6 +303,10 @@ export function optionsAreCheckedByName(): void {
   backgroundTasks({ timeout: '5s' });
   // @ts-expect-error: a logger has four methods.
   backgroundTasks({ logger: { error() {} } });
+  backgroundTasks({ watchdog: true });
+  backgroundTasks({ watchdog: { threshold: 50, stacks: false } });
+  // @ts-expect-error: a threshold is a number.
+  backgroundTasks({ watchdog: { threshold: '50 ms' } });
   // @ts-expect-error: `true` is no logger.
   backgroundTasks({ logger: true });
   // @ts-expect-error: options do not change once they are written.
@@ -314,8 +318,6 @@ export function whatDoesNotExistYetHasNoType(url: URL): void {
   blocking<typeof import('./fixtures/typed-tasks.ts')>(url, { executor: 'process' });
   // @ts-expect-error: there is no such executor.
   blocking(url, { executor: 'fiber' });
-  // @ts-expect-error: no watchdog.
-  backgroundTasks({ watchdog: true });
   // @ts-expect-error: no engine.
   backgroundTasks({ engine: {} });
   expectTypeOf<ExecutorName>().toEqualTypeOf<'event-loop' | 'thread' | 'process'>();

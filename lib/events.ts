@@ -2,6 +2,7 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { notify } from './hooks.ts';
 import type { ExecutorName, Outcome } from './outcome.ts';
+import type { BlockedEvent } from './watchdog/block.ts';
 
 interface TaskFacts {
   /** The id of the task's handle. */
@@ -42,13 +43,15 @@ export interface BackgroundTaskEvents {
   readonly started: StartedEvent;
   readonly retrying: RetryingEvent;
   readonly settled: Outcome;
+  /** The watchdog's, when the loop turns again. */
+  readonly blocked: BlockedEvent;
 }
 
 export type EventName = keyof BackgroundTaskEvents;
 export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => void;
 
 /** All of them, for checking what `on` is given. */
-export const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled'];
+export const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled', 'blocked'];
 
 // The channels of a process are shared by every instance and by both copies of the package.
 const channels: { readonly [Name in EventName]: Channel } = {
@@ -56,6 +59,7 @@ const channels: { readonly [Name in EventName]: Channel } = {
   started: channel('express-background-tasks:started'),
   retrying: channel('express-background-tasks:retrying'),
   settled: channel('express-background-tasks:settled'),
+  blocked: channel('express-background-tasks:blocked'),
 };
 
 export class Events {
@@ -64,6 +68,7 @@ export class Events {
     started: new Set(),
     retrying: new Set(),
     settled: new Set(),
+    blocked: new Set(),
   };
   readonly #onListenerError: (event: EventName, thrown: unknown) => void;
 

@@ -19,6 +19,7 @@ export type {
   ResourceLimits,
   RetryOptions,
   TaskOptions,
+  WatchdogOptions,
   When,
 } from './options.ts';
 export type {
@@ -34,3 +35,5 @@ export type { Percentiles } from './statistics.ts';
 export type { BackgroundTasksStats, ExecutorCounts, ProcessStats, ThreadStats } from './stats.ts';
 export { type BlockingTask, defineTask, type Task, type TaskFunction } from './task.ts';
 export type { TaskAdder, TaskList } from './task-list.ts';
+export type { BlockCause, BlockedEvent, BlockedFrame, BlockedRequest } from './watchdog/block.ts';
+export type { BlockStats, BlockTally } from './watchdog/blocks.ts';

@@ -19,6 +19,7 @@ import { Reporter } from './report.ts';
 import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
 import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
 import { definitionOf, NO_OPTIONS, type TaskDefinition } from './task.ts';
+import { InstanceWatch } from './watchdog/instance-watch.ts';
 
 const ID_PREFIX_BYTES = 4;
 
@@ -40,6 +41,8 @@ export class Instance implements Owner {
   readonly runtime: Runtime & { readonly executors: Record<ExecutorName, Executor> };
   /** The real executors of blocking tasks, whatever the mode. */
   readonly pools: Readonly<Record<WorkerKind, WorkerPool>>;
+  /** What it tells the watchdog and hears from it; none where the watchdog is off. */
+  readonly watch: InstanceWatch | undefined;
   /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
   watcher: ((watched: WatchedTask) => void) | undefined;
   #mode: Mode = 'run';
@@ -54,8 +57,10 @@ export class Instance implements Owner {
       thread: createThreadPool(options.pool, onStray),
       process: createProcessPool(options.processes, onStray),
     };
+    const { watchdog } = options;
+    this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
     this.runtime = {
-      executors: { 'event-loop': new EventLoopExecutor(callOf), ...this.pools },
+      executors: { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools },
       backlog: new Backlog<TaskRun>(options.maxBacklog),
       reporter,
       deadlines: new Deadlines(),

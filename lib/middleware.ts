@@ -83,6 +83,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
   let closing: Promise<CloseReport> | undefined;
 
   function backgroundTasksMiddleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void {
+    instance.watch?.requested();
     const list = listFor(instance, req, res);
     if (ambient) ambientList.run(list, next);
     else next();
@@ -97,7 +98,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
     idle: () => runtime.backlog.idle(),
     async close(closeOptions: CloseOptions = {}) {
       const checked = checkCloseOptions(closeOptions);
-      closing ??= close(runtime, checked);
+      closing ??= close(runtime, checked).finally(() => instance.watch?.end());
       return closing;
     },
     stats: () => statsOf(instance),

@@ -42,6 +42,8 @@ export function oneOf(...values: readonly (string | number)[]): Rule {
 
 export function either(one: Rule, other: Rule): Rule {
   return {
+    ...one,
+    ...other,
     expected: `${one.expected}, or ${other.expected}`,
     accepts: (value) => one.accepts(value) || other.accepts(value),
   };

@@ -220,6 +220,24 @@ export interface ProcessOptions {
   readonly argv?: readonly string[] | undefined;
 }
 
+/** How the event loop is watched. */
+export interface WatchdogOptions {
+  /**
+   * From how long on a block is told of, in milliseconds. The clock starts when the event loop stops turning; time in
+   * which the machine kept the server from running does not count.
+   *
+   * @default 50
+   */
+  readonly threshold?: number | undefined;
+  /**
+   * Whether the code that blocks is named, by its function, file and line. For this the server is stopped for a few
+   * milliseconds in the middle of a block, by Node's inspector, which is opened to nobody for it.
+   *
+   * @default true
+   */
+  readonly stacks?: boolean | undefined;
+}
+
 /** The options of `backgroundTasks`. */
 export interface BackgroundTasksOptions {
   /** The worker threads. */
@@ -281,6 +299,14 @@ export interface BackgroundTasksOptions {
    */
   // biome-ignore lint/suspicious/noExplicitAny: users annotate the request type of their own framework.
   readonly context?: ((req: any) => unknown) | undefined;
+  /**
+   * Whether a task, a handler or other code that blocks the event loop is told of, and how. `true`: from 50 ms on.
+   *
+   * @default { threshold: 100 }; `false` where `NODE_ENV` is `production` or `test`
+   * @example
+   * watchdog: { threshold: 50, stacks: true }
+   */
+  readonly watchdog?: WatchdogOptions | boolean | undefined;
   /**
    * `run`: the real thing. `inline`: blocking tasks run in this thread, on clones of their arguments. `record`: tasks
    * are kept and settle as `skipped`. The last two are for tests.

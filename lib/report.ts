@@ -7,6 +7,7 @@ import { createLog, errorFields, type Level, type Log } from './log.ts';
 import { describe, type ExecutorName, type Outcome, type OutcomeState, type UnsuccessfulOutcome } from './outcome.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import { Durations } from './statistics.ts';
+import { Blocks } from './watchdog/blocks.ts';
 
 /** What can be said of a task at any moment. */
 export interface Reported {
@@ -51,6 +52,7 @@ export class Reporter {
   readonly events: Events;
   readonly history: History;
   readonly durations: Durations = new Durations();
+  readonly blocks: Blocks;
   readonly #log: Log;
   readonly #logArguments: boolean;
   readonly #onError: ResolvedOptions['onError'];
@@ -61,6 +63,7 @@ export class Reporter {
     this.#onError = options.onError;
     this.history = new History(options.history);
     this.events = new Events((event, thrown) => this.hookThrew(hookError(`the listener of '${event}'`, thrown)));
+    this.blocks = new Blocks(this.#log, this.events);
   }
 
   added(run: Reported): void {

@@ -23,6 +23,7 @@ import type {
   ResourceLimits,
   RetryOptions,
   TaskOptions,
+  WatchdogOptions,
 } from './options.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { LONGEST_TIMER, SECOND } from './timers.ts';
@@ -30,6 +31,8 @@ import { LONGEST_TIMER, SECOND } from './timers.ts';
 const PRIORITY_LIMIT = 100;
 const NICEST = 19;
 const LONGEST_HISTORY = 1_000_000;
+/** A machine that does other things as well is late by that much now and then. */
+const SHORTEST_THRESHOLD = 20;
 
 const milliseconds = (minimum: number) =>
   aNumber(`a number of milliseconds from ${minimum} to ${LONGEST_TIMER}`, minimum, LONGEST_TIMER);
@@ -104,6 +107,11 @@ const processRules: Rules<ProcessOptions> = {
   ...workerRules,
 };
 
+const watchdogRules: Rules<WatchdogOptions> = {
+  threshold: milliseconds(SHORTEST_THRESHOLD),
+  stacks: aBoolean,
+};
+
 const rules: Rules<BackgroundTasksOptions> = {
   pool: anObjectOf(poolRules, REFUSED_POOL_OPTIONS),
   processes: anObjectOf(processRules),
@@ -121,6 +129,7 @@ const rules: Rules<BackgroundTasksOptions> = {
   onError: aFunction,
   ambient: aBoolean,
   context: aFunction,
+  watchdog: either(aBoolean, anObjectOf(watchdogRules)),
   mode: oneOf('run', 'inline', 'record'),
 };
 
@@ -141,14 +150,16 @@ function hasLoggerMethods(value: unknown): boolean {
 }
 
 /** The names of every option, for the test that holds docs/options.md against them. */
-export const optionNames: Readonly<Record<'middleware' | 'pool' | 'processes' | 'task' | 'retry', readonly string[]>> =
-  {
-    middleware: Object.keys(rules),
-    pool: Object.keys(poolRules),
-    processes: Object.keys(processRules),
-    task: Object.keys(blockingRules),
-    retry: Object.keys(retryRules),
-  };
+export const optionNames: Readonly<
+  Record<'middleware' | 'pool' | 'processes' | 'watchdog' | 'task' | 'retry', readonly string[]>
+> = {
+  watchdog: Object.keys(watchdogRules),
+  middleware: Object.keys(rules),
+  pool: Object.keys(poolRules),
+  processes: Object.keys(processRules),
+  task: Object.keys(blockingRules),
+  retry: Object.keys(retryRules),
+};
 
 /** What the thread pool is built from; nothing with a default in it is optional. */
 export type ResolvedPoolOptions = Complete<
@@ -179,8 +190,13 @@ export interface ResolvedOptions {
   readonly onError: BackgroundTasksOptions['onError'];
   readonly ambient: boolean;
   readonly context: BackgroundTasksOptions['context'];
+  /** `undefined` where nobody watches. */
+  readonly watchdog: ResolvedWatchdogOptions | undefined;
   readonly mode: Mode;
 }
+
+/** How the event loop is watched. */
+export type ResolvedWatchdogOptions = Complete<WatchdogOptions, 'threshold' | 'stacks'>;
 
 const DEFAULT_MAX_BACKLOG = 10_000;
 const DEFAULT_HISTORY = 1_000;
@@ -203,8 +219,23 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
     onError: given.onError,
     ambient: given.ambient ?? false,
     context: given.context,
+    watchdog: given.mode === undefined || given.mode === 'run' ? resolveWatchdog(given.watchdog) : undefined,
     mode: given.mode ?? 'run',
   });
+}
+
+const DEFAULT_THRESHOLD = 50;
+/** For those who did not ask for it. */
+const LIGHT_THRESHOLD = 100;
+/** Where it is off by default: production, and tests, whose runners compile modules in the middle of everything. */
+const UNWATCHED = new Set(['production', 'test']);
+
+function resolveWatchdog(given: BackgroundTasksOptions['watchdog']): ResolvedWatchdogOptions | undefined {
+  if (given === false) return undefined;
+  if (given === undefined && UNWATCHED.has(process.env['NODE_ENV'] ?? '')) return undefined;
+  const { threshold = given === undefined ? LIGHT_THRESHOLD : DEFAULT_THRESHOLD, stacks = true } =
+    typeof given === 'object' ? given : {};
+  return Object.freeze({ threshold, stacks });
 }
 
 function resolvePool(pool: PoolOptions): ResolvedPoolOptions {

@@ -35,6 +35,8 @@ export interface Runtime {
 /** Whoever a task was added to: a response's list, or the instance itself. */
 export interface Owner {
   readonly runtime: Runtime;
+  /** The request that a response's list belongs to, in words. */
+  readonly request?: { readonly method: string; readonly route: string };
 }
 
 /** Why a task ends before its time. */

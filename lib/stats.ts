@@ -2,6 +2,7 @@
 import type { Instance } from './instance.ts';
 import { EXECUTOR_NAMES, type ExecutorName, OUTCOME_STATES, type OutcomeState } from './outcome.ts';
 import type { Percentiles } from './statistics.ts';
+import type { BlockStats } from './watchdog/blocks.ts';
 
 /** Where the tasks of one executor are. */
 export interface ExecutorCounts {
@@ -53,6 +54,8 @@ export interface BackgroundTasksStats {
   readonly waitedMs: Percentiles;
   /** The time that all attempts of a task took, of the tasks that started and have settled. */
   readonly ranMs: Percentiles;
+  /** How often the event loop stood still, and for how long, as far as the watchdog is on. */
+  readonly blocked: BlockStats;
 }
 
 export function statsOf({ runtime, pools, options }: Instance): BackgroundTasksStats {
@@ -91,6 +94,7 @@ export function statsOf({ runtime, pools, options }: Instance): BackgroundTasksS
     backlog: { size: backlog.size, limit: backlog.limit },
     waitedMs: reporter.durations.waitedMs,
     ranMs: reporter.durations.ranMs,
+    blocked: reporter.blocks.stats,
   };
 }
 

@@ -50,6 +50,13 @@ declare global {
   }
 }
 
+/** What Express adds to a request when it has found a route for it. */
+interface RoutedRequest extends IncomingMessage {
+  readonly route?: { readonly path: unknown };
+  readonly baseUrl?: string;
+  readonly originalUrl?: string;
+}
+
 /** Most requests add no task: they share this one, which is never written to. */
 const NONE: TaskRun[] = [];
 
@@ -72,6 +79,12 @@ export class ResponseTasks implements TaskList, Owner {
 
   get runtime(): Runtime {
     return this.#instance.runtime;
+  }
+
+  get request(): { readonly method: string; readonly route: string } {
+    const { method = '', route, baseUrl = '', originalUrl, url = '' } = this.#req as RoutedRequest;
+    const path = (originalUrl ?? url).split('?', 1)[0] as string;
+    return { method, route: typeof route?.path === 'string' ? `${baseUrl}${route.path}` : path };
   }
 
   get size(): number {

@@ -75,6 +75,10 @@ export interface Told {
   readonly error?: { readonly message: string };
   readonly response?: { readonly ended: string; readonly statusCode: number };
   readonly requestId?: string;
+  /** Of what the watchdog reports. */
+  readonly task?: { readonly name: string };
+  readonly blockedMs?: number;
+  readonly stack?: readonly { readonly function: string; readonly file: string; readonly line: number }[];
 }
 
 export interface EventStream {

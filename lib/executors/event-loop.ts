@@ -1,5 +1,5 @@
 /** Runs tasks where they were added: on the event loop. */
-import { taskContext } from '../current-task.ts';
+import { type RunningTask, taskContext } from '../current-task.ts';
 import { isThenable } from '../hooks.ts';
 import { delayed } from '../timers.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
@@ -12,18 +12,31 @@ export type Resolve = (
 /** What a value that was returned comes to. */
 export type Conclude = (value: unknown, attempt: Attempt) => AttemptResult;
 
+/** Whoever wants to know when a task takes its first turn of the event loop, and when it lets go of it. */
+export interface TurnObserver {
+  /** What it returns is handed back at the end of the turn. */
+  began(): number;
+  ended(task: RunningTask, beganAt: number): void;
+}
+
 export class EventLoopExecutor implements Executor {
   readonly #resolve: Resolve;
   readonly #conclude: Conclude;
+  readonly #observer: TurnObserver | undefined;
   #running = 0;
   /** Attempts that were given up while their code runs on. Held weakly: what never ends must not be kept for ever. */
   readonly #unheeding = new WeakSet<Attempt>();
   #unheedingCount = 0;
   #whenHeeded: (() => void) | undefined;
 
-  constructor(resolve: Resolve, conclude: Conclude = (value) => ({ ok: true, value })) {
+  constructor(
+    resolve: Resolve,
+    conclude: Conclude = (value) => ({ ok: true, value }),
+    observer: TurnObserver | undefined = undefined,
+  ) {
     this.#resolve = resolve;
     this.#conclude = conclude;
+    this.#observer = observer;
   }
 
   execute(attempt: Attempt): void {
@@ -32,7 +45,7 @@ export class EventLoopExecutor implements Executor {
     let returned: unknown;
     let isPending: boolean;
     try {
-      returned = taskContext.run(attempt.task, this.#call, attempt, this.#resolve(attempt));
+      returned = this.#observer === undefined ? this.#enter(attempt) : this.#enterObserved(attempt, this.#observer);
       isPending = isThenable(returned);
     } catch (thrown) {
       this.#end(attempt, { ok: false, thrown });
@@ -40,6 +53,19 @@ export class EventLoopExecutor implements Executor {
     }
     if (isPending) void this.#endAfter(returned, attempt);
     else this.#end(attempt, this.#conclude(returned, attempt));
+  }
+
+  #enter(attempt: Attempt): unknown {
+    return taskContext.run(attempt.task, this.#call, attempt, this.#resolve(attempt));
+  }
+
+  #enterObserved(attempt: Attempt, observer: TurnObserver): unknown {
+    const beganAt = observer.began();
+    try {
+      return this.#enter(attempt);
+    } finally {
+      observer.ended(attempt.task, beganAt);
+    }
   }
 
   /** A `then` of the user's may throw, call both, or call twice: `await` hears the first, and takes each throw. */

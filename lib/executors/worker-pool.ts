@@ -69,6 +69,7 @@ export class WorkerPool implements Executor {
     const job = new Job(attempt, this.#options.batch);
     attempt.kept = job;
     this.#size += 1;
+    if (this.#giveAtOnce(job)) return;
     this.#queue.push(job);
     this.#dispatch();
     if (this.#options.batch && this.#queue.size % ASK_EVERY === 0) this.#askWorkers();
@@ -145,6 +146,16 @@ export class WorkerPool implements Executor {
       this.#isTelling = false;
       this.#tell();
     });
+  }
+
+  /** Where nobody waits and a worker is free, there is nothing to decide. */
+  #giveAtOnce(job: Job): boolean {
+    if (this.#queue.size > 0 || this.#isPostponed) return false;
+    const seat = this.#workforce.take();
+    if (seat === undefined) return false;
+    this.#give([job], seat);
+    this.#tell();
+    return true;
   }
 
   #distribute(): void {

@@ -7,12 +7,18 @@ const PING_EVERY = 20;
 
 const byId = (id) => document.getElementById(id);
 
-/** @param told what the server told so far, by task id; `watch` is given who wants to hear the rest */
-export async function runBatch({ told, watch }) {
+/**
+ * @param told what the server told so far, by task id; `watch` is given who wants to hear the rest
+ * @param executor where the thumbnails are made: `thread` or `event-loop`
+ */
+export async function runBatch({ told, watch, executor }) {
   const progress = byId('progress');
+  // What was measured the other way stays, to be compared with.
+  const kind = executor === 'event-loop' ? 'blocked' : 'busy';
   byId('comparison').hidden = false;
+  byId(kind).hidden = false;
   showRow('idle', []);
-  showRow('busy', []);
+  showRow(kind, []);
   byId('chart').replaceChildren();
   byId('batch-note').textContent = '';
 
@@ -24,7 +30,7 @@ export async function runBatch({ told, watch }) {
   let answeredMs;
   const outcomes = [];
   async function makeThumbnails() {
-    const response = await fetch('/thumbnails', { method: 'POST' });
+    const response = await fetch(`/thumbnails${kind === 'blocked' ? '?executor=event-loop' : ''}`, { method: 'POST' });
     answeredMs = performance.now() - startedAt;
     const body = await response.json();
     if (!response.ok) throw new Error(body.error);
@@ -36,8 +42,8 @@ export async function runBatch({ told, watch }) {
   const busy = await pingUntil(makeThumbnails(), PING_EVERY);
   const endedAt = performance.now();
 
-  showRow('busy', busy);
-  draw(idle, busy, startedAt, endedAt);
+  showRow(kind, busy);
+  draw(idle, kind, busy, startedAt, endedAt);
   const places = [...new Set(outcomes.map(({ executor }) => executor.replace('-', ' ')))].join(', ');
   progress.textContent = `${outcomes.length} thumbnails in ${milliseconds(endedAt - startedAt)}`;
   byId('batch-note').textContent =
@@ -63,21 +69,25 @@ function showRow(id, pings) {
   const numbers =
     took.length === 0
       ? ['–', '–', '–', '–']
-      : [...[50, 99, 100].map((percent) => percentile(took, percent).toFixed(1)), took.length];
+      : [...[50, 99, 100].map((percent) => decimal(percentile(took, percent))), took.length];
   for (const [index, cell] of [...byId(id).querySelectorAll('td')].entries()) cell.textContent = numbers[index];
+}
+
+function decimal(value) {
+  return value.toFixed(value < 100 ? 1 : 0);
 }
 
 const HEIGHT = 190;
 const BOTTOM = 165;
 const LEFT = 8;
 
-function draw(idle, busy, startedAt, endedAt) {
+function draw(idle, kind, busy, startedAt, endedAt) {
   const width = byId('chart').clientWidth;
   const from = Math.min(...idle.map(({ at }) => at));
   const highest = niceCeiling(Math.max(...[...idle, ...busy].map(({ took }) => took)));
   const x = (at) => LEFT + ((at - from) / (endedAt - from)) * (width - 2 * LEFT);
   const y = (took) => BOTTOM - (took / highest) * (BOTTOM - 24);
-  const points = [...idle.map((each) => ['idle', each]), ...busy.map((each) => ['busy', each])];
+  const points = [...idle.map((each) => ['idle', each]), ...busy.map((each) => [kind, each])];
   byId('chart').replaceChildren(
     svg('rect', { class: 'span', x: x(startedAt), y: 0, width: x(endedAt) - x(startedAt), height: BOTTOM }),
     svg('line', { x1: 0, x2: width, y1: BOTTOM, y2: BOTTOM }),
@@ -85,7 +95,7 @@ function draw(idle, busy, startedAt, endedAt) {
     svg('text', { x: LEFT, y: y(highest) - 6 }, `${highest} ms`),
     svg('text', { x: LEFT, y: HEIGHT - 6 }, 'idle'),
     svg('text', { x: x(startedAt) + 4, y: HEIGHT - 6 }, '20 thumbnails'),
-    ...points.map(([kind, { at, took }]) => svg('circle', { class: kind, cx: x(at), cy: y(took), r: 2.6 })),
+    ...points.map(([of, { at, took }]) => svg('circle', { class: of, cx: x(at), cy: y(took), r: 2.6 })),
   );
 }
 

@@ -3,6 +3,7 @@ import { runBatch } from './batch.js';
 import { element, milliseconds } from './dom.js';
 import { ping } from './ping.js';
 import { Timeline } from './timeline.js';
+import { showBlock } from './watchdog.js';
 
 const PING_EVERY = 500;
 const LARGEST_PHOTO = 4 * 1024 * 1024;
@@ -26,6 +27,7 @@ events.addEventListener('open', catchUp);
 for (const type of ['started', 'retrying', 'settled']) {
   events.addEventListener(type, ({ data }) => hear({ type, ...JSON.parse(data) }));
 }
+events.addEventListener('blocked', ({ data }) => showBlock(JSON.parse(data)));
 events.addEventListener('mail', ({ data }) => {
   const mail = JSON.parse(data);
   mails.set(mail.requestId, mail);
@@ -149,7 +151,8 @@ function fill(name, state, ...content) {
 byId('batch').addEventListener('click', async ({ currentTarget: button }) => {
   button.disabled = true;
   try {
-    await runBatch({ told, watch: (watcher) => (batch = watcher) });
+    const executor = byId('on-event-loop').checked ? 'event-loop' : 'thread';
+    await runBatch({ told, watch: (watcher) => (batch = watcher), executor });
   } catch (error) {
     byId('progress').textContent = error.message;
   } finally {

@@ -1,8 +1,8 @@
-/** Work on photographs: for worker threads, which alone load this module. Nothing in it knows of background tasks. */
+/** Work on photographs: for worker threads. Nothing in it knows of background tasks. */
 import sharp from 'sharp';
 import { paletteOf } from './palette.js';
 
-const PALETTE_WIDTH = 480;
+const PALETTE_WIDTH = 960;
 const PALETTE_COLORS = 5;
 const MOST_PIXELS = 50_000_000;
 
@@ -12,7 +12,7 @@ sharp.concurrency(1);
 /**
  * Writes a thumbnail in WebP, and finds the colours that the photograph is made of.
  *
- * Reading and scaling is native code; the palette is a loop in JavaScript that would freeze an event loop.
+ * Reading and scaling is native code; the palette is a loop in JavaScript that freezes an event loop, as the page's switch shows.
  *
  * @param {Uint8Array | string} photo the photograph's bytes, or the path of its file
  */

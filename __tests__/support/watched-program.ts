@@ -1,0 +1,124 @@
+/** A program that is watched, in a process of its own. It prints a line of JSON for whatever happens in it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { BlockedEvent } from 'express-background-tasks';
+import { atEnd } from './cleanup.ts';
+import { fixture } from './worker-kinds.ts';
+
+export interface ProgramOptions {
+  /** Of Node. */
+  readonly execArgv?: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** What a line says; which of the others are there depends on its kind. */
+export interface Printed {
+  readonly kind: string;
+  readonly event: BlockedEvent;
+  readonly level: string;
+  readonly message: string;
+  readonly port: number;
+}
+
+export class WatchedProgram {
+  readonly child: ChildProcess;
+  readonly printed: Printed[] = [];
+  /** Resolves to the exit code, or the signal that ended it, when all that it wrote has been read. */
+  readonly exited: Promise<number | string | null>;
+  stderr = '';
+  #unfinished = '';
+  #hasEnded = false;
+  readonly #checks = new Set<() => void>();
+
+  constructor(name: string, args: readonly string[] = [], { execArgv = [], env = {} }: ProgramOptions = {}) {
+    const { NODE_OPTIONS, ...inherited } = process.env;
+    this.child = spawn(process.execPath, [...execArgv, fileURLToPath(fixture(name)), ...args], {
+      env: { ...inherited, ...env },
+    });
+    this.child.stdout?.on('data', (chunk: Buffer) => this.#hear(String(chunk)));
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.stderr += chunk;
+      this.#checkAll();
+    });
+    this.exited = once(this.child, 'close').then(([code, signal]) => {
+      this.#hasEnded = true;
+      this.#checkAll();
+      return (code ?? signal) as number | string | null;
+    });
+    atEnd(async () => {
+      this.child.kill('SIGKILL');
+      await this.exited;
+    });
+  }
+
+  /** What it has printed of this kind so far. */
+  of(kind: string): Printed[] {
+    return this.printed.filter((printed) => printed.kind === kind);
+  }
+
+  get blocks(): BlockedEvent[] {
+    return this.of('blocked').map(({ event }) => event);
+  }
+
+  get port(): number {
+    return (this.of('listening')[0] as Printed).port;
+  }
+
+  /** Resolves to the first that `find` comes to; rejects if the program ends before that. */
+  until<Found>(find: () => Found | undefined): Promise<Found> {
+    return new Promise((resolve, reject) => {
+      const check = (): void => {
+        const found = find();
+        if (found !== undefined) resolve(found);
+        else if (this.#hasEnded) reject(new Error(`The program ended before that: ${this.stderr}`));
+        else return;
+        this.#checks.delete(check);
+      };
+      this.#checks.add(check);
+      check();
+    });
+  }
+
+  untilPrinted(kind: string, count = 1): Promise<Printed> {
+    return this.until(() => this.of(kind)[count - 1]);
+  }
+
+  untilStderr(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.until(() => pattern.exec(this.stderr) ?? undefined);
+  }
+
+  /** Has a task run, and resolves when the response has come: the task is only beginning then. */
+  async run(task: string, argument = 0): Promise<void> {
+    const answer = await fetch(`http://127.0.0.1:${this.port}/tasks/${task}?argument=${argument}`, {
+      method: 'POST',
+      headers: { connection: 'close' },
+    });
+    if (!answer.ok) throw new Error(`${task}: ${answer.status} ${await answer.text()}`);
+    await answer.arrayBuffer();
+  }
+
+  /** The same, and resolves to the block that the watchdog makes of it. */
+  async block(task: string, argument: number): Promise<BlockedEvent> {
+    const before = this.blocks.length;
+    await this.run(task, argument);
+    return this.until(() => this.blocks.slice(before).find((block) => block.task?.name === task));
+  }
+
+  /** The watchdog's thread takes some time to start: resolves when it has seen the stack of a block. */
+  async untilWatched(): Promise<void> {
+    await this.untilPrinted('listening');
+    while ((await this.block('spin', 200)).stack.length === 0);
+  }
+
+  #hear(text: string): void {
+    const lines = (this.#unfinished + text).split('\n');
+    this.#unfinished = lines.pop() as string;
+    this.printed.push(...lines.map((line) => JSON.parse(line) as Printed));
+    this.#checkAll();
+  }
+
+  #checkAll(): void {
+    for (const check of [...this.#checks]) check();
+  }
+}

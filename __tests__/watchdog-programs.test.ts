@@ -1,0 +1,367 @@
+/** What is told of a blocked event loop, where it takes a process of its own: exits, debuggers, signals, workers, loaders. */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { afterAll, describe, expect, it, jest } from '@jest/globals';
+import { transformSync } from '@swc/core';
+import type { BlockedFrame } from 'express-background-tasks';
+import { atEnd } from './support/cleanup.ts';
+import { getText, RawClient } from './support/clients.ts';
+import { lineWith } from './support/places.ts';
+import { type Ended, root } from './support/projects.ts';
+import { work } from './support/promises.ts';
+import { type ProgramOptions, WatchedProgram } from './support/watched-program.ts';
+import { fixture } from './support/worker-kinds.ts';
+
+jest.setTimeout(60_000);
+
+const LIMIT = 20_000;
+
+/** Runs a program of the fixtures to its end; one that hangs is ended, and its code is a signal then. */
+function runToEnd(
+  name: string,
+  args: readonly string[] = [],
+  { execArgv = [], env = {} }: ProgramOptions = {},
+): Promise<Ended> {
+  const { NODE_OPTIONS, ...inherited } = process.env;
+  const all = [...execArgv, fileURLToPath(fixture(name)), ...args];
+  return new Promise((resolve) => {
+    const options = { cwd: root, env: { ...inherited, ...env }, timeout: LIMIT };
+    execFile(process.execPath, all, options, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal ?? 'none'), stdout, stderr });
+    });
+  });
+}
+
+const server = (watchdog: object | boolean = true, options?: ProgramOptions): WatchedProgram =>
+  new WatchedProgram('watchdog-server.mjs', [JSON.stringify(watchdog)], options);
+
+const onLinux = process.platform === 'linux' ? it : it.skip;
+
+describe('by default', () => {
+  it.each<[string | undefined, boolean]>([
+    ['production', false],
+    ['test', false],
+    ['development', true],
+    ['', true],
+    [undefined, true],
+  ])('with NODE_ENV as %p, whether the event loop is watched is %p', async (environment, isWatched) => {
+    const { stdout, stderr } = await runToEnd('watchdog-defaults.mjs', [], { env: { NODE_ENV: environment } });
+    expect({ stderr, ...JSON.parse(stdout) }).toEqual({ stderr: '', isWatched });
+  });
+});
+
+describe('a block without an end', () => {
+  it('is told of on stderr while it lasts, again and again', async () => {
+    const program = server();
+    await program.untilWatched();
+    await program.run('loopForEver');
+    await program.untilStderr(/(is blocking the event loop.*\n.*){2}/s);
+    program.child.kill('SIGKILL');
+    const lines = program.stderr.split('\n').filter((line) => line.includes('is blocking'));
+    for (const line of lines) {
+      expect(line).toMatch(
+        /^\S+ warn: Task loopForEver is blocking the event loop for \d+ ms so far, at loopForEver \(\S*__tests__\/fixtures\/watchdog-server\.mjs:\d+\); move it to a module .*\{.*"task":"loopForEver".*\}$/,
+      );
+      expect(line).toContain(`watchdog-server.mjs:${lineWith('watchdog-server.mjs', 'for (;;)')})`);
+    }
+    const [first, second] = lines.map((line) => Number(/for (\d+) ms/.exec(line)?.[1])) as [number, number];
+    expect(second).toBeGreaterThan(1.5 * first);
+    expect(await program.exited).toBe('SIGKILL');
+  });
+});
+
+describe('requests that come during a block', () => {
+  it.each([1, 7])('are counted: %i', async (count) => {
+    const program = server();
+    await program.untilWatched();
+    await program.run('hold', 150);
+    await program.untilPrinted('holding');
+    const clients = await Promise.all(Array.from({ length: count }, () => RawClient.connect(program.port)));
+    for (const client of clients) await sent(client, getText('/ping'));
+    program.child.stdin?.write('.');
+    await Promise.all(clients.map((client) => client.until(/pong/)));
+    const event = await program.until(() => program.blocks.find(({ task }) => task?.name === 'hold'));
+    expect(event.waitingRequests).toBe(count);
+  });
+
+  it('on connections that were there before are counted as well', async () => {
+    const program = server();
+    await program.untilWatched();
+    const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.connect(program.port)));
+    for (const client of clients) {
+      client.send(getText('/ping'));
+      await client.until(/pong/);
+      client.received = '';
+    }
+    await program.run('hold', 150);
+    await program.untilPrinted('holding');
+    for (const client of clients.slice(1)) await sent(client, getText('/ping'));
+    program.child.stdin?.write('.');
+    await Promise.all(clients.slice(1).map((client) => client.until(/pong/)));
+    const event = await program.until(() => program.blocks.find(({ task }) => task?.name === 'hold'));
+    expect(event.waitingRequests).toBe(3);
+  });
+});
+
+/** Resolves when the system has it: the other side can read it then, whether it does or not. */
+function sent({ socket }: RawClient, text: string): Promise<void> {
+  return new Promise((resolve) => socket.write(text, () => resolve()));
+}
+
+describe('with stacks off', () => {
+  it('a task is named all the same where it blocks from its start, and no code', async () => {
+    const program = server({ threshold: 50, stacks: false });
+    await program.untilPrinted('listening');
+    for (const _time of [1, 2]) {
+      expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
+    }
+    expect(program.of('log').filter(({ message }) => message.includes('goes on without stacks'))).toEqual([]);
+  });
+});
+
+describe('with --inspect', () => {
+  const inspected = { execArgv: ['--inspect=0'] };
+  const asides = (program: WatchedProgram): string[] =>
+    program
+      .of('log')
+      .filter(({ message }) => message.includes('goes on without stacks'))
+      .map(({ level, message }) => `${level}: ${message}`);
+
+  it('the watchdog works as without, while nobody is connected', async () => {
+    const program = server(true, inspected);
+    await program.untilWatched();
+    expect(await program.block('spin', 200)).toMatchObject({
+      task: { name: 'spin' },
+      stack: [{ function: 'spin' }],
+    });
+    expect(asides(program)).toEqual([]);
+  });
+
+  it('it steps aside for a debugger that is connected, says so once, and stops nothing', async () => {
+    const program = server(true, inspected);
+    await program.untilPrinted('listening');
+    const { debuggerClient, enabled } = await attachDebugger(program);
+    await enabled;
+    // The watchdog's thread takes some time to start, and to look for the debugger.
+    while (asides(program).length === 0) {
+      expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
+    }
+    expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
+    expect(await program.block('announceAndSpin', 300)).toMatchObject({ task: { name: 'announceAndSpin' }, stack: [] });
+    expect(asides(program)).toEqual(['info: The watchdog goes on without stacks: a debugger is attached']);
+    expect(debuggerClient.received).toContain('Debugger.scriptParsed');
+    expect(debuggerClient.received).not.toContain('Debugger.paused');
+  });
+
+  it('it steps aside for a debugger that comes later', async () => {
+    const program = server(true, inspected);
+    await program.untilWatched();
+    const { debuggerClient, enabled } = await attachDebugger(program);
+    await enabled;
+    expect(await program.block('spin', 200)).toMatchObject({ task: { name: 'spin' }, stack: [] });
+    expect(asides(program)).toHaveLength(1);
+    expect(debuggerClient.received).not.toContain('Debugger.paused');
+  });
+});
+
+const OPCODE_TEXT = 0x81;
+const MASKED = 0x80;
+
+/** As a websocket client would, in the few bytes that it takes. */
+async function attachDebugger(program: WatchedProgram): Promise<{ debuggerClient: RawClient; enabled: Promise<void> }> {
+  const [, port, path] = await program.untilStderr(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)(\/\S+)/);
+  const debuggerClient = await RawClient.connect(Number(port));
+  const key = randomBytes(16).toString('base64');
+  debuggerClient.send(
+    getText(path, [
+      'Upgrade: websocket',
+      'Connection: Upgrade',
+      'Sec-WebSocket-Version: 13',
+      `Sec-WebSocket-Key: ${key}`,
+    ]),
+  );
+  await debuggerClient.until(/101 Switching Protocols.*\r\n\r\n/s);
+  const message = Buffer.from(JSON.stringify({ id: 1, method: 'Debugger.enable' }));
+  const noMask = Buffer.alloc(4);
+  debuggerClient.socket.write(Buffer.concat([Buffer.from([OPCODE_TEXT, MASKED | message.length]), noMask, message]));
+  return { debuggerClient, enabled: debuggerClient.until(/"id":1,"result":\{"debuggerId"/) };
+}
+
+describe('a program that exits', () => {
+  /** Every few milliseconds of the watchdog's look at the block is met by one of them. */
+  const durations = Array.from({ length: 7 }, (_, index) => 12 + 12 * index);
+  const AT_ONCE = 3;
+
+  it.each([
+    ['spin', 'in the task'],
+    ['derive', 'in the task'],
+    ['spin', 'on the next turn'],
+  ])('after it was blocked by %s, %s, does so at once, with its code and without a word', async (how, when) => {
+    const left = [...durations];
+    const ended: Ended[] = [];
+    const runSome = async (): Promise<void> => {
+      for (let ms = left.pop(); ms !== undefined; ms = left.pop()) {
+        ended.push(await runToEnd('watchdog-exit.mjs', [how, when, String(ms)]));
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, runSome));
+    expect(ended).toEqual(durations.map(() => ({ code: 7, stdout: '', stderr: '' })));
+  });
+
+  it('ends by itself when nothing is left to do, after a block as well', async () => {
+    expect(await runToEnd('watchdog-ends.mjs')).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('ends by itself after close() when it was a server', async () => {
+    const program = server();
+    await program.untilWatched();
+    await program.block('spin', 300);
+    await fetch(`http://127.0.0.1:${program.port}/close`, { method: 'POST', headers: { connection: 'close' } });
+    expect(await program.exited).toBe(0);
+    expect(program.of('closed')).toHaveLength(1);
+    expect(program.stderr).toBe('');
+  });
+});
+
+describe('a process that is stopped and goes on', () => {
+  const STOPPED = 500;
+
+  async function stop(program: WatchedProgram, ms: number): Promise<void> {
+    program.child.kill('SIGSTOP');
+    await work(ms);
+    program.child.kill('SIGCONT');
+  }
+
+  /** Whatever there was to tell would have been told before the block that is made here. */
+  async function blocksUntilNow(program: WatchedProgram, from: number): Promise<unknown[]> {
+    await program.block('announceAndSpin', 200);
+    return program.blocks.slice(from).map(({ cause, task }) => `${cause} ${task?.name}`);
+  }
+
+  onLinux('was not blocked if it was idle', async () => {
+    const program = server();
+    await program.untilWatched();
+    const before = program.blocks.length;
+    await stop(program, STOPPED);
+    expect(await blocksUntilNow(program, before)).toEqual(['task announceAndSpin']);
+  });
+
+  onLinux('was not blocked if a task was waiting for its timer', async () => {
+    const program = server();
+    await program.untilWatched();
+    const before = program.blocks.length;
+    await program.run('rest', STOPPED / 2);
+    await program.untilPrinted('resting');
+    await stop(program, STOPPED);
+    await program.untilPrinted('rested');
+    expect(await blocksUntilNow(program, before)).toEqual(['task announceAndSpin']);
+  });
+
+  onLinux('was blocked only for as long as it ran', async () => {
+    const program = server();
+    await program.untilWatched();
+    const told = program.block('announceAndSpin', 2 * STOPPED);
+    await program.untilPrinted('spinning');
+    await stop(program, 4 * STOPPED);
+    expect((await told).blockedMs).toBeLessThan(4 * STOPPED);
+  });
+});
+
+describe('a server in a worker thread', () => {
+  it('is told of its blocks without stacks: the only one to be had is that of the main thread', async () => {
+    const program = new WatchedProgram('watchdog-in-worker.mjs');
+    expect(await program.exited).toBe(0);
+    expect(program.stderr).toBe('');
+    expect(program.of('worker ended')).toHaveLength(1);
+    expect(program.blocks).toMatchObject([
+      { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
+      { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
+    ]);
+    const asides = program.of('log').filter(({ message }) => message.includes('goes on without stacks'));
+    expect(asides).toMatchObject([{ level: 'info', message: expect.stringContaining('the main thread only') }]);
+  });
+});
+
+describe('the lines that are named', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'background-tasks-watchdog-'));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  const typed = fixture('watchdog-typed.ts');
+
+  async function renderRowsOf(module: URL, execArgv: readonly string[]): Promise<BlockedFrame | undefined> {
+    const { stdout, stderr } = await runToEnd('watchdog-module.mjs', [module.href], { execArgv });
+    if (stdout === '') throw new Error(stderr);
+    const frames = JSON.parse(stdout) as BlockedFrame[];
+    return frames.find((frame) => frame.function === 'renderRows');
+  }
+
+  const expected = {
+    file: '__tests__/fixtures/watchdog-typed.ts',
+    line: lineWith('watchdog-typed.ts', 'while (!isOver(clock))'),
+  };
+
+  it('are those of the TypeScript under tsx', async () => {
+    expect(await renderRowsOf(typed, ['--import', 'tsx'])).toMatchObject(expected);
+  });
+
+  const stripsTypes = (process.features as { typescript?: unknown }).typescript ? it : it.skip;
+  stripsTypes('are those of the TypeScript where Node strips the types', async () => {
+    expect(await renderRowsOf(typed, [])).toMatchObject(expected);
+  });
+
+  it.each([[['--enable-source-maps']], [[]]])(
+    'are those of the TypeScript that was compiled, with the options %p',
+    async (execArgv) => {
+      const source = readFileSync(typed, 'utf8');
+      const { code, map } = transformSync(source, {
+        filename: fileURLToPath(typed),
+        sourceFileName: typed.href,
+        sourceMaps: true,
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+      });
+      writeFileSync(join(directory, 'typed.mjs'), `${code}\n//# sourceMappingURL=typed.mjs.map\n`);
+      writeFileSync(join(directory, 'typed.mjs.map'), map as string);
+      expect(code.split('\n').findIndex((line) => line.includes('while (!isOver(clock))')) + 1).not.toBe(expected.line);
+      expect(await renderRowsOf(pathToFileURL(join(directory, 'typed.mjs')), execArgv)).toMatchObject(expected);
+    },
+  );
+
+  it('are those that run where the map is missing or broken', async () => {
+    const source =
+      'export function renderRows({ ms }) {\n  const end = performance.now() + ms;\n  while (performance.now() < end);\n}\n';
+    const file = join(directory, 'unmapped.mjs');
+    for (const map of ['missing.mjs.map', 'data:application/json;base64,bm90IGpzb24=']) {
+      writeFileSync(file, `${source}//# sourceMappingURL=${map}\n`);
+      expect(await renderRowsOf(pathToFileURL(file), [])).toMatchObject({ file, line: 3 });
+    }
+  });
+});
+
+describe('heavy load that behaves', () => {
+  it('is told of as nobody’s fault', async () => {
+    const child = new Promise<Ended>((resolve) => {
+      const script = join(root, 'scripts/watchdog-false-positives.mjs');
+      const running = execFile(
+        process.execPath,
+        [script, '--seconds', '3'],
+        { cwd: root, timeout: 2 * LIMIT },
+        (error, stdout, stderr) => resolve({ code: error === null ? 0 : (error.code ?? 'none'), stdout, stderr }),
+      );
+      atEnd(() => running.kill('SIGKILL'));
+    });
+    const { stdout, stderr } = await child;
+    const { tasks, collections, byCause, byTask, proof } = JSON.parse(stdout);
+    expect({ stderr, byTask, blamed: { ...byCause, load: undefined, 'garbage-collection': undefined } }).toEqual({
+      stderr: '',
+      byTask: {},
+      blamed: {},
+    });
+    expect(tasks).toBeGreaterThan(100);
+    expect(collections).toBeGreaterThan(0);
+    // It was watched all the time: a task that did block was told of at the end.
+    expect(proof).toBe('task');
+  });
+});

@@ -1,0 +1,605 @@
+/** What is told of a blocked event loop. What needs a process of its own is in watchdog-programs.test.ts. */
+import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import express, { type Express, type RequestHandler } from 'express';
+import {
+  type BackgroundTasks,
+  type BackgroundTasksOptions,
+  type BlockedEvent,
+  backgroundTasks,
+  defineTask,
+  type TaskHandle,
+} from 'express-background-tasks';
+import request from 'supertest';
+import { derive, looksLikeLetters, pack, read, spin, sumOf } from './fixtures/watchdog-work.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
+import { getText, RawClient } from './support/clients.ts';
+import { type LogLine, openLogBook } from './support/log-book.ts';
+import { linesBetween, lineWith } from './support/places.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { makeGate, work } from './support/promises.ts';
+import { expresses, listen } from './support/servers.ts';
+
+jest.setTimeout(30_000);
+expectNoProcessFaults();
+
+const THRESHOLD = 50;
+const WORK = '__tests__/fixtures/watchdog-work.ts';
+const SPINNING = { file: WORK, function: 'spin' };
+const spinningLines = linesBetween('watchdog-work.ts', 'while (left > 0)', '}');
+
+/** The watchdog's thread takes some time to start: this keeps it for all tests of the file. */
+let keeper: BackgroundTasks;
+beforeAll(async () => {
+  keeper = backgroundTasks({ logger: false, watchdog: { threshold: THRESHOLD } });
+  const blocks = listenTo(keeper);
+  do {
+    keeper.add(spin, 4 * THRESHOLD);
+    await blocks.next();
+  } while (blocks.last.stack.length === 0);
+});
+afterAll(() => keeper.close());
+
+interface Blocks {
+  readonly events: readonly BlockedEvent[];
+  readonly last: BlockedEvent;
+  /** Those of tasks. Whatever else blocks the process, and be it jest, is told to all instances. */
+  readonly tasks: readonly (string | undefined)[];
+  /** Resolves to the first that matches, be it there already. */
+  until(matches: (event: BlockedEvent) => boolean): Promise<BlockedEvent>;
+  ofTask(name: string): Promise<BlockedEvent>;
+  next(): Promise<BlockedEvent>;
+}
+
+function listenTo(background: BackgroundTasks): Blocks {
+  const events: BlockedEvent[] = [];
+  const checks = new Set<() => void>();
+  background.on('blocked', (event) => {
+    events.push(event);
+    for (const check of [...checks]) check();
+  });
+  const until = (matches: (event: BlockedEvent) => boolean, from = 0): Promise<BlockedEvent> =>
+    new Promise((resolve) => {
+      const check = (): void => {
+        const found = events.slice(from).find(matches);
+        if (found === undefined) return;
+        checks.delete(check);
+        resolve(found);
+      };
+      checks.add(check);
+      check();
+    });
+  return {
+    events,
+    get last() {
+      return events.at(-1) as BlockedEvent;
+    },
+    get tasks() {
+      return events.filter(({ cause }) => cause === 'task').map(({ task }) => task?.name);
+    },
+    until,
+    ofTask: (name) => until(({ task }) => task?.name === name),
+    next: () => until(() => true, events.length),
+  };
+}
+
+/** A busy machine may give the watchdog's thread a core too late for its look: has the task run until one was in time. */
+async function seen(blocks: Blocks, name: string, run: () => unknown): Promise<BlockedEvent> {
+  for (;;) {
+    await untilBeaten();
+    const told = blocks.next();
+    await run();
+    const event = await told;
+    if (event.task?.name === name && event.stack.length > 0) return event;
+  }
+}
+
+interface Watched {
+  readonly app: Express;
+  readonly background: BackgroundTasks;
+  readonly blocks: Blocks;
+}
+
+function watch(options: BackgroundTasksOptions = {}): Watched {
+  const background = makeBackground({ watchdog: { threshold: THRESHOLD }, ...options });
+  const app = express();
+  app.use(background);
+  return { app, background, blocks: listenTo(background) };
+}
+
+/** Adds these tasks to every response, and keeps their handles. */
+function adding(handles: TaskHandle[], ...tasks: (() => unknown)[]): RequestHandler {
+  return (_req, res) => {
+    for (const task of tasks) handles.push(res.locals.backgroundTasks.add(task));
+    res.end();
+  };
+}
+
+describe('a task that blocks', () => {
+  it.each([200, 600, 2_000])('for %i ms is told of by name, id, request, time, function and line', async (ms) => {
+    const { app, blocks } = watch();
+    const handles: TaskHandle[] = [];
+    const api = express.Router();
+    api.post(
+      '/reports/:id',
+      adding(handles, function sendReport() {
+        spin(ms);
+      }),
+    );
+    app.use('/api', api);
+    let startedAt = 0;
+    const event = await seen(blocks, 'sendReport', async () => {
+      startedAt = performance.now();
+      await request(app).post('/api/reports/7?draft=1').expect(200);
+    });
+    const tookMs = performance.now() - startedAt;
+    expect(event).toMatchObject({
+      cause: 'task',
+      task: { id: handles.at(-1)?.id, name: 'sendReport' },
+      request: { method: 'POST', route: '/api/reports/:id' },
+      call: undefined,
+    });
+    expect(event.stack[0]).toMatchObject(SPINNING);
+    expect(spinningLines).toContain(event.stack[0]?.line);
+    expect(event.stack[1]).toMatchObject({ file: '__tests__/watchdog.test.ts', function: 'sendReport' });
+    expect(event.blockedMs).toBeGreaterThan(ms * 0.8);
+    expect(event.blockedMs).toBeLessThan(tookMs);
+  });
+
+  it('for hardly longer than the threshold is told of by name', async () => {
+    const { background, blocks } = watch();
+    const told = blocks.ofTask('brief');
+    let isTold = false;
+    void told.then(() => {
+      isTold = true;
+    });
+    // What the machine takes away in the meantime may be taken for more than it was.
+    while (!isTold) {
+      background.with({ name: 'brief' }).add(() => spin(60));
+      await work(1);
+    }
+    expect(await told).toMatchObject({ cause: 'task', task: { name: 'brief' } });
+  });
+
+  it('after an await is told of like any other', async () => {
+    const { app, blocks } = watch();
+    const handles: TaskHandle[] = [];
+    app.post(
+      '/reports',
+      adding(handles, async function sendReport() {
+        await work(5);
+        await null;
+        spin(200);
+      }),
+    );
+    const event = await seen(blocks, 'sendReport', () => request(app).post('/reports'));
+    expect(event).toMatchObject({
+      cause: 'task',
+      task: { id: handles.at(-1)?.id },
+      request: { method: 'POST', route: '/reports' },
+      stack: startsWith(SPINNING, { function: 'sendReport' }),
+    });
+  });
+
+  it('is named, and none of those that are in flight beside it', async () => {
+    const { app, background, blocks } = watch({ order: 'parallel' });
+    const handles: TaskHandle[] = [];
+    const patient = async (): Promise<void> => {
+      await work(15);
+      await work(40);
+      spin(1);
+    };
+    app.post('/many', (_req, res) => {
+      const tasks = res.locals.backgroundTasks;
+      for (const name of ['one', 'two', 'three']) handles.push(tasks.with({ name }).add(patient));
+      tasks.add(async function greedy() {
+        await work(10);
+        spin(250);
+      });
+      for (const name of ['four', 'five', 'six']) handles.push(tasks.with({ name }).add(patient));
+      res.end();
+    });
+    await request(app).post('/many');
+    await blocks.ofTask('greedy');
+    await background.idle();
+    // Whatever there was to tell of them would have been told before this.
+    background.with({ name: 'last' }).add(() => spin(150));
+    await blocks.ofTask('last');
+    expect(blocks.tasks).toEqual(['greedy', 'last']);
+    expect(handles.map(({ state }) => state)).toEqual(Array(6).fill('completed'));
+  });
+
+  it('is named also by what it has left behind', async () => {
+    const { background, blocks } = watch();
+    const handle = background.add(function leavesATimer() {
+      setTimeout(() => spin(200), 5);
+    });
+    expect((await handle.settled).state).toBe('completed');
+    expect(await blocks.ofTask('leavesATimer')).toMatchObject({
+      task: { id: handle.id },
+      stack: expect.arrayContaining([expect.objectContaining(SPINNING)]),
+    });
+  });
+
+  it('is told of under its own name, and with no request where there was none', async () => {
+    const { background, blocks } = watch();
+    background.add(defineTask(() => spin(200), { name: 'nightly report' }));
+    expect(await blocks.ofTask('nightly report')).toMatchObject({ cause: 'task', request: undefined });
+  });
+
+  it('and fails is told of all the same', async () => {
+    const { background, blocks } = watch();
+    const handle = background.add(function fails() {
+      spin(200);
+      throw new Error('after all that');
+    });
+    expect((await handle.settled).state).toBe('failed');
+    expect(await blocks.ofTask('fails')).toMatchObject({ cause: 'task', task: { id: handle.id } });
+  });
+
+  it('is told of to its own instance only, and what is no task to all', async () => {
+    const [mine, other] = [watch(), watch()];
+    await other.background.add(() => {}).settled;
+    mine.background.with({ name: 'mine' }).add(() => spin(200));
+    await mine.blocks.ofTask('mine');
+    setTimeout(function tick() {
+      spin(200);
+    }, 1);
+    const isOfTick = ({ stack }: BlockedEvent): boolean => stack.some((frame) => frame.function === 'tick');
+    await Promise.all([mine.blocks.until(isOfTick), other.blocks.until(isOfTick)]);
+    expect(other.blocks.tasks).toEqual([]);
+  });
+
+  it('is told of to those whose threshold it exceeds', async () => {
+    const [quick, slow] = [watch(), watch({ watchdog: { threshold: 1_000 } })];
+    await Promise.all([quick, slow].map(({ background }) => background.add(() => {}).settled));
+    setTimeout(() => spin(200), 1);
+    await quick.blocks.until(({ cause }) => cause === 'other');
+    expect(slow.blocks.events).toEqual([]);
+  });
+});
+
+describe('what blocks without being a task', () => {
+  it.each(expresses)('is told of as the request if it is a handler of $name', async ({ express: version }) => {
+    const { background, blocks } = watch();
+    const app = version();
+    const api = version.Router();
+    app.use(background);
+    api.get('/slow/:id', function slowHandler(_req, res) {
+      spin(200);
+      res.end();
+    });
+    app.use('/api', api);
+    await request(app).get('/api/slow/7?draft=1').expect(200);
+    expect(await blocks.until(({ cause }) => cause === 'request')).toMatchObject({
+      task: undefined,
+      request: { method: 'GET', route: '/api/slow/:id' },
+      stack: startsWith(SPINNING, { function: 'slowHandler', file: '__tests__/watchdog.test.ts' }),
+    });
+  });
+
+  it('is told of as the request if it is a middleware, by the path', async () => {
+    const { app, blocks } = watch();
+    app.use((_req, _res, next) => {
+      spin(200);
+      next();
+    });
+    await request(app).get('/nowhere/7?draft=1').expect(404);
+    expect((await blocks.until(({ cause }) => cause === 'request')).request).toEqual({
+      method: 'GET',
+      route: '/nowhere/7',
+    });
+  });
+
+  it('is told of as other code if it is an interval, by the function and the line', async () => {
+    const { background, blocks } = watch();
+    await background.add(() => {}).settled;
+    const timer = setInterval(function everyNowAndThen() {
+      clearInterval(timer);
+      spin(200);
+    }, 5);
+    const isOfTimer = ({ stack }: BlockedEvent): boolean => stack.some((frame) => frame.function === 'everyNowAndThen');
+    expect(await blocks.until(isOfTimer)).toMatchObject({
+      cause: 'other',
+      task: undefined,
+      request: undefined,
+      stack: startsWith(SPINNING, { function: 'everyNowAndThen' }),
+    });
+  });
+});
+
+describe('a call that is known to block', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'background-tasks-watchdog-'));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  it('is named where it is of node:crypto', async () => {
+    const { background, blocks } = watch();
+    const tenThousandMs = durationOf(() => derive(10_000));
+    const event = await seen(blocks, 'hash', () =>
+      background.add(function hash() {
+        derive(Math.ceil((10_000 * 300) / tenThousandMs));
+      }),
+    );
+    expect(event).toMatchObject({
+      call: 'pbkdf2Sync of node:crypto',
+      stack: startsWith({ function: 'derive', file: WORK, line: lineWith('watchdog-work.ts', 'return pbkdf2Sync') }),
+    });
+  });
+
+  it('is named where it is of node:zlib', async () => {
+    const { background, blocks } = watch();
+    const megabyte = randomBytes(2 ** 20);
+    pack(megabyte);
+    const megabytes = Math.ceil(300 / durationOf(() => pack(megabyte)));
+    const bytes = Buffer.concat(Array(megabytes).fill(megabyte));
+    const event = await seen(blocks, 'archive', () =>
+      background.add(function archive() {
+        pack(bytes);
+      }),
+    );
+    expect(event).toMatchObject({
+      call: 'gzipSync of node:zlib',
+      stack: startsWith({ function: 'pack', line: lineWith('watchdog-work.ts', 'return gzipSync') }),
+    });
+  });
+
+  it('is named where it is of node:child_process', async () => {
+    const { background, blocks } = watch();
+    const event = await seen(blocks, 'convert', () =>
+      background.add(function convert() {
+        execFileSync(process.execPath, ['-e', 'setTimeout(() => {}, 200)']);
+      }),
+    );
+    expect(event).toMatchObject({
+      call: 'execFileSync of node:child_process',
+      stack: startsWith({ function: 'convert' }),
+    });
+  });
+
+  const onPosix = process.platform === 'win32' ? it.skip : it;
+  onPosix('is named where it is of node:fs', async () => {
+    const { background, blocks } = watch();
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const event = await seen(blocks, 'load', () => {
+      const writer = spawn('sh', ['-c', 'sleep 0.3; echo written > "$0"', pipe]);
+      const written = once(writer, 'exit');
+      atEnd(() => written);
+      background.add(function load() {
+        read(pipe);
+      });
+    });
+    expect(event).toMatchObject({
+      call: 'readFileSync of node:fs',
+      stack: startsWith({ function: 'read', line: lineWith('watchdog-work.ts', 'return readFileSync') }),
+    });
+  });
+
+  it('is named where it is a regular expression', async () => {
+    const { background, blocks } = watch();
+    const text = (length: number): string => `${'a'.repeat(length)}!`;
+    const LENGTH = 18;
+    looksLikeLetters(text(LENGTH));
+    looksLikeLetters(text(LENGTH));
+    // Each letter doubles the time.
+    const more = Math.ceil(Math.log2(400 / durationOf(() => looksLikeLetters(text(LENGTH)))));
+    const event = await seen(blocks, 'validate', () =>
+      background.add(function validate() {
+        looksLikeLetters(text(LENGTH + more));
+      }),
+    );
+    expect(event).toMatchObject({
+      call: 'a regular expression',
+      stack: startsWith({ function: 'looksLikeLetters', line: lineWith('watchdog-work.ts', 'return /^') }),
+    });
+  });
+
+  it('is named where it is JSON.parse, when the code goes on behind it', async () => {
+    const { background, blocks } = watch();
+    const rows = (count: number): string =>
+      JSON.stringify(Array.from({ length: count }, (_, id) => ({ id, title: `row ${id}`, tags: ['a', 'b'] })));
+    const some = rows(10_000);
+    sumOf(some);
+    const json = rows(Math.ceil((10_000 * 400) / durationOf(() => sumOf(some))));
+    const event = await seen(blocks, 'addUp', () =>
+      background.add(function addUp() {
+        sumOf(json);
+      }),
+    );
+    expect(event).toMatchObject({
+      call: 'JSON.parse',
+      stack: startsWith({ function: 'sumOf', line: lineWith('watchdog-work.ts', 'JSON.parse(json)') }),
+    });
+  });
+});
+
+describe('much that comes at once, none of it long', () => {
+  it('is told of as load if it is tasks, naming none', async () => {
+    const { app, background, blocks } = watch({ order: 'parallel' });
+    app.post('/many', (_req, res) => {
+      for (let count = 0; count < 300; count += 1) res.locals.backgroundTasks.add(() => spin(1));
+      res.end();
+    });
+    await request(app).post('/many');
+    await blocks.until(({ cause }) => cause === 'load');
+    expect(background.stats().outcomes.completed).toBe(300);
+    expect(blocks.tasks).toEqual([]);
+    expect(blocks.events.find(({ cause }) => cause === 'load')).toMatchObject({ request: undefined, stack: [] });
+  });
+
+  it('is told of as load if it is tasks that go on after an await', async () => {
+    const { background, blocks } = watch();
+    const { opened, open } = makeGate();
+    for (let count = 0; count < 300; count += 1) {
+      background.add(async () => {
+        await opened;
+        await null;
+        spin(1);
+      });
+    }
+    open();
+    await blocks.until(({ cause }) => cause === 'load');
+    await background.idle();
+    expect(blocks.tasks).toEqual([]);
+  });
+
+  it('is told of as load if it is requests, blaming no handler', async () => {
+    const { app, blocks } = watch();
+    app.get('/short', function shortHandler(_req, res) {
+      spin(1);
+      res.end();
+    });
+    const client = await RawClient.connect(await listen(createServer(app)));
+    const requests = 300;
+    client.send(getText('/short').repeat(requests));
+    const isOfThese = ({ cause, stack }: BlockedEvent): boolean =>
+      cause === 'load' || stack.some((frame) => frame.function === 'shortHandler');
+    expect(await blocks.until(isOfThese)).toMatchObject({ cause: 'load', request: undefined, stack: [] });
+  });
+
+  it('blames none of them if it is timers that share a function', async () => {
+    const { background, blocks } = watch();
+    await background.add(() => {}).settled;
+    for (let count = 0; count < 300; count += 1) {
+      setTimeout(function shortTimer() {
+        spin(1);
+      }, 5);
+    }
+    // Of timers nobody knows how many they were: where the look came late, it is "something".
+    const isOfThese = ({ cause, stack }: BlockedEvent): boolean =>
+      cause === 'load' || cause === 'other' || stack.some((frame) => frame.function === 'shortTimer');
+    expect(await blocks.until(isOfThese)).toMatchObject({ task: undefined, request: undefined, stack: [] });
+  });
+});
+
+describe('the log', () => {
+  const linesOf = (lines: readonly LogLine[], level: string): string[] =>
+    lines.filter((line) => line.level === level && line.message.includes('block')).map(({ message }) => message);
+
+  it('has one line for a task that blocks again and again; events, numbers and the summary have all', async () => {
+    const { logger, lines } = openLogBook();
+    const { background, blocks } = watch({ logger });
+    for (const _time of ['first', 'second']) {
+      const before = blocks.tasks.length;
+      background.add(function sendReport() {
+        spin(200);
+      });
+      await blocks.until(() => blocks.tasks.length > before);
+    }
+    expect(blocks.tasks).toEqual(['sendReport', 'sendReport']);
+    const warnings = linesOf(lines, 'warn').filter((message) => message.includes('sendReport'));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(
+      /^Task sendReport blocked the event loop for \d+ ms, at spin \(__tests__\/fixtures\/watchdog-work\.ts:\d+\); move it to a module and call it through blocking\(\), see docs\/blocking-tasks\.md#/,
+    );
+
+    const ofTask = blocks.events.filter(({ task }) => task?.name === 'sendReport').map(({ blockedMs }) => blockedMs);
+    const tally = {
+      times: 2,
+      totalMs: (ofTask[0] as number) + (ofTask[1] as number),
+      longestMs: Math.max(...ofTask),
+    };
+    const { blocked } = background.stats();
+    expect(blocked.byTask).toEqual({ sendReport: tally });
+    expect(blocked.byCause.task).toEqual(tally);
+    expect(blocked.all.times).toBe(blocks.events.length);
+
+    await background.close();
+    const summary = linesOf(lines, 'info').filter((message) => message.startsWith('The event loop was blocked'));
+    expect(summary).toHaveLength(1);
+    expect(summary[0]).toMatch(/: task sendReport 2 times for \d+ ms in all, \d+ ms at most, at spin \(.*:\d+\)$/);
+  });
+
+  it('has one line for each of two tasks', async () => {
+    const { logger, lines } = openLogBook();
+    const { background, blocks } = watch({ logger });
+    for (const name of ['first', 'second']) {
+      background.with({ name }).add(() => spin(200));
+      await blocks.ofTask(name);
+    }
+    expect(linesOf(lines, 'warn').filter((message) => /^Task (first|second) blocked/.test(message))).toHaveLength(2);
+  });
+
+  it('has no summary where nothing has blocked', async () => {
+    const { logger, lines } = openLogBook();
+    const { background, blocks } = watch({ logger, watchdog: { threshold: 10_000 } });
+    await background.add(() => {}).settled;
+    await background.close();
+    expect(blocks.events).toEqual([]);
+    expect(linesOf(lines, 'info').filter((message) => message.startsWith('The event loop'))).toEqual([]);
+  });
+
+  it('warns of no load: nobody could do anything about it there and then', async () => {
+    const { logger, lines } = openLogBook();
+    const { background, blocks } = watch({ logger, order: 'parallel' });
+    for (let count = 0; count < 300; count += 1) background.add(() => spin(1));
+    await blocks.until(({ cause }) => cause === 'load');
+    expect(linesOf(lines, 'debug').some((message) => message.startsWith('Much work at once'))).toBe(true);
+    expect(linesOf(lines, 'warn').filter((message) => /^(Task|Much work)/.test(message))).toEqual([]);
+  });
+});
+
+describe('the diagnostics channel', () => {
+  it('carries what the listeners are given', async () => {
+    const { subscribe, unsubscribe } = await import('node:diagnostics_channel');
+    const published: unknown[] = [];
+    const subscriber = (message: unknown): void => {
+      published.push(message);
+    };
+    subscribe('express-background-tasks:blocked', subscriber);
+    atEnd(() => unsubscribe('express-background-tasks:blocked', subscriber));
+    const { background, blocks } = watch();
+    background.with({ name: 'published' }).add(() => spin(200));
+    const event = await blocks.ofTask('published');
+    expect(published).toContain(event);
+  });
+});
+
+describe('an instance that is not watched', () => {
+  it.each<[string, BackgroundTasksOptions]>([
+    ['says nothing of it while jest has set NODE_ENV to test', {}],
+    ['has its watchdog off', { watchdog: false }],
+    ['does not run tasks by itself', { watchdog: true, mode: 'inline' }],
+  ])('because it %s is told of nothing', async (_why, { watchdog, ...options }) => {
+    const watched = watch();
+    const background = makeBackground({ ...options, ...(watchdog === undefined ? {} : { watchdog }) });
+    const blocks = listenTo(background);
+    await Promise.all([watched.background.add(() => {}).settled, background.add(() => {}).settled]);
+    setTimeout(() => spin(200), 1);
+    await watched.blocks.until(({ cause }) => cause === 'other');
+    expect(blocks.events).toEqual([]);
+    expect(background.stats().blocked).toMatchObject({ all: { times: 0 }, byTask: {} });
+  });
+
+  it('because it was closed is told of nothing more', async () => {
+    const [closed, watched] = [watch(), watch()];
+    await Promise.all([closed, watched].map(({ background }) => background.add(() => {}).settled));
+    await closed.background.close();
+    const before = closed.blocks.events.length;
+    setTimeout(() => spin(200), 1);
+    await watched.blocks.until(({ cause }) => cause === 'other');
+    expect(closed.blocks.events).toHaveLength(before);
+  });
+});
+
+/** What a test has prepared is no part of the block that it makes: the watchdog has seen the loop turn in between. */
+function untilBeaten(): Promise<void> {
+  return work(THRESHOLD);
+}
+
+function durationOf(call: () => unknown): number {
+  const startedAt = performance.now();
+  call();
+  return performance.now() - startedAt;
+}
+
+/** The innermost frames, one by one: a matcher of the whole list would have to know what called them. */
+function startsWith(...frames: readonly object[]): unknown {
+  return Object.fromEntries(frames.entries());
+}

@@ -1,0 +1,83 @@
+/** What is known of a stretch of time in which the event loop stood still. */
+
+/** One line of user code, as a person finds it: the file and line that were written, not those that were generated. */
+export interface BlockedFrame {
+  /** The function's name; `anonymous` without one. */
+  readonly function: string;
+  /** The path of the file, relative to the working directory where it lies below it. */
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Where the code stood while the loop did. */
+export interface BlockedStack {
+  /** The frames of user code, the innermost first: none of Node's, of `node_modules`, or of this package. */
+  readonly frames: readonly BlockedFrame[];
+  /** The call that blocked, where it is a known one: `pbkdf2Sync of node:crypto`, `JSON.parse`, `a regular expression`. */
+  readonly call: string | undefined;
+}
+
+/** Which request was being answered. */
+export interface BlockedRequest {
+  readonly method: string;
+  /** The route's pattern, as `/users/:id`; the path where there is none. */
+  readonly route: string;
+}
+
+/** Where the watched thread is, as it says itself when it is asked in the middle of a block. */
+export interface Whereabouts {
+  readonly beats: number;
+  /** When the piece of work began that it is in, or when the one before ended. */
+  readonly turnAt: number;
+  /** Whether it is the work that the thread was in when it was asked first. */
+  readonly isStillSeen: boolean;
+  readonly task: { readonly id: string; readonly name: string } | undefined;
+}
+
+/** What the watchdog's thread saw of a block while it lasted. */
+export interface Witness {
+  readonly beats: number;
+  readonly stack: BlockedStack;
+  readonly whereabouts: Whereabouts;
+  /** The request whose handler was running, as far as the stack shows one. */
+  readonly request: BlockedRequest | undefined;
+  /** Whether the thread was in native code when it was to be stopped: then this is where it came out. */
+  readonly isLate: boolean;
+  /** Whether a second look found the thread in the same task, or the same function; `undefined` where the block was over before. */
+  readonly isSame: boolean | undefined;
+  /** From the request to stop it to its standing still: some of it may have gone into the looking itself. */
+  readonly stoppingMs: number;
+  /** How long the looks have held the thread up, in milliseconds. */
+  readonly heldMs: number;
+}
+
+/** Why the event loop stood still. */
+export type BlockCause =
+  /** A task did not let go of it. */
+  | 'task'
+  /** The handler of a request did not. */
+  | 'request'
+  /** Other code did not: a timer, a listener, or a handler that had waited for something. */
+  | 'other'
+  /** Node collected garbage. */
+  | 'garbage-collection'
+  /** Many short pieces of work came at once, none of them long. */
+  | 'load';
+
+/** The event loop stood still for longer than the watchdog's threshold. */
+export interface BlockedEvent {
+  readonly cause: BlockCause;
+  /** The task that blocked it. */
+  readonly task: { readonly id: string; readonly name: string } | undefined;
+  /** The request whose handler blocked it, or that the task was added for. */
+  readonly request: BlockedRequest | undefined;
+  /** For how long, in milliseconds; what the machine withheld is not counted. */
+  readonly blockedMs: number;
+  /** How many requests came in the meantime and had to wait. */
+  readonly waitingRequests: number;
+  /** Where the code stood, the innermost first: user code only, in the lines that were written. Empty where it was not seen. */
+  readonly stack: readonly BlockedFrame[];
+  /** The call that blocked, where it is a known one: `pbkdf2Sync of node:crypto`, `JSON.parse`, `a regular expression`. */
+  readonly call: string | undefined;
+}

@@ -1,0 +1,21 @@
+/** What this process can be asked of its inspector. */
+
+import type Inspector from 'node:inspector';
+import { createRequire } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
+import { here } from '../here.ts';
+
+/** Why no stacks can be read in this thread; `undefined` where they can. */
+export function whyNoStacks(): string | undefined {
+  if (!process.features.inspector) return 'this Node was built without an inspector';
+  if (!isMainThread) return "the inspector reaches the main thread only, and this server's is another";
+  return undefined;
+}
+
+/** The port on which a debugger may come; `0` while the inspector is not open. */
+export function debuggerPort(): number {
+  if (!process.features.inspector) return 0;
+  const { url } = createRequire(here)('node:inspector') as typeof Inspector;
+  const address = url();
+  return address === undefined ? 0 : Number(new URL(address).port);
+}

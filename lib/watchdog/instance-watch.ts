@@ -1,0 +1,69 @@
+/** What one instance tells the watchdog of its work, and what it makes of what it hears. */
+import { RunningTask } from '../current-task.ts';
+import type { TurnObserver } from '../executors/event-loop.ts';
+import type { Owner } from '../run.ts';
+import type { Block, Watched } from './watch.ts';
+import { watchdog } from './watchdog.ts';
+
+export class InstanceWatch implements Watched, TurnObserver {
+  readonly threshold: number;
+  readonly stacks: boolean;
+  readonly isTelling: boolean;
+  readonly #owner: Owner;
+  #isAttached = false;
+  #isEnded = false;
+
+  constructor(settings: { readonly threshold: number; readonly stacks: boolean }, owner: Owner, isTelling: boolean) {
+    this.threshold = settings.threshold;
+    this.stacks = settings.stacks;
+    this.isTelling = isTelling;
+    this.#owner = owner;
+  }
+
+  /** A server that starts up blocks as it must: it is watched from its first request or task on. */
+  requested(): void {
+    this.#attach();
+    watchdog.requested();
+  }
+
+  began(): number {
+    this.#attach();
+    return watchdog.began();
+  }
+
+  ended(task: RunningTask, beganAt: number): void {
+    watchdog.ended(task, beganAt);
+  }
+
+  blocked({ cause, task, request, blockedMs, waitingRequests, stack }: Block): void {
+    const owner = RunningTask.ownerOf(task) as Owner | undefined;
+    if (owner !== undefined && owner.runtime !== this.#owner.runtime) return;
+    this.#owner.runtime.reporter.blocks.record({
+      cause,
+      task: task && { id: task.id, name: task.name },
+      request: owner?.request ?? request,
+      blockedMs,
+      waitingRequests,
+      // Another instance may have asked for stacks.
+      stack: (this.stacks && stack?.frames) || [],
+      call: this.stacks ? stack?.call : undefined,
+    });
+  }
+
+  steppedAside(reason: string): void {
+    this.#owner.runtime.reporter.blocks.steppedAside(reason);
+  }
+
+  /** Tells of the worst, and watches no more. */
+  end(): void {
+    this.#isEnded = true;
+    this.#owner.runtime.reporter.blocks.summarize();
+    watchdog.detach(this);
+  }
+
+  #attach(): void {
+    if (this.#isAttached || this.#isEnded) return;
+    this.#isAttached = true;
+    watchdog.attach(this);
+  }
+}

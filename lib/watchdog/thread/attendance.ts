@@ -1,0 +1,50 @@
+/** How much of a stretch of time the watched thread could have run in: samples of what the system counts, one a tick. */
+import { sharedNow } from '../../clock.ts';
+import { readScheduling, type Scheduling } from './scheduling.ts';
+
+interface Sample extends Partial<Scheduling> {
+  readonly at: number;
+}
+
+/** A tick that comes so many times later than it should was kept from running itself: with the whole process, or for want of a core. */
+const LATE_TICK = 3;
+/** Of a tick that came late: if the watched thread ran or waited for less of it, the process was stopped. */
+const STOPPED_BELOW = 0.3;
+const MOST_SAMPLES = 2_048;
+
+export class Attendance {
+  readonly #file: string | undefined;
+  readonly #tickMs: number;
+  #samples: Sample[] = [];
+
+  constructor(file: string | undefined, tickMs: number) {
+    this.#file = file;
+    this.#tickMs = tickMs;
+    this.sample();
+  }
+
+  sample(): void {
+    this.#samples.push({ at: sharedNow(), ...readScheduling(this.#file) });
+    if (this.#samples.length > MOST_SAMPLES) this.#samples.splice(0, MOST_SAMPLES / 2);
+  }
+
+  /** How long the machine has kept the watched thread from running since then, in milliseconds. */
+  missedSince(from: number): number {
+    let missed = 0;
+    for (let index = this.#samples.length - 1; index > 0; index -= 1) {
+      const [before, after] = [this.#samples[index - 1] as Sample, this.#samples[index] as Sample];
+      if (after.at <= from) break;
+      const part = Math.min(1, (after.at - from) / Math.max(after.at - before.at, Number.MIN_VALUE));
+      missed += part * this.#missedBetween(before, after);
+    }
+    return missed;
+  }
+
+  #missedBetween(before: Sample, after: Sample): number {
+    const passed = after.at - before.at;
+    const waited = (after.waitedMs ?? 0) - (before.waitedMs ?? 0);
+    const ran = (after.ranMs ?? 0) - (before.ranMs ?? 0);
+    const wasStopped = passed > LATE_TICK * this.#tickMs && ran + waited < STOPPED_BELOW * passed;
+    return wasStopped ? passed - ran : waited;
+  }
+}

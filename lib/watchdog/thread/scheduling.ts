@@ -1,0 +1,29 @@
+/** Whether a thread was kept from running by the machine: Linux counts, for each thread, how long it ran and how long it waited for a core. */
+import { readFileSync, readlinkSync } from 'node:fs';
+
+const NANOSECONDS_PER_MS = 1_000_000;
+
+/** Milliseconds since the thread's start. */
+export interface Scheduling {
+  readonly ranMs: number;
+  readonly waitedMs: number;
+}
+
+/** To be called in the thread that is to be watched; `undefined` where the system does not tell. */
+export function ownSchedulingFile(): string | undefined {
+  try {
+    return `/proc/${readlinkSync('/proc/thread-self')}/schedstat`;
+  } catch {
+    return undefined;
+  }
+}
+
+export function readScheduling(file: string | undefined): Scheduling | undefined {
+  if (file === undefined) return undefined;
+  try {
+    const [ran, waited] = readFileSync(file, 'latin1').split(' ');
+    return { ranMs: Number(ran) / NANOSECONDS_PER_MS, waitedMs: Number(waited) / NANOSECONDS_PER_MS };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+/** A server that is busy and never blocks: the watchdog must find nobody to blame. Forked by scripts/watchdog-false-positives.mjs. */
+import { once } from 'node:events';
+import { PerformanceObserver } from 'node:perf_hooks';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import express from 'express';
+import { backgroundTasks } from 'express-background-tasks';
+
+/** So many are kept, so that they grow old before they are collected. */
+const KEPT = 400;
+const kept = [];
+const counts = { requests: 0, tasks: 0, collections: 0 };
+
+new PerformanceObserver((list) => {
+  counts.collections += list.getEntries().length;
+}).observe({ entryTypes: ['gc'] });
+
+const background = backgroundTasks({ logger: false, watchdog: { threshold: Number(process.argv[2]) } });
+const proved = new Promise((resolve) => {
+  background.on('blocked', ({ cause, task }) => {
+    if (task?.name === 'proof') resolve(cause);
+  });
+});
+
+/** About a millisecond of work that leaves garbage behind. */
+function chore() {
+  const rows = Array.from({ length: 3_000 }, (_, id) => ({ id, title: `row ${id}` }));
+  kept.push(rows);
+  if (kept.length > KEPT) kept.splice(0, KEPT / 2);
+  counts.tasks += 1;
+}
+
+async function choreInSteps() {
+  await nextTurn();
+  chore();
+  await delay(1);
+  chore();
+}
+
+const app = express();
+app.use(background);
+app.post('/orders', async (_req, res) => {
+  counts.requests += 1;
+  for (const task of [chore, choreInSteps, chore]) res.locals.backgroundTasks.add(task);
+  await nextTurn();
+  res.json({ taken: true });
+});
+const server = app.listen(0, '127.0.0.1');
+await once(server, 'listening');
+process.send({ port: server.address().port });
+
+await once(process, 'message');
+await background.idle();
+const { byTask, byCause } = background.stats().blocked;
+background.add(function proof() {
+  const end = performance.now() + 300;
+  while (performance.now() < end);
+});
+process.send({ ...counts, byCause, byTask, proof: await proved });
+server.close();
+server.closeAllConnections();
+await background.close();
