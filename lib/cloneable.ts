@@ -65,7 +65,7 @@ export function snapshotArguments(args: readonly unknown[], taskName: string, cl
   if (transfer.length === 0 || clone === cloneBySerialization) {
     const copies = args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
     // A process has no part in this one's memory: what is moved there leaves the caller, and is copied all the same.
-    structuredClone(undefined, { transfer: transfer as never });
+    if (transfer.length > 0) structuredClone(undefined, { transfer: transfer as never });
     return copies;
   }
   // Buffers that are moved may be reached from several arguments: they cross in one go.

@@ -6,6 +6,7 @@ import { BackgroundTaskError } from '../errors.ts';
 import { here, threadStart } from '../here.ts';
 import { toError } from '../outcome.ts';
 import type { ResolvedPoolOptions } from '../resolve-options.ts';
+import { packBatch } from './batch-codec.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
@@ -119,7 +120,7 @@ export class Thread implements PoolWorker {
       this.#send({ ledger: this.#batch.memory });
     }
     this.#batch.begin(batch.length);
-    this.#send({ batch });
+    this.#send(packBatch(batch));
   }
 
   #reportBatch(isOver: boolean): void {

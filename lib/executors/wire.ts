@@ -32,7 +32,10 @@ export type Order = TaskMessage | CancelMessage | LimitsMessage;
 
 /** Several attempts at once, for a thread. What becomes of them stands in the ledger. */
 export interface BatchMessage {
-  readonly batch: readonly TaskMessage[];
+  /** Name, module and export of each kind of task. */
+  readonly targets: readonly string[];
+  /** Of each task: id, attempt, where its kind begins among the targets, arguments, context. */
+  readonly tasks: readonly unknown[];
 }
 
 /** The memory of the ledger, before the first batch. */

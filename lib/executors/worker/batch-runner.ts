@@ -1,6 +1,7 @@
 /** Runs the tasks of a batch, one after the other, and keeps the ledger. */
 
 import type { Transferable } from 'node:worker_threads';
+import { unpackBatch } from '../batch-codec.ts';
 import type { Ledger } from '../ledger.ts';
 import type { BatchMessage, ProgressMessage, Result, TaskMessage, ToldMessage } from '../wire.ts';
 import type { TaskRunner } from './task-runner.ts';
@@ -23,9 +24,9 @@ export class BatchRunner {
     this.#send = send;
   }
 
-  async run({ batch }: BatchMessage): Promise<void> {
+  async run(batch: BatchMessage): Promise<void> {
     let toldAt = performance.now();
-    for (const [place, message] of batch.entries()) {
+    for (const [place, message] of unpackBatch(batch).entries()) {
       if (!this.#ledger.claim(place)) continue;
       await this.#runOne(place, message);
       const now = performance.now();

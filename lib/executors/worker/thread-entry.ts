@@ -17,6 +17,6 @@ let batches: BatchRunner | undefined;
 
 port.on('message', (order: ThreadOrder) => {
   if ('ledger' in order) batches = new BatchRunner(runner, new Ledger(order.ledger), send);
-  else if ('batch' in order) void batches?.run(order);
+  else if ('targets' in order) void batches?.run(order);
   else runner.receive(order);
 });
