@@ -51,6 +51,7 @@ export class WorkerPool implements Executor {
   readonly #turn = new TurnBudget(() => this.#turned());
   /** Whether what waits is given out when the loop has turned, and not before. */
   #isPostponed = false;
+  #isAsking = false;
   #whenEmpty: (() => void) | undefined;
 
   /** Throws what `start` throws, if `min` asks for workers at once. */
@@ -116,7 +117,8 @@ export class WorkerPool implements Executor {
   }
 
   #freed(): void {
-    if (this.#queue.size > 0) this.#isPostponed ||= this.#turn.isSpent();
+    // Whoever is adding keeps the turn, not what is heard of workers.
+    if (this.#queue.size > 0 && !this.#isAsking) this.#isPostponed ||= this.#turn.isSpent();
     this.#dispatch();
   }
 
@@ -140,7 +142,9 @@ export class WorkerPool implements Executor {
     if (this.#queue.size === 0) return;
     const isTelling = this.#isTelling;
     this.#isTelling = true;
+    this.#isAsking = true;
     this.#workforce.report();
+    this.#isAsking = false;
     if (isTelling) return;
     queueMicrotask(() => {
       this.#isTelling = false;
