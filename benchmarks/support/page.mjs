@@ -69,7 +69,7 @@ npm run bench -- --save                # into this page
 \`\`\`
 
 The ratios hold on other machines, the figures do not. A row that is not reached does not fail the command; one whose results
-are wrong does. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
+are wrong does. [What was tried](notes.md) where a row is not reached. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
 
 ${runs.map(section).join('\n')}`;
 }

@@ -28,15 +28,16 @@ export function packBatch(messages: readonly TaskMessage[]): BatchMessage {
 export function unpackBatch({ targets, tasks }: BatchMessage): TaskMessage[] {
   const messages: TaskMessage[] = [];
   for (let at = 0; at < tasks.length; at += FIELDS) {
-    const [id, attempt, target, args, context] = tasks.slice(at, at + FIELDS) as [
-      string,
-      number,
-      number,
-      unknown[],
-      unknown,
-    ];
-    const [name, module, exportName] = targets.slice(target, target + 3) as [string, string, string];
-    messages.push({ id, attempt, name, module, export: exportName, args, context });
+    const target = tasks[at + 2] as number;
+    messages.push({
+      id: tasks[at] as string,
+      attempt: tasks[at + 1] as number,
+      name: targets[target] as string,
+      module: targets[target + 1] as string,
+      export: targets[target + 2] as string,
+      args: tasks[at + 3] as unknown[],
+      context: tasks[at + 4],
+    });
   }
   return messages;
 }
