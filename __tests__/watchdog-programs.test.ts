@@ -193,7 +193,7 @@ async function attachDebugger(program: WatchedProgram): Promise<{ debuggerClient
 
 describe('a program that exits', () => {
   /** Every few milliseconds of the watchdog's look at the block is met by one of them. */
-  const durations = Array.from({ length: 7 }, (_, index) => 12 + 12 * index);
+  const durations = Array.from({ length: 4 }, (_, index) => 12 + 24 * index);
   const AT_ONCE = 3;
 
   it.each([

@@ -90,11 +90,11 @@ export function sharesOf(evidence: Evidence, threshold: number): Share[] {
 
 /** How long code worked in a measured stretch, at least. */
 function workWithin(stretch: Stretch, evidence: Evidence, threshold: number): number {
-  const { standstill, sight, witness } = evidence;
+  const { standstill, witness } = evidence;
   const from = Math.max(stretch.from, standstill.from);
   const workMs = workBetween(from, stretch.to, evidence, threshold);
-  const isLookedAt = isOfMany(standstill, threshold) && isWithin(stretch, sight);
-  return isLookedAt ? workMs - (witness?.stoppingMs ?? 0) : workMs;
+  // A look that was tried holds the thread up as well, and which of many it held is not known.
+  return isOfMany(standstill, threshold) ? workMs - (witness?.stoppingMs ?? threshold) : workMs;
 }
 
 function workBetween(from: number, to: number, evidence: Evidence, threshold: number): number {

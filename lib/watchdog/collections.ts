@@ -2,8 +2,8 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 
 /** Shorter ones are never to blame, in milliseconds. */
-const SHORTEST = 2;
-const MOST_KEPT = 64;
+const SHORTEST = 1;
+const MOST_KEPT = 2_048;
 
 export class Collections {
   #kept: { readonly from: number; readonly to: number }[] = [];
@@ -27,6 +27,6 @@ export class Collections {
     for (const { startTime, duration } of entries) {
       if (duration >= SHORTEST) this.#kept.push({ from: startTime, to: startTime + duration });
     }
-    this.#kept.splice(0, this.#kept.length - MOST_KEPT);
+    if (this.#kept.length > MOST_KEPT) this.#kept.splice(0, this.#kept.length - MOST_KEPT);
   }
 }
