@@ -15,9 +15,10 @@ async function count(step) {
   calls += step;
 }
 
-export function ours() {
+/** The server of this row, by the options of the middleware. */
+export function serveTasks(options) {
   const app = express();
-  const background = backgroundTasks();
+  const background = backgroundTasks(options);
   app.use(background);
   app.get('/', (_req, res) => {
     res.locals.backgroundTasks.add(count, 1);
@@ -28,6 +29,8 @@ export function ours() {
     return calls;
   });
 }
+
+export const ours = () => serveTasks();
 
 export function rival() {
   const app = express();

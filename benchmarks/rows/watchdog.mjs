@@ -1,6 +1,5 @@
-import express from 'express';
-import { backgroundTasks } from 'express-background-tasks';
-import { compareServers, serve } from '../support/servers.mjs';
+import { compareServers } from '../support/servers.mjs';
+import { serveTasks } from './one-task.mjs';
 
 export const row = {
   title: 'request with one event-loop task, watched',
@@ -9,27 +8,7 @@ export const row = {
   toReach: { atLeast: 0.99 },
 };
 
-let calls = 0;
-
-async function count(step) {
-  calls += step;
-}
-
-function serveWith(watchdog) {
-  const app = express();
-  const background = backgroundTasks({ watchdog });
-  app.use(background);
-  app.get('/', (_req, res) => {
-    res.locals.backgroundTasks.add(count, 1);
-    res.json({ message: 'Hello' });
-  });
-  return serve(app, async () => {
-    await background.idle();
-    return calls;
-  });
-}
-
-export const ours = () => serveWith({ threshold: 50, stacks: true });
-export const rival = () => serveWith(false);
+export const ours = () => serveTasks({ watchdog: { threshold: 50, stacks: true } });
+export const rival = () => serveTasks({ watchdog: false });
 
 export const measure = (settings) => compareServers(import.meta.url, settings);

@@ -67,9 +67,8 @@ export class Watch {
   #sight: Sight | undefined;
   /** The same, as long as the work that was seen is not known to be over. */
   #openSight: Sight | undefined;
+  /** Since the last beat, as the next. */
   #pieces = 0;
-  #piecesBefore = 0;
-  /** Since the loop stood still the last time. */
   #stretches: Stretch[] = [];
 
   constructor(watched: ReadonlySet<Watched>) {
@@ -177,11 +176,11 @@ export class Watch {
     const from = this.#beatAt;
     const activeMs = to - from - (idle - this.#idleMs);
     const { beats } = this.#pulse;
-    const pieces = this.#pieces - this.#piecesBefore;
-    this.#piecesBefore = this.#pieces;
+    const [pieces, stretches] = [this.#pieces, this.#stretches];
+    [this.#pieces, this.#stretches] = [0, []];
     this.#idleMs = idle;
     this.#beat(to);
-    if (activeMs >= this.threshold) this.#stoodStill({ beats, from, to, activeMs, pieces });
+    if (activeMs >= this.threshold) this.#stoodStill({ beats, from, to, activeMs, pieces }, stretches);
     this.#ticks += 1;
     if (this.#ticks % TICKS_PER_SETTING === 0) this.#sendSetting();
   }
@@ -191,18 +190,17 @@ export class Watch {
     this.#pulse.beat(at);
   }
 
-  #stoodStill(standstill: Standstill): void {
+  #stoodStill(standstill: Standstill, stretches: readonly Stretch[]): void {
     const { beats, from } = standstill;
-    this.#waiting.set(beats, this.#whenCaughtUp(standstill));
+    this.#waiting.set(beats, this.#whenCaughtUp(standstill, stretches));
     if (this.#thread === undefined) void this.#judge(unseen(beats));
     else this.#send({ kind: 'over', beats, beatAt: from });
   }
 
   /** When the requests that have come in the meantime have been heard: connections are accepted one a turn. */
-  async #whenCaughtUp(standstill: Standstill): Promise<Caught> {
+  async #whenCaughtUp(standstill: Standstill, stretches: readonly Stretch[]): Promise<Caught> {
     const before = this.#requests;
     const sight = this.#sight?.beats === standstill.beats ? this.#sight : undefined;
-    const stretches = this.#stretches.splice(0);
     for (
       let quietTurns = 0, seen = before;
       quietTurns < QUIET_TURNS && sharedNow() - standstill.to < LONGEST_CATCHING_UP;

@@ -1,7 +1,7 @@
 /** What a block is called: in the log of the server, and on stderr while nobody else can speak. */
 import type { BlockedStack } from './block.ts';
 
-export const ADVICE = 'docs/blocking-tasks.md#from-a-log-line-to-a-moved-task';
+const ADVICE = 'docs/blocking-tasks.md#from-a-log-line-to-a-moved-task';
 
 export interface Wording {
   /** `Task sendReport`, or what else it was. */
