@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it, jest } from '@jest/globals';
 import { transformSync } from '@swc/core';
-import type { BlockedFrame } from 'express-background-tasks';
+import type { BlockedEvent, BlockedFrame } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { getText, RawClient } from './support/clients.ts';
 import { lineWith } from './support/places.ts';
@@ -224,6 +224,22 @@ describe('a program that exits', () => {
     expect(await program.exited).toBe(0);
     expect(program.of('closed')).toHaveLength(1);
     expect(program.stderr).toBe('');
+  });
+});
+
+describe('a task that ends in native code', () => {
+  it('is named, though it had awaited something and none of its code runs behind the call', async () => {
+    const program = server();
+    await program.untilWatched();
+    await program.run('writeReport', 500_000);
+    await program.untilPrinted('written');
+    const blocksOfReport = (): BlockedEvent[] => program.blocks.filter(({ task }) => task?.name === 'readReport');
+    while (blocksOfReport().length === 0) {
+      await program.run('readReport');
+      // Whatever there was to tell has been told when this has. A busy machine may look too late.
+      await program.block('spin', 200);
+    }
+    expect(blocksOfReport()[0]).toMatchObject({ cause: 'task', request: { method: 'POST', route: '/tasks/:name' } });
   });
 });
 

@@ -52,7 +52,7 @@ interface Blocks {
   /** Those of tasks. Whatever else blocks the process, and be it jest, is told to all instances. */
   readonly tasks: readonly (string | undefined)[];
   /** Resolves to the first that matches, be it there already. */
-  until(matches: (event: BlockedEvent) => boolean): Promise<BlockedEvent>;
+  until(matches: (event: BlockedEvent) => boolean, from?: number): Promise<BlockedEvent>;
   ofTask(name: string): Promise<BlockedEvent>;
   next(): Promise<BlockedEvent>;
 }
@@ -111,6 +111,15 @@ function watch(options: BackgroundTasksOptions = {}): Watched {
   const app = express();
   app.use(background);
   return { app, background, blocks: listenTo(background) };
+}
+
+/** A text that takes about so many milliseconds to parse. */
+function jsonOf(ms: number): string {
+  const rows = (count: number): string =>
+    JSON.stringify(Array.from({ length: count }, (_, id) => ({ id, title: `row ${id}`, tags: ['a', 'b'] })));
+  const some = rows(10_000);
+  sumOf(some);
+  return rows(Math.ceil((10_000 * ms) / durationOf(() => sumOf(some))));
 }
 
 /** Adds these tasks to every response, and keeps their handles. */
@@ -187,6 +196,24 @@ describe('a task that blocks', () => {
     });
   });
 
+  it('twice in a row is told of twice, with the line each time', async () => {
+    const { background, blocks } = watch();
+    const bothSeen = async (): Promise<boolean> => {
+      await untilBeaten();
+      const from = blocks.events.length;
+      const told = ['first', 'second'].map((name) => blocks.until(({ task }) => task?.name === name, from));
+      await background.add(async function twice() {
+        background.with({ name: 'first' }).add(() => spin(200));
+        await untilBeaten();
+        background.with({ name: 'second' }).add(() => spin(200));
+      }).settled;
+      const events = await Promise.all(told);
+      return events.every(({ stack }) => stack[0]?.function === 'spin');
+    };
+    while (!(await bothSeen()));
+    expect(blocks.tasks).toEqual(expect.arrayContaining(['first', 'second']));
+  });
+
   it('is named, and none of those that are in flight beside it', async () => {
     const { app, background, blocks } = watch({ order: 'parallel' });
     const handles: TaskHandle[] = [];
@@ -254,6 +281,15 @@ describe('a task that blocks', () => {
     const isOfTick = ({ stack }: BlockedEvent): boolean => stack.some((frame) => frame.function === 'tick');
     await Promise.all([mine.blocks.until(isOfTick), other.blocks.until(isOfTick)]);
     expect(other.blocks.tasks).toEqual([]);
+  });
+
+  it('is told of without its stack to an instance that wants none, beside one that does', async () => {
+    const [mine, other] = [watch(), watch({ watchdog: { threshold: THRESHOLD, stacks: false } })];
+    await other.background.add(() => {}).settled;
+    await seen(mine.blocks, 'mine', () => mine.background.with({ name: 'mine' }).add(() => spin(200)));
+    const told = other.blocks.ofTask('other');
+    other.background.with({ name: 'other' }).add(() => spin(200));
+    expect(await told).toMatchObject({ cause: 'task', stack: [], call: undefined });
   });
 
   it('is told of to those whose threshold it exceeds', async () => {
@@ -402,11 +438,7 @@ describe('a call that is known to block', () => {
 
   it('is named where it is JSON.parse, when the code goes on behind it', async () => {
     const { background, blocks } = watch();
-    const rows = (count: number): string =>
-      JSON.stringify(Array.from({ length: count }, (_, id) => ({ id, title: `row ${id}`, tags: ['a', 'b'] })));
-    const some = rows(10_000);
-    sumOf(some);
-    const json = rows(Math.ceil((10_000 * 400) / durationOf(() => sumOf(some))));
+    const json = jsonOf(400);
     const event = await seen(blocks, 'addUp', () =>
       background.add(function addUp() {
         sumOf(json);
@@ -416,6 +448,22 @@ describe('a call that is known to block', () => {
       call: 'JSON.parse',
       stack: startsWith({ function: 'sumOf', line: lineWith('watchdog-work.ts', 'JSON.parse(json)') }),
     });
+  });
+
+  it('is not named where another call stands between it and the place where the code goes on', async () => {
+    const { background, blocks } = watch();
+    const json = jsonOf(400);
+    const readAll: (text: string) => { id: number }[] = JSON.parse;
+    const event = await seen(blocks, 'innocent', () =>
+      background.add(function innocent() {
+        let sum = JSON.parse('1') as number;
+        const rows = readAll(json);
+        for (const { id } of rows) sum += id;
+        return sum;
+      }),
+    );
+    expect(event.stack[0]?.function).toBe('innocent');
+    expect(event.call).toBeUndefined();
   });
 });
 

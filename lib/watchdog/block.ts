@@ -42,12 +42,13 @@ export interface Witness {
   readonly whereabouts: Whereabouts;
   /** The request whose handler was running, as far as the stack shows one. */
   readonly request: BlockedRequest | undefined;
-  /** Whether the thread was in native code when it was to be stopped: then this is where it came out. */
-  readonly isLate: boolean;
+  /** When the thread was asked to stop, and when it had been seen. */
+  readonly askedAt: number;
+  readonly seenAt: number;
+  /** For how long it did not hear of it, in milliseconds: it was in native code, and in one call only. */
+  readonly unheardMs: number;
   /** Whether a second look found the thread in the same task, or the same function; `undefined` where the block was over before. */
   readonly isSame: boolean | undefined;
-  /** From the request to stop it to its standing still: some of it may have gone into the looking itself. */
-  readonly stoppingMs: number;
   /** How long the looks have held the thread up, in milliseconds. */
   readonly heldMs: number;
 }

@@ -93,8 +93,8 @@ function workWithin(stretch: Stretch, evidence: Evidence, threshold: number): nu
   const { standstill, witness } = evidence;
   const from = Math.max(stretch.from, standstill.from);
   const workMs = workBetween(from, stretch.to, evidence, threshold);
-  // A look that was tried holds the thread up as well, and which of many it held is not known.
-  return isOfMany(standstill, threshold) ? workMs - (witness?.stoppingMs ?? threshold) : workMs;
+  // A look that came to nothing has held the thread up as well, and which of many it held is not known.
+  return isOfMany(standstill, threshold) && witness === undefined ? workMs - threshold : workMs;
 }
 
 function workBetween(from: number, to: number, evidence: Evidence, threshold: number): number {
@@ -115,13 +115,22 @@ function isWithin({ task, from, to }: Stretch, sight: Sight | undefined): boolea
 
 function causeOf(evidence: Evidence, threshold: number): Finding {
   const { standstill, witness, sight } = evidence;
-  if (isOfMany(standstill, threshold) && witness?.isSame !== true) return LOAD;
+  const wasInOneCall = isOneCall(evidence, threshold);
+  if (isOfMany(standstill, threshold) && witness?.isSame !== true && !wasInOneCall) return LOAD;
   if (witness === undefined || sight === undefined) return UNSEEN;
-  if (!isProved(witness, sight, evidence, threshold)) return witness.isLate ? UNSEEN : LOAD;
+  if (!wasInOneCall && !isProved(witness, sight, evidence, threshold)) return LOAD;
   const { stack, request } = witness;
   const { task } = sight;
   if (task !== undefined) return { cause: 'task', task, request, stack };
   return { cause: request === undefined ? 'other' : 'request', task, request, stack };
+}
+
+/** That it was in one call of native code: whatever else it did, it would have heard that it is to stop. */
+function isOneCall({ witness, sight, lostMs, collectedMs }: Evidence, threshold: number): boolean {
+  if (witness === undefined || sight === undefined) return false;
+  const { askedAt, unheardMs, heldMs } = witness;
+  const missedMs = lostMs - heldMs;
+  return unheardMs - collectedMs(askedAt, sight.at) - missedMs >= threshold * PROOF;
 }
 
 /** That it was one piece of work. Many short ones that come at once keep the loop as long, and none of them is to blame. */

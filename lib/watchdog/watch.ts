@@ -129,9 +129,8 @@ export class Watch {
     return at;
   }
 
-  look(): Whereabouts {
+  look(task = taskContext.getStore()): Whereabouts {
     const { beats, turnAt } = this.#pulse;
-    const task = taskContext.getStore();
     if (this.#sight?.beats !== beats) this.#sight = this.#see(beats, turnAt, task);
     const isStillSeen = this.#openSight === this.#sight && !this.#sight.isLeft;
     return { beats, turnAt, isStillSeen, task: task && { id: task.id, name: task.name } };

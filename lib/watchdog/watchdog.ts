@@ -37,9 +37,9 @@ export class Watchdog {
     this.#watch?.ended(task, beganAt);
   }
 
-  /** What the watchdog's thread asks this one while it has stopped it; by name, through the debugger. */
-  look(): Whereabouts | undefined {
-    return this.#watch?.look();
+  /** What the watchdog's thread asks this one while it has stopped it; by name, through the debugger. Asked where a task has just returned to, it is told the task. */
+  look(task?: RunningTask): Whereabouts | undefined {
+    return this.#watch?.look(task);
   }
 }
 

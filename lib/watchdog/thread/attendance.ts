@@ -28,19 +28,20 @@ export class Attendance {
     if (this.#samples.length > MOST_SAMPLES) this.#samples.splice(0, MOST_SAMPLES / 2);
   }
 
-  /** How long the machine has kept the watched thread from running since then, in milliseconds. */
-  missedSince(from: number): number {
+  /** How long the machine has kept the watched thread from running in the meantime, in milliseconds. */
+  missedBetween(from: number, to = Number.POSITIVE_INFINITY): number {
     let missed = 0;
     for (let index = this.#samples.length - 1; index > 0; index -= 1) {
       const [before, after] = [this.#samples[index - 1] as Sample, this.#samples[index] as Sample];
       if (after.at <= from) break;
-      const part = Math.min(1, (after.at - from) / Math.max(after.at - before.at, Number.MIN_VALUE));
-      missed += part * this.#missedBetween(before, after);
+      const common = Math.min(after.at, to) - Math.max(before.at, from);
+      const part = Math.max(0, common) / Math.max(after.at - before.at, Number.MIN_VALUE);
+      missed += part * this.#missedIn(before, after);
     }
     return missed;
   }
 
-  #missedBetween(before: Sample, after: Sample): number {
+  #missedIn(before: Sample, after: Sample): number {
     const passed = after.at - before.at;
     const waited = (after.waitedMs ?? 0) - (before.waitedMs ?? 0);
     const ran = (after.ranMs ?? 0) - (before.ranMs ?? 0);

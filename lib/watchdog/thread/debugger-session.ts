@@ -1,7 +1,13 @@
 /** A look at the main thread from another one, through Node's inspector. The one room that knows it. */
-import { type Debugger, Session } from 'node:inspector';
+import { type Debugger, type Runtime, Session } from 'node:inspector';
 import { sharedNow } from '../../clock.ts';
 import { DebuggedError } from './debugger-presence.ts';
+
+/** So long the main thread is held up at most, in milliseconds. */
+const LONGEST_HOLD = 100;
+
+/** What was under way when the session was ended. */
+export class LookOverError extends Error {}
 
 /** Where the main thread was when it was stopped for a look. */
 export interface Pause<Answer> {
@@ -11,6 +17,15 @@ export interface Pause<Answer> {
   readonly at: number;
   /** How long the main thread stood still for it, in milliseconds. */
   readonly heldMs: number;
+}
+
+/** How the main thread took it that it is to be looked at. */
+export interface Opening {
+  /** When it had heard of it, and when it could be stopped, as it was learned here. */
+  readonly heardAt: number;
+  readonly enabledAt: number;
+  /** How long it was busy with it itself, in milliseconds. */
+  readonly enablingMs: number;
 }
 
 /** What an expression comes to in a frame of the stopped thread, as plain data; `undefined` for one that cannot answer. */
@@ -32,10 +47,21 @@ export class DebuggerSession {
     this.#session.on('Debugger.paused', ({ params }) => this.#paused?.(params));
   }
 
-  open(): void {
+  /** One in native code hears of it when it comes out, or looks up. */
+  async open(): Promise<Opening> {
     this.#session.connectToMainThread();
-    // Not waited for: a thread in native code answers when it comes out of it, and is to be stopped right there.
-    this.#post('Debugger.enable').catch(() => {});
+    const [heard, , enabled] = await Promise.all([
+      this.#timeOfMainThread(),
+      this.#post('Debugger.enable'),
+      this.#timeOfMainThread(),
+    ]);
+    return { heardAt: heard.at, enabledAt: enabled.at, enablingMs: enabled.time - heard.time };
+  }
+
+  async #timeOfMainThread(): Promise<{ readonly time: number; readonly at: number }> {
+    const question = { expression: 'performance.now()', returnByValue: true, silent: true };
+    const { result } = await this.#post<Runtime.EvaluateReturnType>('Runtime.evaluate', question);
+    return { time: Number(result.value), at: sharedNow() };
   }
 
   /**
@@ -65,11 +91,14 @@ export class DebuggerSession {
       ...frame,
       url: this.script(frame.location.scriptId)?.url ?? frame.url,
     }));
+    const overdue = setTimeout(() => this.end(), LONGEST_HOLD);
     try {
       const answer = await ask(this.#ask, frames);
       return { frames, answer, at, heldMs: sharedNow() - at };
     } finally {
-      await this.#post('Debugger.resume');
+      clearTimeout(overdue);
+      // Not waited for: once it goes on, it may be quicker to say that the block is over than the session to answer.
+      this.#post('Debugger.resume').catch(() => {});
     }
   }
 
@@ -86,7 +115,7 @@ export class DebuggerSession {
   end(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#close(new Error('The look is over.'));
+    this.#close(new LookOverError('The look is over.'));
     this.#session.disconnect();
   }
 

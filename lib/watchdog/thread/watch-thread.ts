@@ -7,8 +7,9 @@ import { Pulse } from '../pulse.ts';
 import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
 import { Attendance } from './attendance.ts';
-import { DebuggedError, isDebuggerAttached } from './debugger-presence.ts';
-import type { Witnessing } from './witness.ts';
+import { isDebuggerAttached } from './debugger-presence.ts';
+import { Look } from './look.ts';
+import { LookBudget } from './look-budget.ts';
 
 /** A block that goes on is told of after so many milliseconds, and again each time that it has doubled. */
 const FIRST_TOLD = 1_000;
@@ -19,17 +20,17 @@ const BETWEEN_LOOKS = 0.25;
 const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as WatchData;
 const pulse = new Pulse(memory);
 const attendance = new Attendance(schedulingFile, tickMs);
+const budget = new LookBudget();
 
 /** A stretch in which the loop stands still, as long as it lasts. */
 interface Standstill {
   readonly beats: number;
-  readonly witnessing: Witnessing | undefined;
-  testimony: Promise<Witness | undefined>;
-  seen: Witness | undefined;
+  readonly look: Look | undefined;
   tellAt: number;
 }
 
 let current: Standstill | undefined;
+let lastLook: Look | undefined;
 /** Loaded only where stacks are read: some Nodes are built without an inspector. */
 let looking: typeof import('./witness.ts') | undefined;
 let canSee = stacks;
@@ -41,12 +42,12 @@ function send(reply: WatchReply): void {
 }
 
 function tick(): void {
-  if (pulse.isEnding) current?.witnessing?.stop();
+  if (pulse.isEnding) lastLook?.stop();
   attendance.sample();
   const { beatAt, beats } = pulse;
   const silentMs = sharedNow() - beatAt;
   if (silentMs >= threshold) {
-    const blockedMs = silentMs - attendance.missedSince(beatAt);
+    const blockedMs = silentMs - attendance.missedBetween(beatAt);
     if (blockedMs >= threshold && pulse.beats === beats) standsStill(beats, blockedMs);
   }
   setTimeout(tick, tickMs);
@@ -60,28 +61,17 @@ function standsStill(beats: number, blockedMs: number): void {
 }
 
 function begin(beats: number): Standstill {
-  const witnessing = looking && mayLook() ? new looking.Witnessing(pulse, threshold * BETWEEN_LOOKS) : undefined;
-  const standstill: Standstill = {
-    beats,
-    witnessing,
-    testimony: Promise.resolve(undefined),
-    seen: undefined,
-    tellAt: FIRST_TOLD,
-  };
-  if (witnessing !== undefined) {
-    const onFirst = (witness: Witness): void => {
-      standstill.seen = witness;
-    };
-    standstill.testimony = witnessing.testify(beats, onFirst).catch((thrown: Error) => {
-      if (!(thrown instanceof DebuggedError)) stepAside(`stacks cannot be read: ${thrown.message}`);
-      return undefined;
-    });
+  if (looking !== undefined && mayLook()) {
+    lastLook = new Look(new looking.Witnessing(pulse, threshold * BETWEEN_LOOKS), beats, lastLook, (why) =>
+      stepAside(`stacks cannot be read: ${why}`),
+    );
+    return { beats, look: lastLook, tellAt: FIRST_TOLD };
   }
-  return standstill;
+  return { beats, look: undefined, tellAt: FIRST_TOLD };
 }
 
 function mayLook(): boolean {
-  if (!canSee) return false;
+  if (!canSee || budget.isSpent) return false;
   if (!isDebuggerAttached(debuggerPort)) return true;
   stepAside('a debugger is attached');
   return false;
@@ -93,7 +83,8 @@ function stepAside(reason: string): void {
 }
 
 /** The watched thread cannot speak, and nor can its logger: this goes where the default logger writes. */
-function tell({ seen }: Standstill, ms: number): void {
+function tell({ look }: Standstill, ms: number): void {
+  const seen = look?.seen;
   const task = seen?.whereabouts.task?.name;
   const who = task === undefined ? 'Something' : `Task ${task}`;
   const message = wordingOf({ who, ms, isOver: false, stack: seen?.stack, isTask: task !== undefined });
@@ -108,10 +99,18 @@ function tell({ seen }: Standstill, ms: number): void {
 async function over(beats: number, beatAt: number): Promise<void> {
   const ended = current?.beats === beats ? current : undefined;
   if (ended !== undefined) current = undefined;
-  ended?.witnessing?.end();
+  const testimony = ended?.look?.end();
   attendance.sample();
-  const missedMs = attendance.missedSince(beatAt);
-  send({ kind: 'verdict', beats, missedMs, witness: await ended?.testimony });
+  const missedMs = attendance.missedBetween(beatAt);
+  const witness = await testimony;
+  const heldMs = witness === undefined ? 0 : heldBy(witness);
+  budget.spend(heldMs);
+  send({ kind: 'verdict', beats, missedMs, witness: witness && { ...witness, heldMs } });
+}
+
+/** A process that is stopped in the middle of a look was not held up by it. */
+function heldBy({ askedAt, seenAt, heldMs }: Witness): number {
+  return Math.max(0, heldMs - attendance.missedBetween(askedAt, seenAt));
 }
 
 parentPort?.on('message', (order: WatchOrder) => {

@@ -5,16 +5,18 @@ import { sharedNow } from '../../clock.ts';
 import { here } from '../../here.ts';
 import type { BlockedFrame, BlockedRequest, BlockedStack, Whereabouts, Witness } from '../block.ts';
 import type { Pulse } from '../pulse.ts';
-import { type AskFrame, DebuggerSession } from './debugger-session.ts';
+import { type AskFrame, DebuggerSession, LookOverError } from './debugger-session.ts';
 import { callAt, callBefore, type FoundCall, knownCallIn } from './known-calls.ts';
 import { writtenPosition } from './positions.ts';
 
-/** A thread that is in native code answers when it comes out of it: after so many milliseconds it was. */
+/** A thread that has not heard for so many milliseconds was in native code. */
 const LATE = 20;
 const MOST_FRAMES = 10;
 
-/** What the main thread is asked while it stands still. */
-const WHEREABOUTS = `globalThis[Symbol.for('express-background-tasks.watchdog')]?.look()`;
+/** What the main thread is asked while it stands still. In some of Node's own frames a bare `Symbol` is out of reach. */
+const WHEREABOUTS = `globalThis[globalThis.Symbol.for('express-background-tasks.watchdog')]?.look`;
+/** Where a task's last code returns to. Its async context may be over, but not the name of what it was. */
+const RETURN_OF_TASK = { function: '#endAfter', file: /\/executors\/event-loop\.js$/, task: 'attempt.task' };
 /** So many frames are asked, from the innermost: some of Node's own cannot answer. */
 const FRAMES_TO_ASK = 6;
 
@@ -31,7 +33,8 @@ interface Answer {
 async function askThread(ask: AskFrame, frames: readonly Debugger.CallFrame[]): Promise<Answer> {
   let whereabouts: Whereabouts | undefined;
   for (const frame of frames.slice(0, FRAMES_TO_ASK)) {
-    whereabouts = (await ask(frame, WHEREABOUTS)) as Whereabouts | undefined;
+    const task = isReturnOfTask(frame) ? RETURN_OF_TASK.task : '';
+    whereabouts = (await ask(frame, `${WHEREABOUTS}(${task})`)) as Whereabouts | undefined;
     if (whereabouts !== undefined) break;
   }
   const handler = frames.find(({ functionName, url }) => HANDLES_REQUEST.has(functionName) && LAYER.test(url));
@@ -41,6 +44,10 @@ async function askThread(ask: AskFrame, frames: readonly Debugger.CallFrame[]): 
 
 /** Of both copies of this package. */
 const OWN_FOLDER = new URL('../', here).href;
+
+function isReturnOfTask({ functionName, url }: Debugger.CallFrame): boolean {
+  return functionName === RETURN_OF_TASK.function && url.startsWith(OWN_FOLDER) && RETURN_OF_TASK.file.test(url);
+}
 
 export class Witnessing {
   readonly #session = new DebuggerSession();
@@ -61,31 +68,34 @@ export class Witnessing {
    * @throws {DebuggedError} if somebody else has stopped the main thread.
    */
   async testify(beats: number, onFirst: (witness: Witness) => void): Promise<Witness | undefined> {
-    if (!this.#pulse.beginLook()) return undefined;
+    if (this.#isOver || !this.#pulse.beginLook()) return undefined;
     try {
       const askedAt = sharedNow();
-      this.#session.open();
+      // Not waited for: the thread is to be stopped where it hears of it.
+      const opening = this.#session.open();
       const first = await this.#session.pause(askThread);
+      const { heardAt, enabledAt, enablingMs } = await opening;
       const { whereabouts, request } = first.answer;
       if (whereabouts?.beats !== beats) return undefined;
       this.#phase = 'reading';
-      const stoppingMs = first.at - askedAt;
-      const isLate = stoppingMs > LATE;
-      const stack = await this.#stackOf(first.frames, isLate);
+      const unheardMs = heardAt - askedAt + (first.at - enabledAt);
+      const openingMs = first.at - enabledAt > LATE ? enablingMs : enabledAt - heardAt;
+      const stack = await this.#stackOf(first.frames, unheardMs > LATE);
       const witness = {
         beats,
         whereabouts,
         request,
         stack,
-        isLate,
+        askedAt,
+        seenAt: first.at + first.heldMs,
+        unheardMs,
         isSame: undefined,
-        stoppingMs,
-        heldMs: first.heldMs,
+        heldMs: openingMs + first.heldMs,
       };
       onFirst(witness);
       return (await this.#lookAgain(witness, first.answer)) ?? witness;
     } catch (thrown) {
-      if (this.#isOver) return undefined;
+      if (this.#isOver || thrown instanceof LookOverError) return undefined;
       throw thrown;
     } finally {
       this.stop();
