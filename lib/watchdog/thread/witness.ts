@@ -11,6 +11,8 @@ import { writtenPosition } from './positions.ts';
 
 /** A thread that has not heard for so many milliseconds was in native code. */
 const LATE = 20;
+/** The longest stopping that was seen, in the time that it took to enable the debugger, and some more. */
+const LONGEST_STOPPING = 1.25;
 const MOST_FRAMES = 10;
 
 /** What the main thread is asked while it stands still. In some of Node's own frames a bare `Symbol` is out of reach. */
@@ -78,8 +80,9 @@ export class Witnessing {
       const { whereabouts, request } = first.answer;
       if (whereabouts?.beats !== beats) return undefined;
       this.#phase = 'reading';
-      const unheardMs = heardAt - askedAt + (first.at - enabledAt);
-      const openingMs = first.at - enabledAt > LATE ? enablingMs : enabledAt - heardAt;
+      // To stop takes the thread as long as to get ready for it, at most: both may walk the whole heap.
+      const stoppingMs = Math.min(first.at - enabledAt, enablingMs * LONGEST_STOPPING);
+      const unheardMs = heardAt - askedAt + (first.at - enabledAt - stoppingMs);
       const stack = await this.#stackOf(first.frames, unheardMs > LATE);
       const witness = {
         beats,
@@ -90,7 +93,7 @@ export class Witnessing {
         seenAt: first.at + first.heldMs,
         unheardMs,
         isSame: undefined,
-        heldMs: openingMs + first.heldMs,
+        heldMs: enablingMs + stoppingMs + first.heldMs,
       };
       onFirst(witness);
       return (await this.#lookAgain(witness, first.answer)) ?? witness;
