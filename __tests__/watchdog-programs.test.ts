@@ -75,35 +75,32 @@ describe('a block without an end', () => {
 });
 
 describe('requests that come during a block', () => {
-  it.each([1, 7])('are counted: %i', async (count) => {
+  it('are counted, on new connections and on those that were there before', async () => {
     const program = server();
     await program.untilWatched();
-    await program.run('hold', 150);
-    await program.untilPrinted('holding');
-    const clients = await Promise.all(Array.from({ length: count }, () => RawClient.connect(program.port)));
-    for (const client of clients) await sent(client, getText('/ping'));
-    program.child.stdin?.write('.');
-    await Promise.all(clients.map((client) => client.until(/pong/)));
-    const event = await program.until(() => program.blocks.find(({ task }) => task?.name === 'hold'));
-    expect(event.waitingRequests).toBe(count);
-  });
+    const waiting = async (clients: readonly RawClient[]): Promise<number> => {
+      const before = program.blocks.length;
+      for (const client of clients) await sent(client, getText('/ping'));
+      program.child.stdin?.write('.');
+      await Promise.all(clients.map((client) => client.until(/pong/)));
+      const event = await program.until(() => program.blocks.slice(before).find(({ task }) => task?.name === 'hold'));
+      for (const client of clients) client.received = '';
+      return event.waitingRequests;
+    };
+    const hold = async (time: number): Promise<void> => {
+      await program.run('hold', 150);
+      await program.untilPrinted('holding', time);
+    };
+    const connect = (count: number): Promise<RawClient[]> =>
+      Promise.all(Array.from({ length: count }, () => RawClient.connect(program.port)));
 
-  it('on connections that were there before are counted as well', async () => {
-    const program = server();
-    await program.untilWatched();
-    const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.connect(program.port)));
-    for (const client of clients) {
-      client.send(getText('/ping'));
-      await client.until(/pong/);
-      client.received = '';
-    }
-    await program.run('hold', 150);
-    await program.untilPrinted('holding');
-    for (const client of clients.slice(1)) await sent(client, getText('/ping'));
-    program.child.stdin?.write('.');
-    await Promise.all(clients.slice(1).map((client) => client.until(/pong/)));
-    const event = await program.until(() => program.blocks.find(({ task }) => task?.name === 'hold'));
-    expect(event.waitingRequests).toBe(3);
+    await hold(1);
+    expect(await waiting(await connect(1))).toBe(1);
+    await hold(2);
+    const clients = await connect(7);
+    expect(await waiting(clients)).toBe(7);
+    await hold(3);
+    expect(await waiting(clients.slice(0, 3))).toBe(3);
   });
 });
 

@@ -35,22 +35,26 @@ export interface Whereabouts {
   readonly task: { readonly id: string; readonly name: string } | undefined;
 }
 
+/** A look: when it was, and how much of that time the thread stood still for it. */
+export interface Hold {
+  readonly from: number;
+  readonly to: number;
+  readonly heldMs: number;
+}
+
 /** What the watchdog's thread saw of a block while it lasted. */
 export interface Witness {
-  readonly beats: number;
   readonly stack: BlockedStack;
   readonly whereabouts: Whereabouts;
   /** The request whose handler was running, as far as the stack shows one. */
   readonly request: BlockedRequest | undefined;
-  /** When the thread was asked to stop, and when it had been seen. */
+  /** When the thread was asked to stop. */
   readonly askedAt: number;
-  readonly seenAt: number;
   /** For how long it did not hear of it, in milliseconds: it was in native code, and in one call only. */
   readonly unheardMs: number;
   /** Whether a second look found the thread in the same task, or the same function; `undefined` where the block was over before. */
   readonly isSame: boolean | undefined;
-  /** How long the looks have held the thread up, in milliseconds. */
-  readonly heldMs: number;
+  readonly holds: readonly Hold[];
 }
 
 /** Why the event loop stood still. */

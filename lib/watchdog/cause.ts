@@ -38,8 +38,9 @@ export interface Evidence {
   readonly standstill: Standstill;
   /** For how long code is to blame for it. */
   readonly blockedMs: number;
-  /** How much of it the machine and the looks took. */
-  readonly lostMs: number;
+  /** How much of it the machine took, and how much the looks. */
+  readonly missedMs: number;
+  readonly heldMs: number;
   /** How much of a part of it the garbage collector took. */
   readonly collectedMs: (from: number, to: number) => number;
   readonly witness: Witness | undefined;
@@ -98,10 +99,10 @@ function workWithin(stretch: Stretch, evidence: Evidence, threshold: number): nu
 }
 
 function workBetween(from: number, to: number, evidence: Evidence, threshold: number): number {
-  const { standstill, lostMs, collectedMs } = evidence;
+  const { standstill, missedMs, heldMs, collectedMs } = evidence;
   // Nobody knows where time was lost: of few pieces of work, each has its part of it; of many, it may be all in one.
   const part = isOfMany(standstill, threshold) ? 1 : Math.min(1, (to - from) / standstill.activeMs);
-  return to - from - collectedMs(from, to) - lostMs * part;
+  return to - from - collectedMs(from, to) - (missedMs + heldMs) * part;
 }
 
 /** Whether the pieces of work in it were too short, on the average, to be to blame. */
@@ -126,10 +127,9 @@ function causeOf(evidence: Evidence, threshold: number): Finding {
 }
 
 /** That it was in one call of native code: whatever else it did, it would have heard that it is to stop. */
-function isOneCall({ witness, sight, lostMs, collectedMs }: Evidence, threshold: number): boolean {
+function isOneCall({ witness, sight, missedMs, collectedMs }: Evidence, threshold: number): boolean {
   if (witness === undefined || sight === undefined) return false;
-  const { askedAt, unheardMs, heldMs } = witness;
-  const missedMs = lostMs - heldMs;
+  const { askedAt, unheardMs } = witness;
   return unheardMs - collectedMs(askedAt, sight.at) - missedMs >= threshold * PROOF;
 }
 

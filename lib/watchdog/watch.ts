@@ -216,13 +216,13 @@ export class Watch {
     else void this.#judge(reply);
   }
 
-  async #judge({ beats, missedMs, witness }: VerdictMessage): Promise<void> {
+  async #judge({ beats, missedMs, heldMs, witness }: VerdictMessage): Promise<void> {
     const caughtUp = await this.#waiting.get(beats);
     this.#waiting.delete(beats);
     if (caughtUp === undefined) return;
     const { standstill, sight, stretches, requests: waitingRequests } = caughtUp;
     const { from, to, activeMs } = standstill;
-    const stoodMs = activeMs - missedMs - (witness?.heldMs ?? 0);
+    const stoodMs = activeMs - missedMs - heldMs;
     if (stoodMs < this.threshold) return;
     const collectedMs = (begin: number, end: number): number =>
       this.#collections.within(begin - CLOCK_OFFSET, end - CLOCK_OFFSET);
@@ -231,8 +231,7 @@ export class Watch {
       this.#tell({ ...COLLECTION, blockedMs: stoodMs, waitingRequests });
       return;
     }
-    const lostMs = activeMs - stoodMs;
-    const evidence = { standstill, blockedMs, lostMs, collectedMs, witness, sight, stretches };
+    const evidence = { standstill, blockedMs, missedMs, heldMs, collectedMs, witness, sight, stretches };
     const shares = sharesOf(evidence, this.threshold);
     for (const share of shares) this.#tell({ ...share, waitingRequests });
   }
@@ -257,5 +256,5 @@ export class Watch {
 }
 
 function unseen(beats: number): VerdictMessage {
-  return { kind: 'verdict', beats, missedMs: 0, witness: undefined };
+  return { kind: 'verdict', beats, missedMs: 0, heldMs: 0, witness: undefined };
 }

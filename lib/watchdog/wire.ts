@@ -37,6 +37,8 @@ export interface VerdictMessage {
   readonly beats: number;
   /** For how long the machine kept the watched thread from running in the meantime, in milliseconds. */
   readonly missedMs: number;
+  /** For how long the looks have held it up. */
+  readonly heldMs: number;
   readonly witness: Witness | undefined;
 }
 

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { sharedNow } from '../../clock.ts';
-import type { Witness } from '../block.ts';
+import type { Hold } from '../block.ts';
 import { Pulse } from '../pulse.ts';
 import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
@@ -22,14 +22,14 @@ const pulse = new Pulse(memory);
 const attendance = new Attendance(schedulingFile, tickMs);
 const budget = new LookBudget();
 
-/** A stretch in which the loop stands still, as long as it lasts. */
-interface Standstill {
+/** The other thread gives no sign of life: kept as long as that lasts. */
+interface Silence {
   readonly beats: number;
   readonly look: Look | undefined;
   tellAt: number;
 }
 
-let current: Standstill | undefined;
+let current: Silence | undefined;
 let lastLook: Look | undefined;
 /** Loaded only where stacks are read: some Nodes are built without an inspector. */
 let looking: typeof import('./witness.ts') | undefined;
@@ -60,7 +60,7 @@ function standsStill(beats: number, blockedMs: number): void {
   if (isTelling) tell(current, blockedMs);
 }
 
-function begin(beats: number): Standstill {
+function begin(beats: number): Silence {
   if (looking !== undefined && mayLook()) {
     lastLook = new Look(new looking.Witnessing(pulse, threshold * BETWEEN_LOOKS), beats, lastLook, (why) =>
       stepAside(`stacks cannot be read: ${why}`),
@@ -83,7 +83,7 @@ function stepAside(reason: string): void {
 }
 
 /** The watched thread cannot speak, and nor can its logger: this goes where the default logger writes. */
-function tell({ look }: Standstill, ms: number): void {
+function tell({ look }: Silence, ms: number): void {
   const seen = look?.seen;
   const task = seen?.whereabouts.task?.name;
   const who = task === undefined ? 'Something' : `Task ${task}`;
@@ -103,14 +103,14 @@ async function over(beats: number, beatAt: number): Promise<void> {
   attendance.sample();
   const missedMs = attendance.missedBetween(beatAt);
   const witness = await testimony;
-  const heldMs = witness === undefined ? 0 : heldBy(witness);
+  const heldMs = (witness?.holds ?? []).reduce((sum, hold) => sum + heldBy(hold), 0);
   budget.spend(heldMs);
-  send({ kind: 'verdict', beats, missedMs, witness: witness && { ...witness, heldMs } });
+  send({ kind: 'verdict', beats, missedMs, heldMs, witness });
 }
 
-/** A process that is stopped in the middle of a look was not held up by it. */
-function heldBy({ askedAt, seenAt, heldMs }: Witness): number {
-  return Math.max(0, heldMs - attendance.missedBetween(askedAt, seenAt));
+/** A thread that had no core in the middle of a look was not held up by it. */
+function heldBy({ from, to, heldMs }: Hold): number {
+  return Math.max(0, heldMs - attendance.missedBetween(from, to));
 }
 
 parentPort?.on('message', (order: WatchOrder) => {
