@@ -241,7 +241,7 @@ describe('a task that ends in native code', () => {
 });
 
 describe('a process that is stopped and goes on', () => {
-  const STOPPED = 500;
+  const STOPPED = 300;
 
   async function stop(program: WatchedProgram, ms: number): Promise<void> {
     program.child.kill('SIGSTOP');

@@ -35,8 +35,9 @@ export class Witnessing {
     if (this.#isOver || !this.#pulse.beginLook()) return undefined;
     try {
       const askedAt = sharedNow();
-      // Not waited for: the thread is to be stopped where it hears of it.
+      // Not waited for: the thread is to be stopped where it hears of it. If that fails, so does the stopping.
       const opening = this.#session.open();
+      opening.catch(() => {});
       const first = await this.#session.pause(askThread);
       const { heardAt, enabledAt, enablingMs } = await opening;
       const { whereabouts, request } = first.answer;
