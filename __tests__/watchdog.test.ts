@@ -530,9 +530,11 @@ describe('the log', () => {
   const linesOf = (lines: readonly LogLine[], level: string): string[] =>
     lines.filter((line) => line.level === level && line.message.includes('block')).map(({ message }) => message);
 
-  it('has one line for a task that blocks again and again; events, numbers and the summary have all', async () => {
+  async function blockedTwice(): Promise<Watched & { lines: readonly LogLine[] }> {
     const { logger, lines } = openLogBook();
-    const { background, blocks } = watch({ logger });
+    const watched = watch({ logger });
+    const { background, blocks } = watched;
+    await background.add(() => {}).settled;
     for (const _time of ['first', 'second']) {
       const before = blocks.tasks.length;
       background.add(function sendReport() {
@@ -540,6 +542,13 @@ describe('the log', () => {
       });
       await blocks.until(() => blocks.tasks.length > before);
     }
+    // The watchdog's thread takes some time to start, and a busy machine may give it a core too late for its look.
+    if (blocks.events[0]?.stack.length === 0) return blockedTwice();
+    return { ...watched, lines };
+  }
+
+  it('has one line for a task that blocks again and again; events, numbers and the summary have all', async () => {
+    const { lines, background, blocks } = await blockedTwice();
     expect(blocks.tasks).toEqual(['sendReport', 'sendReport']);
     const warnings = linesOf(lines, 'warn').filter((message) => message.includes('sendReport'));
     expect(warnings).toHaveLength(1);

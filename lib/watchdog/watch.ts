@@ -87,10 +87,10 @@ export class Watch {
       tickMs,
       stacks: this.stacks && obstacle === undefined,
       schedulingFile: ownSchedulingFile(),
+      ...this.#setting,
     });
     process.once('exit', this.#exiting);
     this.#timer = setInterval(() => this.#tick(), tickMs).unref();
-    this.#sendSetting();
   }
 
   stop(): void {
@@ -181,7 +181,7 @@ export class Watch {
     this.#beat(to);
     if (activeMs >= this.threshold) this.#stoodStill({ beats, from, to, activeMs, pieces }, stretches);
     this.#ticks += 1;
-    if (this.#ticks % TICKS_PER_SETTING === 0) this.#sendSetting();
+    if (this.#ticks % TICKS_PER_SETTING === 0) this.#send({ kind: 'setting', ...this.#setting });
   }
 
   #beat(at: number): void {
@@ -224,8 +224,10 @@ export class Watch {
     const { from, to, activeMs } = standstill;
     const stoodMs = activeMs - missedMs - heldMs;
     if (stoodMs < this.threshold) return;
+    // Collections are measured from beginning to end: what the machine withheld in the meantime is counted already.
+    const ranPart = Math.max(0, 1 - missedMs / activeMs);
     const collectedMs = (begin: number, end: number): number =>
-      this.#collections.within(begin - CLOCK_OFFSET, end - CLOCK_OFFSET);
+      this.#collections.within(begin - CLOCK_OFFSET, end - CLOCK_OFFSET) * ranPart;
     const blockedMs = stoodMs - collectedMs(from, to);
     if (blockedMs < this.threshold) {
       this.#tell({ ...COLLECTION, blockedMs: stoodMs, waitingRequests });
@@ -245,9 +247,8 @@ export class Watch {
     for (const watched of this.#watched) watched.steppedAside(reason);
   }
 
-  #sendSetting(): void {
-    const isTelling = [...this.#watched].some((watched) => watched.isTelling);
-    this.#send({ kind: 'setting', debuggerPort: debuggerPort(), isTelling });
+  get #setting(): { debuggerPort: number; isTelling: boolean } {
+    return { debuggerPort: debuggerPort(), isTelling: [...this.#watched].some(({ isTelling }) => isTelling) };
   }
 
   #send(order: WatchOrder): void {

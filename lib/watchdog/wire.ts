@@ -10,6 +10,9 @@ export interface WatchData {
   readonly stacks: boolean;
   /** Where the system counts how long the watched thread ran and waited. */
   readonly schedulingFile: string | undefined;
+  /** At the start; it may change, as the next. */
+  readonly debuggerPort: number;
+  readonly isTelling: boolean;
 }
 
 /** The loop turns again. */

@@ -18,6 +18,7 @@ const STDERR = 2;
 const BETWEEN_LOOKS = 0.25;
 
 const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as WatchData;
+let { debuggerPort, isTelling } = workerData as WatchData;
 const pulse = new Pulse(memory);
 const attendance = new Attendance(schedulingFile, tickMs);
 const budget = new LookBudget();
@@ -34,8 +35,6 @@ let lastLook: Look | undefined;
 /** Loaded only where stacks are read: some Nodes are built without an inspector. */
 let looking: typeof import('./witness.ts') | undefined;
 let canSee = stacks;
-let debuggerPort = 0;
-let isTelling = false;
 
 function send(reply: WatchReply): void {
   parentPort?.postMessage(reply);
