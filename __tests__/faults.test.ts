@@ -116,7 +116,7 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
 describe('a server in which faults are committed over and over', () => {
   /** Caches are filled and code is compiled until then. */
   const WARM_UP_BATCHES = 2;
-  const BATCHES = 2;
+  const BATCHES = 3;
   /** A leak of a few hundred bytes in every task is more than this. */
   const MOST_GROWTH = 1.15;
   /** What is on its way out may take its time; what leaks never goes. */

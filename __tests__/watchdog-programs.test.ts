@@ -46,6 +46,7 @@ describe('by default', () => {
     ['production', false],
     ['test', false],
     ['development', true],
+    ['', true],
     [undefined, true],
   ])('with NODE_ENV as %p, whether the event loop is watched is %p', async (environment, isWatched) => {
     const { stdout, stderr } = await runToEnd('watchdog-defaults.mjs', [], { env: { NODE_ENV: environment } });
@@ -189,7 +190,7 @@ async function attachDebugger(program: WatchedProgram): Promise<{ debuggerClient
 
 describe('a program that exits', () => {
   /** Every few milliseconds of the watchdog's look at the block is met by one of them. */
-  const durations = Array.from({ length: 3 }, (_, index) => 12 + 32 * index);
+  const durations = Array.from({ length: 7 }, (_, index) => 12 + 12 * index);
   const AT_ONCE = 3;
 
   it.each([
@@ -240,7 +241,7 @@ describe('a task that ends in native code', () => {
 });
 
 describe('a process that is stopped and goes on', () => {
-  const STOPPED = 300;
+  const STOPPED = 500;
 
   async function stop(program: WatchedProgram, ms: number): Promise<void> {
     program.child.kill('SIGSTOP');

@@ -10,7 +10,7 @@ import { Collections } from './collections.ts';
 import { debuggerPort, whyNoStacks } from './inspector.ts';
 import { Pulse } from './pulse.ts';
 import { ownSchedulingFile } from './thread/scheduling.ts';
-import type { VerdictMessage, WatchData, WatchOrder, WatchReply } from './wire.ts';
+import type { Setting, VerdictMessage, WatchData, WatchOrder, WatchReply } from './wire.ts';
 
 /** A block as it is told to whom it concerns. */
 export interface Block extends Share {
@@ -247,7 +247,7 @@ export class Watch {
     for (const watched of this.#watched) watched.steppedAside(reason);
   }
 
-  get #setting(): { debuggerPort: number; isTelling: boolean } {
+  get #setting(): Setting {
     return { debuggerPort: debuggerPort(), isTelling: [...this.#watched].some(({ isTelling }) => isTelling) };
   }
 

@@ -2,7 +2,7 @@
 import type { Witness } from './block.ts';
 
 /** What the watchdog's thread is started with. */
-export interface WatchData {
+export interface WatchData extends Setting {
   readonly memory: SharedArrayBuffer;
   /** In milliseconds. */
   readonly threshold: number;
@@ -10,9 +10,6 @@ export interface WatchData {
   readonly stacks: boolean;
   /** Where the system counts how long the watched thread ran and waited. */
   readonly schedulingFile: string | undefined;
-  /** At the start; it may change, as the next. */
-  readonly debuggerPort: number;
-  readonly isTelling: boolean;
 }
 
 /** The loop turns again. */
@@ -24,12 +21,15 @@ export interface OverMessage {
 }
 
 /** What changes while it watches. */
-export interface SettingMessage {
-  readonly kind: 'setting';
+export interface Setting {
   /** Of the inspector; `0` while it is not open. */
   readonly debuggerPort: number;
   /** Whether a block that goes on is told of on stderr: nobody else can. */
   readonly isTelling: boolean;
+}
+
+export interface SettingMessage extends Setting {
+  readonly kind: 'setting';
 }
 
 /** To the watchdog's thread. */

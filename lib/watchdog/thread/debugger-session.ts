@@ -55,7 +55,8 @@ export class DebuggerSession {
       this.#post('Debugger.enable'),
       this.#timeOfMainThread(),
     ]);
-    return { heardAt: heard.at, enabledAt: enabled.at, enablingMs: enabled.time - heard.time };
+    // A program may have taken its clock away.
+    return { heardAt: heard.at, enabledAt: enabled.at, enablingMs: enabled.time - heard.time || 0 };
   }
 
   async #timeOfMainThread(): Promise<{ readonly time: number; readonly at: number }> {

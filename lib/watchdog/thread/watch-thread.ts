@@ -53,20 +53,17 @@ function tick(): void {
 }
 
 function standsStill(beats: number, blockedMs: number): void {
-  if (current?.beats !== beats) current = begin(beats);
+  if (current?.beats !== beats) current = { beats, look: beginLook(beats), tellAt: FIRST_TOLD };
   if (blockedMs < current.tellAt) return;
   current.tellAt *= 2;
   if (isTelling) tell(current, blockedMs);
 }
 
-function begin(beats: number): Silence {
-  if (looking !== undefined && mayLook()) {
-    lastLook = new Look(new looking.Witnessing(pulse, threshold * BETWEEN_LOOKS), beats, lastLook, (why) =>
-      stepAside(`stacks cannot be read: ${why}`),
-    );
-    return { beats, look: lastLook, tellAt: FIRST_TOLD };
-  }
-  return { beats, look: undefined, tellAt: FIRST_TOLD };
+function beginLook(beats: number): Look | undefined {
+  if (looking === undefined || !mayLook()) return undefined;
+  const witnessing = new looking.Witnessing(pulse, threshold * BETWEEN_LOOKS);
+  lastLook = new Look(witnessing, beats, lastLook, (why) => stepAside(`stacks cannot be read: ${why}`));
+  return lastLook;
 }
 
 function mayLook(): boolean {
