@@ -35,13 +35,6 @@ export interface Whereabouts {
   readonly task: { readonly id: string; readonly name: string } | undefined;
 }
 
-/** A look: when it was, and how much of that time the thread stood still for it. */
-export interface Hold {
-  readonly from: number;
-  readonly to: number;
-  readonly heldMs: number;
-}
-
 /** What the watchdog's thread saw of a block while it lasted. */
 export interface Witness {
   readonly stack: BlockedStack;
@@ -54,7 +47,6 @@ export interface Witness {
   readonly unheardMs: number;
   /** Whether a second look found the thread in the same task, or the same function; `undefined` where the block was over before. */
   readonly isSame: boolean | undefined;
-  readonly holds: readonly Hold[];
 }
 
 /** Why the event loop stood still. */

@@ -6,6 +6,13 @@ interface Sample extends Partial<Scheduling> {
   readonly at: number;
 }
 
+/** A stretch of time, and how much of it the watched thread stood still for a look. */
+export interface Hold {
+  readonly from: number;
+  readonly to: number;
+  readonly heldMs: number;
+}
+
 /** A tick that comes so many times later than it should was kept from running itself: with the whole process, or for want of a core. */
 const LATE_TICK = 3;
 /** Of a tick that came late: if the watched thread ran or waited for less of it, the process was stopped. */
@@ -39,6 +46,11 @@ export class Attendance {
       missed += part * this.#missedIn(before, after);
     }
     return missed;
+  }
+
+  /** A thread that had no core in the middle of a look was not held up by it. */
+  heldBy(holds: readonly Hold[]): number {
+    return holds.reduce((sum, { from, to, heldMs }) => sum + Math.max(0, heldMs - this.missedBetween(from, to)), 0);
   }
 
   #missedIn(before: Sample, after: Sample): number {

@@ -1,6 +1,7 @@
 /** A look at a thread that stands still, from its beginning to what it saw. */
 import { delayed } from '../../timers.ts';
 import type { Witness } from '../block.ts';
+import type { Hold } from './attendance.ts';
 import { DebuggedError } from './debugger-presence.ts';
 import type { Witnessing } from './witness.ts';
 
@@ -25,6 +26,11 @@ export class Look {
   /** What it has seen so far. */
   get seen(): Witness | undefined {
     return this.#seen;
+  }
+
+  /** What it has cost the thread, whether or not it has come to anything. */
+  get holds(): readonly Hold[] {
+    return this.#witnessing.holds;
   }
 
   /** The thread goes on. */

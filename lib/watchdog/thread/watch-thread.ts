@@ -2,7 +2,6 @@
 import { writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { sharedNow } from '../../clock.ts';
-import type { Hold } from '../block.ts';
 import { Pulse } from '../pulse.ts';
 import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
@@ -99,14 +98,9 @@ async function over(beats: number, beatAt: number): Promise<void> {
   attendance.sample();
   const missedMs = attendance.missedBetween(beatAt);
   const witness = await testimony;
-  const heldMs = (witness?.holds ?? []).reduce((sum, hold) => sum + heldBy(hold), 0);
+  const heldMs = attendance.heldBy(ended?.look?.holds ?? []);
   budget.spend(heldMs);
   send({ kind: 'verdict', beats, missedMs, heldMs, witness });
-}
-
-/** A thread that had no core in the middle of a look was not held up by it. */
-function heldBy({ from, to, heldMs }: Hold): number {
-  return Math.max(0, heldMs - attendance.missedBetween(from, to));
 }
 
 parentPort?.on('message', (order: WatchOrder) => {

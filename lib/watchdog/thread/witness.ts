@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sharedNow } from '../../clock.ts';
 import type { Witness } from '../block.ts';
 import type { Pulse } from '../pulse.ts';
-import { DebuggerSession, LookOverError } from './debugger-session.ts';
+import type { Hold } from './attendance.ts';
+import { DebuggerSession, LookOverError, type Pause } from './debugger-session.ts';
 import { type Answer, askThread, isSame } from './questions.ts';
 import { StackReader } from './stack-reader.ts';
 
@@ -20,6 +21,7 @@ export class Witnessing {
   /** While it reads what it has seen, the main thread runs, and may be left to. */
   #phase: 'looking' | 'reading' = 'looking';
   #isOver = false;
+  readonly #holds: Hold[] = [];
 
   constructor(pulse: Pulse, betweenLooks: number) {
     this.#pulse = pulse;
@@ -37,13 +39,16 @@ export class Witnessing {
       const askedAt = sharedNow();
       // Not waited for: the thread is to be stopped where it hears of it. If that fails, so does the stopping.
       const opening = this.#session.open();
-      opening.catch(() => {});
+      opening.then(
+        ({ enabledAt, enablingMs }) => this.#holds.push({ from: askedAt, to: enabledAt, heldMs: enablingMs }),
+        () => {},
+      );
       const first = await this.#session.pause(askThread);
       const { heardAt, enabledAt, enablingMs } = await opening;
       const { whereabouts, request } = first.answer;
+      const stoppingMs = this.#hold(first, enabledAt, enablingMs);
       if (whereabouts?.beats !== beats) return undefined;
       this.#phase = 'reading';
-      const stoppingMs = stoppingWithin(first.at - enabledAt, enablingMs);
       const unheardMs = heardAt - askedAt + (first.at - enabledAt - stoppingMs);
       const stack = await this.#reader.stackOf(first.frames, unheardMs > LATE);
       const witness = {
@@ -53,7 +58,6 @@ export class Witnessing {
         askedAt,
         unheardMs,
         isSame: undefined,
-        holds: [{ from: askedAt, to: first.at + first.heldMs, heldMs: enablingMs + stoppingMs + first.heldMs }],
       };
       onFirst(witness);
       return (await this.#lookAgain(witness, first.answer, enablingMs)) ?? witness;
@@ -64,6 +68,10 @@ export class Witnessing {
       this.stop();
       this.#pulse.endLook();
     }
+  }
+
+  get holds(): readonly Hold[] {
+    return this.#holds;
   }
 
   /** At once: the process exits. */
@@ -85,17 +93,23 @@ export class Witnessing {
     try {
       const askedAt = sharedNow();
       const second = await this.#session.pause(askThread);
+      this.#hold(second, askedAt, enablingMs);
       if (second.answer.whereabouts?.beats !== witness.whereabouts.beats) return undefined;
-      const heldMs = stoppingWithin(second.at - askedAt, enablingMs) + second.heldMs;
-      const hold = { from: askedAt, to: second.at + second.heldMs, heldMs };
-      return { ...witness, isSame: isSame(first, second.answer), holds: [...witness.holds, hold] };
+      return { ...witness, isSame: isSame(first, second.answer) };
     } catch {
       return undefined;
     }
   }
-}
 
-/** To stop takes the thread about as long as to get ready for it, at most, since both may walk the whole heap. The rest was native code. */
-function stoppingWithin(ms: number, enablingMs: number): number {
-  return Math.min(ms, enablingMs * LONGEST_STOPPING);
+  /**
+   * To stop takes the thread about as long as to get ready for it, at most, since both may walk the whole heap. The rest
+   * was native code.
+   *
+   * @returns how long it took to stop.
+   */
+  #hold({ at, heldMs }: Pause<Answer>, from: number, enablingMs: number): number {
+    const stoppingMs = Math.min(at - from, enablingMs * LONGEST_STOPPING);
+    this.#holds.push({ from, to: at + heldMs, heldMs: stoppingMs + heldMs });
+    return stoppingMs;
+  }
 }
