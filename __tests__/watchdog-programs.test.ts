@@ -1,7 +1,7 @@
 /** What is told of a blocked event loop, where it takes a process of its own: exits, debuggers, signals, workers, loaders. */
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -281,6 +281,37 @@ describe('a process that is stopped and goes on', () => {
     await program.untilPrinted('spinning');
     await stop(program, 4 * STOPPED);
     expect((await told).blockedMs).toBeLessThan(4 * STOPPED);
+  });
+});
+
+describe('a machine that is busy', () => {
+  const OTHERS = 4;
+  const BRIEF = 25;
+  const onOneCore = existsSync('/usr/bin/taskset') ? onLinux : it.skip;
+
+  function pin(child: ChildProcess): void {
+    execFileSync('/usr/bin/taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(child.pid)]);
+  }
+
+  onOneCore('makes tasks take longer, and none of them is told of as if it had blocked', async () => {
+    const program = server();
+    await program.untilWatched();
+    for (let count = 0; count < OTHERS; count += 1) {
+      const other = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+      atEnd(() => other.kill('SIGKILL'));
+      pin(other);
+    }
+    pin(program.child);
+    const before = program.blocks.length;
+    for (let count = 1; count <= 5; count += 1) {
+      await program.run('spinAndTellHowLong', BRIEF);
+      await program.untilPrinted('took', count);
+    }
+    // A core that is shared by so many gives each its turns: the loop stood still for longer than the threshold.
+    expect(Math.max(...program.of('took').map(({ ms }) => ms))).toBeGreaterThan(2 * BRIEF);
+    // Whatever there was to tell would have been told before this.
+    await program.block('announceAndSpin', 200);
+    expect(program.blocks.slice(before).map(({ task }) => task?.name)).toEqual(['announceAndSpin']);
   });
 });
 

@@ -19,6 +19,7 @@ export interface Printed {
   readonly level: string;
   readonly message: string;
   readonly port: number;
+  readonly ms: number;
 }
 
 export class WatchedProgram {
