@@ -13,7 +13,7 @@ import { getText, RawClient } from './support/clients.ts';
 import { lineWith } from './support/places.ts';
 import { type Ended, root } from './support/projects.ts';
 import { work } from './support/promises.ts';
-import { type ProgramOptions, WatchedProgram } from './support/watched-program.ts';
+import { type Printed, type ProgramOptions, WatchedProgram } from './support/watched-program.ts';
 import { fixture } from './support/worker-kinds.ts';
 
 jest.setTimeout(60_000);
@@ -286,7 +286,11 @@ describe('a process that is stopped and goes on', () => {
 
 describe('a machine that is busy', () => {
   const OTHERS = 4;
+  const ENOUGH = 5;
   const BRIEF = 25;
+  const THRESHOLD = 60;
+  /** Below the threshold: the loop does some work beside the task. */
+  const SURELY_BRIEF = 50;
   const onOneCore = existsSync('/usr/bin/taskset') ? onLinux : it.skip;
 
   function pin(child: ChildProcess): void {
@@ -294,7 +298,7 @@ describe('a machine that is busy', () => {
   }
 
   onOneCore('makes tasks take longer, and none of them is told of as if it had blocked', async () => {
-    const program = server();
+    const program = server({ threshold: THRESHOLD });
     await program.untilWatched();
     for (let count = 0; count < OTHERS; count += 1) {
       const other = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
@@ -303,15 +307,19 @@ describe('a machine that is busy', () => {
     }
     pin(program.child);
     const before = program.blocks.length;
-    for (let count = 1; count <= 5; count += 1) {
+    const keptWaiting = (): Printed[] =>
+      program.of('took').filter(({ ms, ownMs }) => ms > THRESHOLD && ownMs < SURELY_BRIEF);
+    for (let count = 1; keptWaiting().length < ENOUGH; count += 1) {
       await program.run('spinAndTellHowLong', BRIEF);
       await program.untilPrinted('took', count);
     }
-    // A core that is shared by so many gives each its turns: the loop stood still for longer than the threshold.
-    expect(Math.max(...program.of('took').map(({ ms }) => ms))).toBeGreaterThan(2 * BRIEF);
     // Whatever there was to tell would have been told before this.
-    await program.block('announceAndSpin', 200);
-    expect(program.blocks.slice(before).map(({ task }) => task?.name)).toEqual(['announceAndSpin']);
+    const last = await program.block('announceAndSpin', 200);
+    const told = program.blocks.slice(before, program.blocks.indexOf(last));
+    // Not all that it lacked counts as waiting: not what a hypervisor takes, nor the time that the threads take which help
+    // to collect its garbage, when it is they that have no core.
+    const mayBeTold = program.of('took').filter(({ ownMs }) => ownMs >= SURELY_BRIEF);
+    expect(told.slice(mayBeTold.length)).toEqual([]);
   });
 });
 

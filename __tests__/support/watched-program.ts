@@ -20,6 +20,7 @@ export interface Printed {
   readonly message: string;
   readonly port: number;
   readonly ms: number;
+  readonly ownMs: number;
 }
 
 export class WatchedProgram {

@@ -2,8 +2,16 @@
 import { sharedNow } from '../../clock.ts';
 import { readScheduling, type Scheduling } from './scheduling.ts';
 
+/** The thread that reads may lose its core while it does: what it read is of some moment in between. */
 interface Sample extends Partial<Scheduling> {
-  readonly at: number;
+  readonly askedAt: number;
+  readonly readAt: number;
+}
+
+interface Interval {
+  readonly begin: number;
+  readonly end: number;
+  readonly missedMs: number;
 }
 
 /** A stretch of time, and how much of it the watched thread stood still for a look. */
@@ -31,30 +39,52 @@ export class Attendance {
   }
 
   sample(): void {
-    this.#samples.push({ at: sharedNow(), ...readScheduling(this.#file) });
+    const askedAt = sharedNow();
+    const scheduling = readScheduling(this.#file);
+    this.#samples.push({ ...scheduling, askedAt, readAt: sharedNow() });
     if (this.#samples.length > MOST_SAMPLES) this.#samples.splice(0, MOST_SAMPLES / 2);
   }
 
-  /** How long the machine has kept the watched thread from running in the meantime, in milliseconds. */
-  missedBetween(from: number, to = Number.POSITIVE_INFINITY): number {
+  /**
+   * How long the machine has kept the watched thread from running since then, at most, in milliseconds. The sample's
+   * interval that `from` lies in does not tell on which side of it that was, and to tell of a block that was none is worse
+   * than to tell of one too late.
+   */
+  missedSince(from: number): number {
     let missed = 0;
-    for (let index = this.#samples.length - 1; index > 0; index -= 1) {
-      const [before, after] = [this.#samples[index - 1] as Sample, this.#samples[index] as Sample];
-      if (after.at <= from) break;
-      const common = Math.min(after.at, to) - Math.max(before.at, from);
-      const part = Math.max(0, common) / Math.max(after.at - before.at, Number.MIN_VALUE);
-      missed += part * this.#missedIn(before, after);
+    for (const { begin, end, missedMs } of this.#intervalsSince(from)) {
+      // Later ones count in full: where a wait ends, all of it is counted, and it may be longer than the interval.
+      missed += begin < from ? Math.min(missedMs, end - from) : missedMs;
     }
     return missed;
   }
 
   /** A thread that had no core in the middle of a look was not held up by it. */
   heldBy(holds: readonly Hold[]): number {
-    return holds.reduce((sum, { from, to, heldMs }) => sum + Math.max(0, heldMs - this.missedBetween(from, to)), 0);
+    return holds.reduce((sum, { from, to, heldMs }) => sum + Math.max(0, heldMs - this.#missedBetween(from, to)), 0);
+  }
+
+  /** The part of it that falls in between if it was spread evenly. */
+  #missedBetween(from: number, to: number): number {
+    let missed = 0;
+    for (const { begin, end, missedMs } of this.#intervalsSince(from)) {
+      const common = Math.min(end, to) - Math.max(begin, from);
+      missed += (missedMs * Math.max(0, common)) / Math.max(end - begin, Number.MIN_VALUE);
+    }
+    return missed;
+  }
+
+  /** Between two samples each, the latest first. */
+  *#intervalsSince(from: number): Generator<Interval> {
+    for (let index = this.#samples.length - 1; index > 0; index -= 1) {
+      const [before, after] = [this.#samples[index - 1] as Sample, this.#samples[index] as Sample];
+      if (after.readAt <= from) return;
+      yield { begin: before.askedAt, end: after.readAt, missedMs: this.#missedIn(before, after) };
+    }
   }
 
   #missedIn(before: Sample, after: Sample): number {
-    const passed = after.at - before.at;
+    const passed = after.readAt - before.readAt;
     const waited = (after.waitedMs ?? 0) - (before.waitedMs ?? 0);
     const ran = (after.ranMs ?? 0) - (before.ranMs ?? 0);
     const wasStopped = passed > LATE_TICK * this.#tickMs && ran + waited < STOPPED_BELOW * passed;

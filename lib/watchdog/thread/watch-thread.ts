@@ -45,7 +45,7 @@ function tick(): void {
   const { beatAt, beats } = pulse;
   const silentMs = sharedNow() - beatAt;
   if (silentMs >= threshold) {
-    const blockedMs = silentMs - attendance.missedBetween(beatAt);
+    const blockedMs = silentMs - attendance.missedSince(beatAt);
     if (blockedMs >= threshold && pulse.beats === beats) standsStill(beats, blockedMs);
   }
   setTimeout(tick, tickMs);
@@ -96,7 +96,7 @@ async function over(beats: number, beatAt: number): Promise<void> {
   if (ended !== undefined) current = undefined;
   const testimony = ended?.look?.end();
   attendance.sample();
-  const missedMs = attendance.missedBetween(beatAt);
+  const missedMs = attendance.missedSince(beatAt);
   const witness = await testimony;
   const heldMs = attendance.heldBy(ended?.look?.holds ?? []);
   budget.spend(heldMs);
