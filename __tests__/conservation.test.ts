@@ -66,7 +66,7 @@ const tasksOf = { 'event-loop': loopTasks, thread: threadTasks, process: process
 
 interface PlannedTask {
   readonly behaviour: Behaviour;
-  readonly executor: ExecutorName;
+  readonly executor: Exclude<ExecutorName, 'engine'>;
   readonly when: 'always' | 'success' | 'failure';
   readonly attempts: number;
   readonly timeout: number;

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
+import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { request } from './support/clients.ts';
 import {
   anchorsOf,
@@ -130,8 +131,8 @@ describe('the code in the documents', () => {
     'compiles',
     async () => {
       const project = await makeProject(packed, projectOfAllBlocks(), [
-        ...['express', 'connect', 'winston', 'close-with-grace', 'supertest', 'tsx', 'expect', '@jest/globals'],
-        ...['node', 'express', 'express-serve-static-core', 'supertest'].map((name) => `@types/${name}`),
+        ...['express', 'connect', 'winston', 'close-with-grace', 'supertest', 'tsx', 'expect', '@jest/globals', 'pg'],
+        ...['node', 'express', 'express-serve-static-core', 'supertest', 'pg'].map((name) => `@types/${name}`),
       ]);
       const { code, stdout } = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
       expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
@@ -142,13 +143,16 @@ describe('the code in the documents', () => {
 
 describe('docs/options.md', () => {
   const page = read('docs/options.md');
-  const { policy, pool, processes, ...middleware } = resolveOptions();
-  const { watchdog } = resolveOptions({ watchdog: true });
+  const { policy, pool, processes, durable, ...middleware } = resolveOptions();
+  const { watchdog, work } = resolveOptions({ watchdog: true, engine: memoryEngine(), work: true });
   const groups: readonly [string, readonly string[], Readonly<Record<string, unknown>>][] = [
-    ['Options of the middleware', optionNames.middleware, { ...middleware, ...policy, pool: undefined }],
+    ['Options of the middleware', optionNames.middleware, { ...middleware, ...policy, work: false }],
     ['pool', optionNames.pool, { ...pool, maxThreads: undefined }],
     ['processes', optionNames.processes, { ...processes, maxProcesses: undefined }],
     ['watchdog', optionNames.watchdog, { ...watchdog }],
+    ['durable', optionNames.durable, { ...durable }],
+    ['work', optionNames.work, { ...work, concurrency: undefined }],
+    ['Durable task options', optionNames.durableTask, { ...policy, executor: 'thread' }],
     ['Task options', optionNames.task, { ...policy, executor: 'thread' }],
     ['retry', optionNames.retry, policy.retry as unknown as Record<string, unknown>],
     ['Options of close', ['timeout'], { timeout: defaultOfClose() }],

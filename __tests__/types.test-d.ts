@@ -320,7 +320,7 @@ export function whatDoesNotExistYetHasNoType(url: URL): void {
   blocking(url, { executor: 'fiber' });
   // @ts-expect-error: no engine.
   backgroundTasks({ engine: {} });
-  expectTypeOf<ExecutorName>().toEqualTypeOf<'event-loop' | 'thread' | 'process'>();
+  expectTypeOf<ExecutorName>().toEqualTypeOf<'event-loop' | 'thread' | 'process' | 'engine'>();
 }
 
 /** The overloads of pino, whose methods take an object or a text first. */

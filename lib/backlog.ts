@@ -37,6 +37,7 @@ export class Backlog<Run extends Pending> {
     'event-loop': noCounts(),
     thread: noCounts(),
     process: noCounts(),
+    engine: noCounts(),
   };
   #added = 0;
   #phase: Phase = 'open';

@@ -38,7 +38,19 @@ const GRACE_PART = 0.2;
 /** Of the grace, for code that heeds its signal. The rest is what it takes to end threads and processes that do not. */
 const HEEDING_PART = 0.5;
 
-export async function close(runtime: Runtime, options: CloseOptions): Promise<CloseReport> {
+/** The engine's side of the end; none without one. */
+interface Durable {
+  /** Fetches no more tasks to run. */
+  stop(): void;
+  /** When nothing is under way any more. */
+  close(): Promise<void>;
+}
+
+export async function close(
+  runtime: Runtime,
+  options: CloseOptions,
+  durable: Durable | undefined,
+): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
   const { backlog, reporter, executors } = runtime;
   const before = tally(runtime);
@@ -51,6 +63,7 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
   reporter.events.on('settled', collect);
 
   backlog.drain();
+  durable?.stop();
   reporter.closing(backlog.size, timeout);
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
   if (timeout === Number.POSITIVE_INFINITY) await backlog.idle();
@@ -64,6 +77,7 @@ export async function close(runtime: Runtime, options: CloseOptions): Promise<Cl
   for (const run of pending) run.abandon();
   await Promise.all(EXECUTOR_NAMES.map((name) => executors[name].close(grace * HEEDING_PART)));
   await backlog.idle();
+  await durable?.close();
 
   reporter.events.off('settled', collect);
   const after = tally(runtime);

@@ -10,7 +10,13 @@ export interface TaskHandle<Value = unknown> {
   readonly name: string;
   /** `waiting`, `running`, `retrying` (between two attempts), or the state of the outcome. */
   readonly state: TaskState;
-  /** Resolves to the outcome. Never rejects. */
+  /**
+   * For a durable task: resolves when the engine has it, so that the death of this process cannot lose it any more. Rejects
+   * with `ERR_BACKGROUND_ENGINE` (503) when the engine does not take it in time; the task then settles as `failed`, with
+   * that error. For other tasks it is resolved: `add` has taken them.
+   */
+  readonly accepted: Promise<void>;
+  /** Resolves to the outcome. Never rejects. Of a durable task, it is that of the handing over to the engine. */
   readonly settled: Promise<Outcome<Value>>;
   /**
    * Ends the task: one that has not started will not; one that runs is told by `currentTask().signal`, and in a
@@ -40,6 +46,10 @@ export class Handle implements TaskHandle {
 
   get state(): TaskState {
     return this.#run.state;
+  }
+
+  get accepted(): Promise<void> {
+    return this.#run.accepted;
   }
 
   get settled(): Promise<Outcome> {

@@ -1,17 +1,42 @@
 /** The public names, and nothing else. */
 export { addBackgroundTask } from './ambient.ts';
-export { type BlockingModule, blocking } from './blocking.ts';
+export { blocking } from './blocking.ts';
 export type { AbandonedOutcome, CloseOptions, CloseReport } from './close.ts';
 export { type CurrentTask, currentTask } from './current-task.ts';
+export { durable } from './durable.ts';
+export type {
+  DiscardResult,
+  DurableState,
+  DurableTask,
+  EngineFeatures,
+  EngineHost,
+  EngineRetry,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  StageOptions,
+  TaskEngine,
+  TaskEnvelope,
+  WorkContext,
+  WorkFunction,
+  Working,
+  WorkOptions as EngineWorkOptions,
+  WorkResult,
+} from './engine/engine.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
 export type { AddedEvent, BackgroundTaskEvents, RetryingEvent, StartedEvent } from './events.ts';
 export type { TaskHandle } from './handle.ts';
 export type { Logger } from './log.ts';
-export { type BackgroundTasks, backgroundTasks } from './middleware.ts';
+export { type BackgroundTasks, backgroundTasks, type DurableBackgroundTasks, type FoundTask } from './middleware.ts';
+export type { BlockingModule } from './module-tasks.ts';
 export { move } from './move.ts';
 export type {
+  AddOptions,
+  ArgumentParsers,
   BackgroundTasksOptions,
   BlockingTaskOptions,
+  DurableOptions,
+  DurableTaskOptions,
   Mode,
   Order,
   PoolOptions,
@@ -21,6 +46,7 @@ export type {
   TaskOptions,
   WatchdogOptions,
   When,
+  WorkOptions,
 } from './options.ts';
 export type {
   CompletedOutcome,
@@ -37,3 +63,4 @@ export { type BlockingTask, defineTask, type Task, type TaskFunction } from './t
 export type { TaskAdder, TaskList } from './task-list.ts';
 export type { BlockCause, BlockedEvent, BlockedFrame, BlockedRequest } from './watchdog/block.ts';
 export type { BlockStats, BlockTally } from './watchdog/blocks.ts';
+export { createWorker, type TaskWorker, type WorkerOptions } from './worker.ts';

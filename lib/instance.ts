@@ -5,18 +5,23 @@ import { Backlog } from './backlog.ts';
 import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
 import { Deadlines } from './deadlines.ts';
-import { EventLoopExecutor } from './executors/event-loop.ts';
-import type { Executor } from './executors/executor.ts';
-import { createInlineExecutor } from './executors/inline.ts';
+import { DurableRun, WorkRun } from './engine/durable-run.ts';
+import { DurableTasks } from './engine/durable-tasks.ts';
+import { durableId } from './engine/task-id.ts';
+import type { Work } from './engine/work.ts';
+import { BackgroundTaskError } from './errors.ts';
+import { EventLoopExecutor, type Resolve } from './executors/event-loop.ts';
+import type { Attempt, Executor } from './executors/executor.ts';
+import { createInlineExecutor, loadHere } from './executors/inline.ts';
 import { createProcessPool } from './executors/process-pool.ts';
 import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
 import { hookError } from './hooks.ts';
-import type { Mode, TaskOptions } from './options.ts';
+import type { AddOptions, Mode, TaskOptions } from './options.ts';
 import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './outcome.ts';
-import { mergePolicy, type Policy } from './policy.ts';
+import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
-import { type ResolvedOptions, resolveTaskOptions } from './resolve-options.ts';
+import { type ResolvedOptions, resolveAddOptions } from './resolve-options.ts';
 import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
 import { definitionOf, NO_OPTIONS, type TaskDefinition } from './task.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';
@@ -28,7 +33,25 @@ const CLONE_FOR: Readonly<Record<ExecutorName, Clone | undefined>> = {
   'event-loop': undefined,
   thread: structuredClone,
   process: cloneBySerialization,
+  engine: undefined,
 };
+
+/** What becomes of a task on an engine that is not there: it never gets that far. */
+const NO_ENGINE: Executor = new EventLoopExecutor(callOf);
+
+/** An engine is asked once: whoever was told that it has not accepted a task may have added it again. */
+const HAND_OVER_POLICY = { timeout: Number.POSITIVE_INFINITY, retry: DEFAULT_POLICY.retry } as const;
+
+/** What {@link Instance.accept} was given. */
+interface Added {
+  readonly owner: Owner;
+  readonly task: unknown;
+  readonly definition: TaskDefinition;
+  readonly name: string;
+  readonly args: readonly unknown[];
+  readonly options: AddOptions | undefined;
+  readonly req: IncomingMessage | undefined;
+}
 
 /** A task that was added while somebody watched. */
 export interface WatchedTask {
@@ -43,11 +66,15 @@ export class Instance implements Owner {
   readonly pools: Readonly<Record<WorkerKind, WorkerPool>>;
   /** What it tells the watchdog and hears from it; none where the watchdog is off. */
   readonly watch: InstanceWatch | undefined;
+  /** Where durable tasks go; none without an engine, and in tests. */
+  readonly durable: DurableTasks | undefined;
   /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
   watcher: ((watched: WatchedTask) => void) | undefined;
   #mode: Mode = 'run';
   // Most tasks say nothing of their own; those that do are merged once.
   readonly #policies = new WeakMap<TaskDefinition, Policy>();
+  readonly #onEngine = new WeakMap<TaskDefinition, TaskDefinition>();
+  #hasSaidWithoutEngine = false;
 
   constructor(options: ResolvedOptions) {
     this.options = options;
@@ -57,10 +84,17 @@ export class Instance implements Owner {
       thread: createThreadPool(options.pool, onStray),
       process: createProcessPool(options.processes, onStray),
     };
-    const { watchdog } = options;
+    const { watchdog, engine } = options;
     this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
+    const executors = { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools };
+    if (engine !== undefined && options.mode === 'run') {
+      this.durable = new DurableTasks({ ...options, engine }, reporter, executors, {
+        run: (definition, work) => this.#runWork(definition, work),
+        warn: (task, error) => reporter.warned(task, error),
+      });
+    }
     this.runtime = {
-      executors: { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools },
+      executors: { ...executors, engine: this.durable?.handOver ?? NO_ENGINE },
       backlog: new Backlog<TaskRun>(options.maxBacklog),
       reporter,
       deadlines: new Deadlines(),
@@ -85,10 +119,16 @@ export class Instance implements Owner {
    *
    * @param req the request that `context` is asked about; none for a task without a response.
    */
-  accept(owner: Owner, task: unknown, args: readonly unknown[], options?: TaskOptions, req?: IncomingMessage): TaskRun {
+  accept(owner: Owner, task: unknown, args: readonly unknown[], options?: AddOptions, req?: IncomingMessage): TaskRun {
     const definition = definitionOf(task);
     const name = options?.name ?? definition.name;
     this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
+    if (definition.isDurable && this.#mode === 'run') {
+      if (this.durable !== undefined)
+        return this.#acceptDurable(this.durable, { owner, task, definition, name, args, options, req });
+      this.#sayWithoutEngine(name);
+    }
+    if (options?.transaction !== undefined) this.#refuseTransaction(definition);
     const clone = CLONE_FOR[definition.executor];
     // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
     const context = this.#contextFor(req, clone);
@@ -104,16 +144,84 @@ export class Instance implements Owner {
     return run;
   }
 
+  #acceptDurable(durable: DurableTasks, { owner, task, definition, name, args, options, req }: Added): TaskRun {
+    if (options?.retry?.retryIf !== undefined) {
+      throw new BackgroundTaskError(
+        'ERR_BACKGROUND_OPTION',
+        `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot go to the worker that would ask it.`,
+      );
+    }
+    const { backlog, idPrefix } = this.runtime;
+    const policy = this.#policyOf(definition, options);
+    const run = new DurableRun({
+      definition: this.#definitionOnEngine(definition),
+      name,
+      policy: { ...policy, ...HAND_OVER_POLICY },
+      args: durable.argumentsFor(name, args, options?.transaction),
+      context: durable.contextFor(name, this.#contextFor(req, undefined)),
+      owner,
+      id: durableId(idPrefix, backlog.nextNumber),
+    });
+    durable.handOverTask(run, definition.name, policy, options?.transaction);
+    this.watcher?.({ task, run });
+    return run;
+  }
+
+  /** In tests a durable task runs here, and its transaction means nothing. */
+  #refuseTransaction({ name, isDurable }: TaskDefinition): void {
+    if (isDurable && this.#mode !== 'run') return;
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected \`transaction\` of with() to be used for a durable task on an engine, got task ${name}, which this process runs by itself.`,
+    );
+  }
+
+  #definitionOnEngine(definition: TaskDefinition): TaskDefinition {
+    let onEngine = this.#onEngine.get(definition);
+    if (onEngine === undefined) {
+      onEngine = { ...definition, executor: 'engine' };
+      this.#onEngine.set(definition, onEngine);
+    }
+    return onEngine;
+  }
+
+  #sayWithoutEngine(name: string): void {
+    if (this.#hasSaidWithoutEngine) return;
+    this.#hasSaidWithoutEngine = true;
+    this.runtime.reporter.withoutEngine(name);
+  }
+
+  /** Runs a task that an engine has sent; it settles as one of this process. */
+  #runWork(definition: TaskDefinition, { id, args, context, attempt, timeout }: Work): TaskRun {
+    const { name } = definition;
+    this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
+    const policy = this.#policyOf(definition, undefined);
+    const run = new WorkRun(
+      {
+        definition,
+        name,
+        policy: { ...policy, timeout, retry: { ...policy.retry, attempts: 1 } },
+        args,
+        context,
+        owner: this,
+        id,
+      },
+      attempt,
+    );
+    run.start();
+    return run;
+  }
+
   /** Adds a task that has no response: it starts at once. */
-  addDetached(task: unknown, args: readonly unknown[], options?: TaskOptions): TaskRun {
+  addDetached(task: unknown, args: readonly unknown[], options?: AddOptions): TaskRun {
     const run = this.accept(this, task, args, options);
     if (this.#mode === 'record') run.skip();
     else if (!run.isSettled) run.start();
     return run;
   }
 
-  resolveWith(options: TaskOptions): TaskOptions {
-    return resolveTaskOptions(options, 'with()');
+  resolveWith(options: AddOptions): AddOptions {
+    return resolveAddOptions(options);
   }
 
   /** Whether the code that is running now belongs to a task that was added to `owner`. */
@@ -136,7 +244,8 @@ export class Instance implements Owner {
     if (definition.options === NO_OPTIONS) return this.options.policy;
     let policy = this.#policies.get(definition);
     if (policy === undefined) {
-      policy = mergePolicy(this.options.policy, definition.options);
+      const base = definition.isDurable ? this.options.durable.policy : this.options.policy;
+      policy = mergePolicy(base, definition.options);
       this.#policies.set(definition, policy);
     }
     return policy;
@@ -156,7 +265,7 @@ export class Instance implements Owner {
   }
 }
 
-function callOf({ target }: { target: TaskDefinition['target'] }): (...args: unknown[]) => unknown {
-  if (target.kind !== 'function') throw new TypeError('the event loop runs functions only');
-  return target.call;
+/** Modules are for durable tasks that a worker runs on its event loop. */
+function callOf({ target }: Attempt): ReturnType<Resolve> {
+  return target.kind === 'function' ? target.call : loadHere(target);
 }

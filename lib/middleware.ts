@@ -2,26 +2,36 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ambientList } from './ambient.ts';
 import { type CloseOptions, type CloseReport, checkCloseOptions, close } from './close.ts';
+import type { DurableTasks } from './engine/durable-tasks.ts';
+import type { DurableTask, EngineStats, TaskEngine } from './engine/engine.ts';
+import { numberInId } from './engine/task-id.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { EVENT_NAMES, type EventListener, type EventName } from './events.ts';
 import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
-import type { BackgroundTasksOptions, TaskOptions } from './options.ts';
+import type { AddOptions, BackgroundTasksOptions } from './options.ts';
 import { describe, type Outcome } from './outcome.ts';
 import { resolveOptions } from './resolve-options.ts';
 import { type BackgroundTasksStats, statsOf } from './stats.ts';
 import type { Task } from './task.ts';
 import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
 
-/** The middleware, and what an application does with its background tasks outside of requests. */
-export interface BackgroundTasks extends TaskAdder {
+/** What `find(id)` comes to where no engine keeps tasks. */
+export type FoundTask = TaskHandle | Outcome | undefined;
+
+/**
+ * The middleware, and what an application does with its background tasks outside of requests.
+ *
+ * `Found` is what `find(id)` returns; with an engine it has to ask, see {@link DurableBackgroundTasks}.
+ */
+export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
 
   /** Adds a task that has no response: it starts at once. See {@link TaskAdder.add}. */
   add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;
 
   /** Options for the tasks added through what it returns. See {@link TaskList.with}. */
-  with(options: TaskOptions): TaskAdder;
+  with(options: AddOptions): TaskAdder;
 
   /** Resolves when nothing is waiting, running or between two attempts. Tasks whose response is under way count as waiting. */
   idle(): Promise<void>;
@@ -40,8 +50,11 @@ export interface BackgroundTasks extends TaskAdder {
   /** Counts by state and executor, the backlog, the threads, and percentiles of waiting and running. */
   stats(): BackgroundTasksStats;
 
-  /** The handle of a task that has not settled, or the outcome of one that has, while the history keeps it. */
-  find(id: string): TaskHandle | Outcome | undefined;
+  /**
+   * The handle of a task that has not settled, or the outcome of one that has, while the history keeps it. With an
+   * engine, a promise for these or for a durable task of any process, as its engine knows it.
+   */
+  find(id: string): Found;
 
   /**
    * Calls `listener` at every such event. A listener that throws is logged, and harms nobody.
@@ -55,6 +68,24 @@ export interface BackgroundTasks extends TaskAdder {
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The same with an engine: what it keeps can be asked for from any process. */
+export interface DurableBackgroundTasks extends BackgroundTasks<Promise<FoundTask | DurableTask>> {
+  /**
+   * Resolves when the engine was reached and, with `work`, tasks are taken. Stays pending while the engine is down.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` with `work`, if a registered module does not load, or has no
+   * such function.
+   */
+  ready(): Promise<void>;
+
+  /**
+   * How many tasks the engine holds, those of all processes.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if it does not answer.
+   */
+  engineStats(): Promise<EngineStats>;
 }
 
 /** Where the testing entry finds the instance behind a middleware; of the registry, for the sake of the two builds. */
@@ -76,7 +107,11 @@ export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.inst
  *   res.status(201).end();
  * });
  */
-export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTasks {
+export function backgroundTasks(
+  options: BackgroundTasksOptions & { readonly engine: TaskEngine },
+): DurableBackgroundTasks;
+export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTasks;
+export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTasks | DurableBackgroundTasks {
   const instance = new Instance(resolveOptions(options));
   const { runtime } = instance;
   const { ambient } = instance.options;
@@ -91,18 +126,19 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
 
   const background: BackgroundTasks = Object.assign(backgroundTasksMiddleware, {
     add: (task: unknown, ...args: unknown[]) => instance.addDetached(task, args).handle,
-    with(taskOptions: TaskOptions): TaskAdder {
+    with(taskOptions: AddOptions): TaskAdder {
       const resolved = instance.resolveWith(taskOptions);
       return { add: (task, ...args) => instance.addDetached(task, args, resolved).handle as TaskHandle<never> };
     },
     idle: () => runtime.backlog.idle(),
     async close(closeOptions: CloseOptions = {}) {
       const checked = checkCloseOptions(closeOptions);
-      closing ??= close(runtime, checked).finally(() => instance.watch?.end());
+      closing ??= close(runtime, checked, instance.durable).finally(() => instance.watch?.end());
       return closing;
     },
     stats: () => statsOf(instance),
-    find: (id: string) => find(instance, id),
+    find: (id: string) => (instance.durable === undefined ? find(instance, id) : findDurable(instance, id)),
+    ...controlsOf(instance.durable),
     on(event: EventName, listener: EventListener<EventName>) {
       checkListener(event, listener);
       runtime.reporter.events.on(event, listener);
@@ -136,10 +172,23 @@ function listFor(
   return list;
 }
 
-function find({ runtime }: Instance, id: string): TaskHandle | Outcome | undefined {
-  const number = Number.parseInt(String(id).split('-')[1] ?? '', 36);
+/** What there is more to do where there is an engine. */
+function controlsOf(durable: DurableTasks | undefined): object {
+  if (durable === undefined) return {};
+  return { ready: () => durable.ready, engineStats: () => durable.stats() };
+}
+
+function find({ runtime }: Instance, id: string): FoundTask {
+  const text = String(id);
+  const number = numberInId(text) ?? Number.parseInt(text.split('-')[1] ?? '', 36);
   const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number);
   return found?.id === id ? found : undefined;
+}
+
+/** The engine knows more of a durable task than the process that handed it over; only it knows of those of others. */
+async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
+  const known = numberInId(String(id)) === undefined ? undefined : await instance.durable?.find(id);
+  return known ?? find(instance, id);
 }
 
 function checkListener(event: unknown, listener: unknown): void {

@@ -12,6 +12,15 @@ export interface Rule {
   readonly refused?: Readonly<Record<string, string>>;
 }
 
+/** Options whose defaults are filled in. */
+export type Filled<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
+
+/** An option that is `undefined` counts as not given. */
+export function fillIn<Options extends object>(options: Options, defaults: Partial<Filled<Options>>): Filled<Options> {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...defaults, ...given } as Filled<Options>;
+}
+
 /** A rule for each option; the compiler keeps the list complete. */
 export type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
 

@@ -1,5 +1,6 @@
 /** The options as a user writes them. */
 import type { ServerResponse } from 'node:http';
+import type { TaskEngine } from './engine/engine.ts';
 import type { Logger } from './log.ts';
 import type { Outcome, ResponseEnd } from './outcome.ts';
 
@@ -99,6 +100,18 @@ export interface TaskOptions {
   readonly priority?: number | undefined;
 }
 
+/** What `with` takes beside. */
+export interface AddOptions extends TaskOptions {
+  /**
+   * For a durable task on an engine that can: the client of your own transaction, in which the task is staged. The task
+   * exists if and only if the transaction commits.
+   *
+   * @example
+   * res.locals.backgroundTasks.with({ transaction: client }).add(mail.sendInvoice, order.id);
+   */
+  readonly transaction?: unknown;
+}
+
 /** What `blocking` takes beside. */
 export interface BlockingTaskOptions extends TaskOptions {
   /**
@@ -108,6 +121,73 @@ export interface BlockingTaskOptions extends TaskOptions {
    * @default 'thread'
    */
   readonly executor?: 'thread' | 'process' | undefined;
+}
+
+/** A function for the arguments of each export, as they came from an engine. */
+export type ArgumentParsers<Module> = {
+  readonly [Name in keyof Module]?: Module[Name] extends (...args: infer Args) => unknown
+    ? (args: unknown[]) => Args
+    : never;
+};
+
+/** What can be said of durable tasks: in `durable`. */
+export interface DurableTaskOptions<Module = object> extends Omit<TaskOptions, 'name'> {
+  /**
+   * Where a worker runs the module's functions: in a worker thread, in a child process, or on the worker's event loop,
+   * which is the place for functions that only wait for the network.
+   *
+   * @default 'thread'
+   */
+  readonly executor?: 'thread' | 'process' | 'event-loop' | undefined;
+  /**
+   * What a worker makes of the arguments before it runs the function: whoever can write to the broker has chosen them.
+   * If it throws, the task fails with `ERR_BACKGROUND_ARGUMENTS`, and is not tried again.
+   *
+   * @example
+   * parse: { sendInvoice: (args) => z.tuple([z.number().int()]).parse(args) }
+   */
+  readonly parse?: ArgumentParsers<Module> | undefined;
+}
+
+/** How durable tasks are handed to the engine. */
+export interface DurableOptions {
+  /**
+   * How long the engine holds a task that is neither released nor discarded, in milliseconds. The clock starts at `add`. It
+   * bounds how late a task runs whose web process has died; a response that takes longer does not keep its tasks back.
+   *
+   * @default 60_000
+   */
+  readonly hold?: number | undefined;
+  /**
+   * How long the engine may take to accept a task, in milliseconds. After that `handle.accepted` rejects with
+   * `ERR_BACKGROUND_ENGINE`, which Express answers with 503. The clock starts at `add`.
+   *
+   * @default 5_000
+   */
+  readonly acceptTimeout?: number | undefined;
+  /**
+   * The most bytes that a task's arguments may take as JSON.
+   *
+   * @default 262_144
+   */
+  readonly maxArgumentsSize?: number | undefined;
+}
+
+/** How this process runs durable tasks. */
+export interface WorkOptions {
+  /**
+   * How many durable tasks may be under way here at once.
+   *
+   * @default `pool.maxThreads`
+   */
+  readonly concurrency?: number | undefined;
+  /**
+   * How long a task whose name is not registered here is put back for others, as after half a deploy, in milliseconds.
+   * Then it is kept as failed. The clock starts at `add`.
+   *
+   * @default 86_400_000 (a day)
+   */
+  readonly unknownFor?: number | undefined;
 }
 
 /** Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. */
@@ -307,6 +387,22 @@ export interface BackgroundTasksOptions {
    * watchdog: { threshold: 50, stacks: true }
    */
   readonly watchdog?: WatchdogOptions | boolean | undefined;
+  /**
+   * What keeps durable tasks: `bullmq(…)` of `express-background-tasks/bullmq`, `pgBoss(…)` of
+   * `express-background-tasks/pg-boss`, or one of your own. Without it they run in this process.
+   *
+   * @example
+   * engine: bullmq({ connection: process.env.REDIS_URL })
+   */
+  readonly engine?: TaskEngine | undefined;
+  /** How durable tasks are handed to the engine. */
+  readonly durable?: DurableOptions | undefined;
+  /**
+   * Whether this process runs durable tasks as well, its own and those of others. `true`: as many at once as there are threads.
+   *
+   * @default false
+   */
+  readonly work?: WorkOptions | boolean | undefined;
   /**
    * `run`: the real thing. `inline`: blocking tasks run in this thread, on clones of their arguments. `record`: tasks
    * are kept and settle as `skipped`. The last two are for tests.

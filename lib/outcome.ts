@@ -2,15 +2,15 @@
 import { inspect } from 'node:util';
 import { BackgroundTaskError } from './errors.ts';
 
-/** Where a task ran. */
-export type ExecutorName = 'event-loop' | 'thread' | 'process';
+/** Where a task ran. `engine`: elsewhere; what settled is its handing over to the engine. */
+export type ExecutorName = 'event-loop' | 'thread' | 'process' | 'engine';
 
 /** The executors that are workers of a pool: other threads, other processes. */
-export type WorkerKind = Exclude<ExecutorName, 'event-loop'>;
+export type WorkerKind = 'thread' | 'process';
 export const WORKER_KINDS: readonly WorkerKind[] = ['thread', 'process'];
 
 /** All of them. */
-export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread', 'process'];
+export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread', 'process', 'engine'];
 
 /** How a response ended, as its tasks see it. */
 export interface ResponseEnd {

@@ -103,6 +103,25 @@ export class Reporter {
     });
   }
 
+  /** A durable task that no engine keeps: fine while developing, and not what its author meant elsewhere. */
+  withoutEngine(task: string): void {
+    this.#log.write(
+      'warn',
+      `Task ${task} is durable, and backgroundTasks() was given no \`engine\`: durable tasks run in this process, and end with it`,
+      { task },
+    );
+  }
+
+  /** Something that an operator should change where durable tasks are kept. */
+  engineWarned(engine: string, message: string): void {
+    this.#log.write('warn', `The engine ${engine}: ${message}`, { engine });
+  }
+
+  /** An error of the engine's that belongs to no task. */
+  engineFailed(engine: string, error: Error): void {
+    this.#log.write('error', `The engine ${engine}: ${error.message}`, { engine, error: errorFields(error) });
+  }
+
   /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */
   stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
     const who = task === undefined ? 'A task that was over' : `Task ${task.name}, which was over,`;

@@ -1,5 +1,7 @@
 /** From what a user wrote to what the package runs by: checked, completed by the defaults, frozen. */
 import { availableParallelism } from 'node:os';
+import type { TaskEngine } from './engine/engine.ts';
+import { BackgroundTaskError } from './errors.ts';
 import type { Logger } from './log.ts';
 import {
   aBoolean,
@@ -14,8 +16,11 @@ import {
   type Rules,
 } from './option-rules.ts';
 import type {
+  AddOptions,
   BackgroundTasksOptions,
   BlockingTaskOptions,
+  DurableOptions,
+  DurableTaskOptions,
   Mode,
   Order,
   PoolOptions,
@@ -24,6 +29,7 @@ import type {
   RetryOptions,
   TaskOptions,
   WatchdogOptions,
+  WorkOptions,
 } from './options.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { LONGEST_TIMER, SECOND } from './timers.ts';
@@ -56,7 +62,26 @@ const taskRules: Rules<TaskOptions> = {
   priority: anInteger(`an integer from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`, -PRIORITY_LIMIT, PRIORITY_LIMIT),
 };
 
+const addRules: Rules<AddOptions> = {
+  ...taskRules,
+  transaction: {
+    expected: "your database's client",
+    accepts: (value) => (typeof value === 'object' || typeof value === 'function') && value !== null,
+  },
+};
+
 const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread', 'process') };
+
+const { name: _, ...nameless } = taskRules;
+const durableTaskRules: Rules<DurableTaskOptions> = {
+  ...nameless,
+  executor: oneOf('thread', 'process', 'event-loop'),
+  parse: {
+    expected: 'an object of functions',
+    accepts: (value) =>
+      typeof value === 'object' && value !== null && Object.values(value).every((one) => typeof one === 'function'),
+  },
+};
 
 const megabytes = aNumber('a positive number of megabytes', Number.MIN_VALUE);
 
@@ -112,6 +137,26 @@ const watchdogRules: Rules<WatchdogOptions> = {
   stacks: aBoolean,
 };
 
+const durableRules: Rules<DurableOptions> = {
+  hold: milliseconds(1),
+  acceptTimeout: milliseconds(1),
+  maxArgumentsSize: atLeastOne,
+};
+
+const workRules: Rules<WorkOptions> = { concurrency: atLeastOne, unknownFor: milliseconds(0) };
+
+/** Every method of an engine, for telling one from what is none. */
+const ENGINE_METHODS: readonly (keyof TaskEngine)[] = [
+  'start',
+  'stage',
+  'release',
+  'discard',
+  'work',
+  'find',
+  'stats',
+  'close',
+];
+
 const rules: Rules<BackgroundTasksOptions> = {
   pool: anObjectOf(poolRules, REFUSED_POOL_OPTIONS),
   processes: anObjectOf(processRules),
@@ -123,13 +168,19 @@ const rules: Rules<BackgroundTasksOptions> = {
   history: anInteger(`an integer from 0 to ${LONGEST_HISTORY}`, 0, LONGEST_HISTORY),
   logger: {
     expected: 'false, or an object with the methods error, warn, info and debug',
-    accepts: (value) => value === false || hasLoggerMethods(value),
+    accepts: (value) => value === false || hasMethods(value, ['error', 'warn', 'info', 'debug']),
   },
   logArguments: aBoolean,
   onError: aFunction,
   ambient: aBoolean,
   context: aFunction,
   watchdog: either(aBoolean, anObjectOf(watchdogRules)),
+  engine: {
+    expected: 'an engine, such as bullmq(…) or pgBoss(…)',
+    accepts: (value) => hasMethods(value, ENGINE_METHODS),
+  },
+  durable: anObjectOf(durableRules),
+  work: either(aBoolean, anObjectOf(workRules)),
   mode: oneOf('run', 'inline', 'record'),
 };
 
@@ -142,18 +193,22 @@ function isObjectOfStrings(value: unknown): boolean {
   return Object.values(value).every((entry) => entry === undefined || typeof entry === 'string');
 }
 
-function hasLoggerMethods(value: unknown): boolean {
+function hasMethods(value: unknown, names: readonly string[]): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
-  return ['error', 'warn', 'info', 'debug'].every(
-    (level) => typeof (value as Record<string, unknown>)[level] === 'function',
-  );
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
 }
 
 /** The names of every option, for the test that holds docs/options.md against them. */
 export const optionNames: Readonly<
-  Record<'middleware' | 'pool' | 'processes' | 'watchdog' | 'task' | 'retry', readonly string[]>
+  Record<
+    'middleware' | 'pool' | 'processes' | 'watchdog' | 'task' | 'retry' | 'durable' | 'work' | 'durableTask',
+    readonly string[]
+  >
 > = {
   watchdog: Object.keys(watchdogRules),
+  durable: Object.keys(durableRules),
+  work: Object.keys(workRules),
+  durableTask: Object.keys(durableTaskRules),
   middleware: Object.keys(rules),
   pool: Object.keys(poolRules),
   processes: Object.keys(processRules),
@@ -192,8 +247,20 @@ export interface ResolvedOptions {
   readonly context: BackgroundTasksOptions['context'];
   /** `undefined` where nobody watches. */
   readonly watchdog: ResolvedWatchdogOptions | undefined;
+  readonly engine: TaskEngine | undefined;
+  readonly durable: ResolvedDurableOptions;
+  /** `undefined` where this process only adds. */
+  readonly work: ResolvedWorkOptions | undefined;
   readonly mode: Mode;
 }
+
+/** How durable tasks are handed over, and by which policy: a task that was worth keeping is worth another attempt. */
+export interface ResolvedDurableOptions
+  extends Complete<DurableOptions, 'hold' | 'acceptTimeout' | 'maxArgumentsSize'> {
+  readonly policy: Policy;
+}
+
+export type ResolvedWorkOptions = Complete<WorkOptions, 'concurrency' | 'unknownFor'>;
 
 /** How the event loop is watched. */
 export type ResolvedWatchdogOptions = Complete<WatchdogOptions, 'threshold' | 'stacks'>;
@@ -203,12 +270,18 @@ const DEFAULT_HISTORY = 1_000;
 const DEFAULT_IDLE_TIMEOUT = 30 * SECOND;
 const DEFAULT_MAX_RESULT_SIZE = 64 * 2 ** 20;
 const DEFAULT_NICE_INCREMENT = 10;
+const DEFAULT_HOLD = 60 * SECOND;
+const DEFAULT_ACCEPT_TIMEOUT = 5 * SECOND;
+const DEFAULT_MAX_ARGUMENTS_SIZE = 256 * 2 ** 10;
+const DEFAULT_UNKNOWN_FOR = 24 * 60 * 60 * SECOND;
+const DURABLE_ATTEMPTS = 3;
 
 /** Checks the options of `backgroundTasks` and fills in what they leave out. */
 export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOptions {
   const given = check(options, rules, 'backgroundTasks()');
+  const pool = resolvePool(given.pool ?? {});
   return Object.freeze({
-    pool: resolvePool(given.pool ?? {}),
+    pool,
     processes: resolveProcesses(given.processes ?? {}),
     order: given.order ?? 'sequential',
     policy: mergePolicy(DEFAULT_POLICY, given),
@@ -220,8 +293,33 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
     ambient: given.ambient ?? false,
     context: given.context,
     watchdog: given.mode === undefined || given.mode === 'run' ? resolveWatchdog(given.watchdog) : undefined,
+    engine: given.engine,
+    durable: resolveDurable(given),
+    work: resolveWork(given, pool),
     mode: given.mode ?? 'run',
   });
+}
+
+function resolveDurable(given: BackgroundTasksOptions): ResolvedDurableOptions {
+  const { hold = DEFAULT_HOLD, acceptTimeout = DEFAULT_ACCEPT_TIMEOUT } = given.durable ?? {};
+  const { maxArgumentsSize = DEFAULT_MAX_ARGUMENTS_SIZE } = given.durable ?? {};
+  const policy = mergePolicy(mergePolicy(DEFAULT_POLICY, { retry: { attempts: DURABLE_ATTEMPTS } }), given);
+  return Object.freeze({ hold, acceptTimeout, maxArgumentsSize, policy });
+}
+
+function resolveWork(
+  { work = false, engine }: BackgroundTasksOptions,
+  { maxThreads }: ResolvedPoolOptions,
+): ResolvedWorkOptions | undefined {
+  if (work === false) return undefined;
+  if (engine === undefined) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      'Expected `engine` of backgroundTasks() to be given where `work` is: it is the engine whose tasks are run.',
+    );
+  }
+  const { concurrency = maxThreads, unknownFor = DEFAULT_UNKNOWN_FOR } = work === true ? {} : work;
+  return Object.freeze({ concurrency, unknownFor });
 }
 
 const DEFAULT_THRESHOLD = 50;
@@ -281,7 +379,7 @@ function resolveWorkers({
   };
 }
 
-/** Checks what `with` or `defineTask` was given, and keeps a copy that nobody can change. */
+/** Checks what `defineTask` was given, and keeps a copy that nobody can change. */
 export function resolveTaskOptions(options: TaskOptions, place: string): TaskOptions {
   return frozenCopy(check(options, taskRules, place));
 }
@@ -291,7 +389,17 @@ export function resolveBlockingOptions(options: BlockingTaskOptions): BlockingTa
   return frozenCopy(check(options, blockingRules, 'blocking()'));
 }
 
-function frozenCopy<Options extends TaskOptions>(options: Options): Options {
+/** The same for `durable`. */
+export function resolveDurableOptions<Module>(options: DurableTaskOptions<Module>): DurableTaskOptions<Module> {
+  return frozenCopy(check(options as DurableTaskOptions, durableTaskRules, 'durable()')) as DurableTaskOptions<Module>;
+}
+
+/** The same for `with`. */
+export function resolveAddOptions(options: AddOptions): AddOptions {
+  return frozenCopy(check(options, addRules, 'with()'));
+}
+
+function frozenCopy<Options extends Pick<TaskOptions, 'retry'>>(options: Options): Options {
   const { retry } = options;
   return Object.freeze({ ...options, ...(retry === undefined ? {} : { retry: Object.freeze({ ...retry }) }) });
 }

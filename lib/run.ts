@@ -64,10 +64,15 @@ export interface NewTask {
   readonly args: readonly unknown[];
   readonly context: unknown;
   readonly owner: Owner;
+  /** Where somebody else knows it by an id already. */
+  readonly id?: string;
 }
 
+/** Of a task that is kept by nobody but this process. */
+const ACCEPTED = Promise.resolve();
+
 /** These cannot go better the next time: the module or the export is not there. */
-const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
+export const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
 
 /** An accepted task, from `add` until it has settled. */
 export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
@@ -111,6 +116,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     this.args = task.args;
     this.context = task.context;
     this.owner = task.owner;
+    this.#id = task.id;
     this.number = this.#runtime.backlog.nextNumber;
     this.#addedIn = task.definition.target.kind === 'function' ? new AsyncResource('BackgroundTask') : undefined;
     this.#runtime.backlog.accept(this);
@@ -149,6 +155,10 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
 
   get state(): TaskState {
     return this.#state;
+  }
+
+  get accepted(): Promise<void> {
+    return ACCEPTED;
   }
 
   get isSettled(): boolean {

@@ -48,6 +48,8 @@ export interface BackgroundTasksStats {
     readonly 'event-loop': ExecutorCounts;
     readonly thread: ExecutorCounts & ThreadStats;
     readonly process: ExecutorCounts & ProcessStats;
+    /** Durable tasks on their way to the engine: `completed` means handed over. */
+    readonly engine: ExecutorCounts;
   };
   readonly backlog: { readonly size: number; readonly limit: number };
   /** From `add` to the first start, of the tasks that started and have settled. */
@@ -77,6 +79,7 @@ export function statsOf({ runtime, pools, options }: Instance): BackgroundTasksS
       maxProcesses: options.processes.maxProcesses,
       utilization: processes.utilization,
     },
+    engine: countsOf('engine', backlog),
   };
   const total = (of: (counts: ExecutorCounts) => number): number =>
     EXECUTOR_NAMES.reduce((sum, name) => sum + of(executors[name]), 0);

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
 import type { Instance } from './instance.ts';
-import type { Order, TaskOptions, When } from './options.ts';
+import type { AddOptions, Order, When } from './options.ts';
 import { type ResponseEnd, toError } from './outcome.ts';
 import { whenResponseEnded } from './response-end.ts';
 import type { Owner, Runtime, TaskRun } from './run.ts';
@@ -38,7 +38,7 @@ export interface TaskList extends TaskAdder, Iterable<TaskHandle> {
    * @example
    * res.locals.backgroundTasks.with({ when: 'success', retry: { attempts: 3 } }).add(sendInvoice, order.id);
    */
-  with(options: TaskOptions): TaskAdder;
+  with(options: AddOptions): TaskAdder;
 }
 
 declare global {
@@ -99,12 +99,12 @@ export class ResponseTasks implements TaskList, Owner {
     return this.#add(task, args, undefined);
   }
 
-  with(options: TaskOptions): TaskAdder {
+  with(options: AddOptions): TaskAdder {
     const resolved = this.#instance.resolveWith(options);
     return { add: (task, ...args) => this.#add(task, args, resolved) };
   }
 
-  #add<Value>(task: unknown, args: readonly unknown[], options: TaskOptions | undefined): TaskHandle<Value> {
+  #add<Value>(task: unknown, args: readonly unknown[], options: AddOptions | undefined): TaskHandle<Value> {
     const run = this.#instance.accept(this, task, args, options, this.#req);
     if (this.#runs === NONE) {
       this.#runs = [run];
@@ -119,14 +119,18 @@ export class ResponseTasks implements TaskList, Owner {
   /** The response has ended: what `when` rules out settles, the rest starts. */
   #release(end: ResponseEnd): void {
     this.#end = end;
-    for (const run of [...this.#runs]) this.#judge(run, end);
+    for (const run of [...this.#runs]) {
+      this.#judge(run, end);
+      this.#handOver(run, end);
+    }
     this.#advance();
   }
 
   #addedLate(run: TaskRun, end: ResponseEnd): void {
     this.#judge(run, end);
+    this.#handOver(run, end);
     // A task that waits for one that it added itself would wait for ever, if that one had to wait for it.
-    if (!run.isSettled && this.#instance.isAddedByTaskOf(this)) {
+    if (isStartable(run) && this.#instance.isAddedByTaskOf(this)) {
       run.start(end);
       return;
     }
@@ -142,6 +146,11 @@ export class ResponseTasks implements TaskList, Owner {
     }
   }
 
+  /** Durable tasks wait for none that run here: a hold would not wait for them either. They go to the engine in the order added. */
+  #handOver(run: TaskRun, end: ResponseEnd): void {
+    if (run.executor === 'engine' && !run.isSettled) run.start(end);
+  }
+
   #advance(): void {
     // A synchronous task settles within its start: the loop that started it goes on, rather than a deeper one.
     if (this.#isAdvancing) return;
@@ -150,7 +159,7 @@ export class ResponseTasks implements TaskList, Owner {
       const run = this.#runs[this.#next];
       if (run === undefined) break;
       this.#next += 1;
-      if (run.state !== 'waiting' || run.attempt > 0) continue;
+      if (!isStartable(run)) continue;
       this.#start(run, this.#instance.options.order);
     }
     this.#isAdvancing = false;
@@ -167,6 +176,10 @@ export class ResponseTasks implements TaskList, Owner {
       this.#advance();
     });
   }
+}
+
+function isStartable(run: TaskRun): boolean {
+  return run.state === 'waiting' && run.attempt === 0;
 }
 
 function isWanted(when: When, end: ResponseEnd, res: ServerResponse): boolean {

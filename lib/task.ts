@@ -40,6 +40,10 @@ export interface TaskDefinition {
   readonly target: TaskTarget;
   /** The task's own level of options, the one between `with` and the middleware's. */
   readonly options: TaskOptions;
+  /** Whether an engine keeps it, where there is one. Its name is then its key in the engine. */
+  readonly isDurable?: boolean;
+  /** What a worker makes of the arguments that it was sent. */
+  readonly parse?: ((args: unknown[]) => readonly unknown[]) | undefined;
 }
 
 // A symbol of the registry: a task defined by the ESM copy of the package is one for the CommonJS copy as well.

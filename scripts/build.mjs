@@ -20,6 +20,9 @@ try {
   compile('--outDir', `${fresh}/cjs`, '--module', 'commonjs', '--moduleResolution', 'bundler');
   writeFileSync(`${fresh}/cjs/package.json`, '{ "type": "commonjs" }\n');
 
+  // The command is a program of its own: one of them is enough.
+  rmSync(`${fresh}/cjs/cli`, { recursive: true });
+
   // The one file that is not the same in both: CommonJS has no import.meta.
   writeFileSync(
     `${fresh}/cjs/here.js`,
@@ -29,6 +32,7 @@ const { pathToFileURL } = require("node:url");
 exports.here = pathToFileURL(__filename).href;
 exports.threadStart = new URL("../esm/executors/worker/thread-start.cjs", exports.here);
 exports.watchThread = new URL("../esm/watchdog/thread/watch-thread.js", exports.here);
+exports.moduleExports = new URL("../esm/engine/module-exports.js", exports.here);
 exports.processEntry = new URL("../esm/executors/worker/process-entry.js", exports.here);
 `,
   );

@@ -1,7 +1,8 @@
-/** For tests: runs the exports of modules on the event loop, on clones of their arguments, without any thread. */
+/** Exports of modules on the event loop: durable tasks that only wait, and in tests all that would run in threads. */
 import { fileURLToPath } from 'node:url';
 import { lostResult } from '../cloneable.ts';
 import { toError } from '../outcome.ts';
+import type { TaskTarget } from '../task.ts';
 import { EventLoopExecutor } from './event-loop.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 import { loadFunction } from './worker/task-module.ts';
@@ -14,10 +15,21 @@ type Callable = (...args: unknown[]) => unknown;
  */
 const takesPaths = typeof require === 'function';
 
+/** A module's URL, as this thread imports it. */
+export function specifierHere(module: string): string {
+  return takesPaths ? fileURLToPath(module) : module;
+}
+
+/** The function that an export is, loaded in this thread. */
+export function loadHere({ module, export: name }: Extract<TaskTarget, { kind: 'module' }>): Promise<Callable> {
+  return loadFunction(specifierHere(module), name);
+}
+
+/** For tests: on clones of the arguments, so that a test finds what a thread would refuse. */
 export function createInlineExecutor(): Executor {
   return new EventLoopExecutor(async ({ target }: Attempt): Promise<Callable> => {
     if (target.kind === 'function') return target.call;
-    const run = await loadFunction(takesPaths ? fileURLToPath(target.module) : target.module, target.export);
+    const run = await loadHere(target);
     return (...args) => run(...structuredClone(args));
   }, concludeAsThreadsDo);
 }

@@ -12,7 +12,7 @@ const loaded = new Map<string, Readonly<Record<string, unknown>>>();
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` if the module cannot be loaded, `ERR_BACKGROUND_EXPORT` if it has no such function.
  */
 export async function loadFunction(module: string, exportName: string): Promise<TaskFunction> {
-  const namespace = loaded.get(module) ?? (await loadModule(module));
+  const namespace = await loadModule(module);
   const exported = exportOf(namespace, exportName);
   if (typeof exported === 'function') return exported as TaskFunction;
   throw new BackgroundTaskError(
@@ -28,7 +28,9 @@ export function loadedFunction(module: string, exportName: string): TaskFunction
   return typeof exported === 'function' ? (exported as TaskFunction) : undefined;
 }
 
-async function loadModule(module: string): Promise<Readonly<Record<string, unknown>>> {
+export async function loadModule(module: string): Promise<Readonly<Record<string, unknown>>> {
+  const known = loaded.get(module);
+  if (known !== undefined) return known;
   try {
     const namespace = (await import(module)) as Record<string, unknown>;
     loaded.set(module, namespace);
@@ -49,7 +51,7 @@ function adviceFor(cause: Error, module: string): string {
   const isUnknownSource =
     (cause as { code?: unknown }).code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
   return isUnknownSource
-    ? '. This Node runs no TypeScript by itself: give the threads a loader, see docs/blocking-tasks.md.'
+    ? '. This Node runs no TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
     : '';
 }
 
@@ -65,7 +67,7 @@ function hasOwn(value: unknown, name: string): value is Record<string, unknown> 
   return (typeof value === 'object' || typeof value === 'function') && value !== null && Object.hasOwn(value, name);
 }
 
-function functionNames(namespace: Readonly<Record<string, unknown>>): string[] {
+export function functionNames(namespace: Readonly<Record<string, unknown>>): string[] {
   const { default: fallback } = namespace;
   const names = [
     ...Object.keys(namespace),

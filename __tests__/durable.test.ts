@@ -1,0 +1,561 @@
+import { describe, expect, it } from '@jest/globals';
+import { BackgroundTaskError, backgroundTasks, type TaskHandle } from 'express-background-tasks';
+import { memoryEngine } from 'express-background-tasks/testing/engine';
+import { makeBackground } from './support/cleanup.ts';
+import { request } from './support/clients.ts';
+import { durableApp, type Fault, localTasks, tasks } from './support/durable-app.ts';
+import { openLogBook } from './support/log-book.ts';
+import { codeOf, thrownBy } from './support/outcomes.ts';
+import { makeGate } from './support/promises.ts';
+import { errorAnswering, frameworks, serve, type TaskedResponse } from './support/servers.ts';
+
+const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
+const NO_ANSWER: Fault = () => new Promise(() => {});
+
+describe.each(frameworks)('a durable task under $name', (framework) => {
+  it('is staged when it is added, held while the response is under way, and released when it has ended', async () => {
+    let added!: TaskHandle;
+    const mayEnd = makeGate();
+    const app = await durableApp(
+      async (_req, res) => {
+        added = res.locals.backgroundTasks.add(localTasks.echo, 'ada', 7);
+        await added.accepted;
+        await mayEnd.opened;
+        res.end();
+      },
+      { framework, work: true },
+    );
+    const answered = app.request();
+    const held = await app.until((await accepted(() => added)).id, 'held');
+    expect(held).toEqual({ id: added.id, name: 'local.echo', state: 'held', attempts: 0 });
+    expect(added.state).toBe('waiting');
+    mayEnd.open();
+    expect((await answered).status).toBe(200);
+    expect(await added.settled).toMatchObject({ state: 'completed', executor: 'engine', value: undefined });
+    expect(await app.until(added.id, 'completed')).toMatchObject({ attempts: 1, value: ['ada', 7] });
+  });
+
+  it('is discarded when `when` says so, and never runs', async () => {
+    const app = await durableApp(
+      async (_req, res) => {
+        const handle = res.locals.backgroundTasks.with({ when: 'success' }).add(tasks.echo);
+        await handle.accepted;
+        res.statusCode = 500;
+        res.end(handle.id);
+      },
+      { framework, work: true },
+    );
+    const { body: id } = await app.request();
+    await app.background.idle();
+    await app.background.close();
+    expect([app.calls('stage'), app.calls('release'), app.calls('discard')]).toEqual([[[id]], [], [[id]]]);
+    expect(app.background.stats().executors.engine.outcomes).toMatchObject({ skipped: 1, completed: 0 });
+  });
+});
+
+/** The handle, as soon as there is one and the engine has its task. */
+async function accepted(handle: () => TaskHandle | undefined): Promise<TaskHandle> {
+  for (;;) {
+    const present = handle();
+    if (present === undefined) await new Promise(setImmediate);
+    else return present.accepted.then(() => present);
+  }
+}
+
+describe('`accepted`', () => {
+  it.each(errorAnswering)('rejects with what $name answers with 503, if the engine refuses', async (framework) => {
+    let added!: TaskHandle;
+    const app = await durableApp(
+      (_req, res, next) => {
+        added = res.locals.backgroundTasks.add(tasks.echo, 1);
+        added.accepted.then(() => res.end(), next);
+      },
+      { framework, faults: { stage: FAILED_CALL } },
+    );
+    const answer = await app.request();
+    expect(answer.status).toBe(503);
+    const outcome = await added.settled;
+    expect(outcome).toMatchObject({ state: 'failed', attempts: 0 });
+    expect(outcome.error).toBeInstanceOf(BackgroundTaskError);
+    expect(outcome.error).toMatchObject({ code: 'ERR_BACKGROUND_ENGINE', status: 503, expose: true });
+    expect(outcome.error?.message).toBe(
+      'Task tasks.echo was not accepted. Expected memory to accept tasks: connection refused',
+    );
+    await expect(added.accepted).rejects.toBe(outcome.error);
+  });
+
+  it('rejects in bounded time if the engine does not answer, and the answer that comes too late is taken back', async () => {
+    const lateAnswer = makeGate();
+    const app = await durableApp(
+      async (_req, res) => {
+        const { accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
+        await accepted.catch((error: BackgroundTaskError) => res.writeHead(error.status as number));
+        res.end();
+      },
+      {
+        durable: { acceptTimeout: 30 },
+        faults: { stage: (proceed) => lateAnswer.opened.then(proceed) },
+      },
+    );
+    expect((await app.request()).status).toBe(503);
+    const [[id]] = app.calls('stage') as [[string]];
+    lateAnswer.open();
+    await app.background.close();
+    expect([app.calls('release'), app.calls('discard')]).toEqual([[], [[id]]]);
+    expect(app.log.lines.map(({ code }) => code)).toEqual(['ERR_BACKGROUND_ENGINE', undefined]);
+  });
+
+  it('need not be looked at: the failure is in the outcome and in the log, and nothing is left unhandled', async () => {
+    const handles: TaskHandle[] = [];
+    const app = await durableApp(
+      (_req, res) => {
+        handles.push(res.locals.backgroundTasks.add(tasks.echo, 1));
+        res.end();
+      },
+      { faults: { stage: FAILED_CALL } },
+    );
+    expect((await app.request()).status).toBe(200);
+    const outcomes = await Promise.all(handles.map(({ settled }) => settled));
+    expect(outcomes.map((outcome) => [outcome.state, codeOf(outcome)])).toEqual([['failed', 'ERR_BACKGROUND_ENGINE']]);
+    expect(app.log.withCode('ERR_BACKGROUND_ENGINE')).toMatchObject([{ level: 'error', task: 'tasks.echo' }]);
+    expect(app.background.stats()).toMatchObject({ added: 1, settled: 1, waiting: 0 });
+  });
+
+  it('waits for an engine that is not there yet, and for no longer than it may', async () => {
+    let mayStart = false;
+    const app = await durableApp(
+      async (_req, res) => {
+        const { accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
+        res.end(await accepted.then(String, (error: Error) => error.message));
+      },
+      {
+        durable: { acceptTimeout: 400 },
+        faults: { start: (proceed) => (mayStart ? proceed() : Promise.reject(new Error('nobody is at home'))) },
+      },
+    );
+    expect((await app.request()).body).toMatch(/^Task tasks\.echo was not accepted\..*nobody is at home$/);
+    mayStart = true;
+    await app.background.ready();
+    expect((await app.request()).body).toBe('undefined');
+    // However often it was tried, the reason was told once.
+    expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
+  });
+
+  it('is resolved for tasks that are not durable', async () => {
+    const background = makeBackground();
+    await expect(background.add(() => 1).accepted).resolves.toBeUndefined();
+  });
+});
+
+describe('the tasks of one response', () => {
+  it('are staged in one call and released in one call, in the order added', async () => {
+    const app = await durableApp(async (_req, res) => {
+      const handles = [1, 2, 3].map((value) => res.locals.backgroundTasks.add(tasks.echo, value));
+      await Promise.all(handles.map(({ accepted }) => accepted));
+      res.end(handles.map(({ id }) => id).join());
+    });
+    const ids = (await app.request()).body.split(',');
+    await app.background.idle();
+    expect([app.calls('stage'), app.calls('release')]).toEqual([[ids], [ids]]);
+    expect([...ids].sort()).toEqual(ids);
+  });
+
+  it('are handed over without waiting for those that run here, and the other way round', async () => {
+    const order: string[] = [];
+    const mayEnd = makeGate();
+    const released = makeGate();
+    const app = await durableApp((_req, res) => {
+      const list = res.locals.backgroundTasks;
+      list.add(async () => {
+        order.push('first');
+        await mayEnd.opened;
+      });
+      void list.add(tasks.echo).settled.then(() => released.open());
+      list.add(() => order.push('last'));
+      res.end();
+    });
+    await app.request();
+    await released.opened;
+    expect(order).toEqual(['first']);
+    mayEnd.open();
+    await app.background.idle();
+    expect(order).toEqual(['first', 'last']);
+  });
+
+  it('wait behind calls that are under way, and then go together', async () => {
+    const gates = [makeGate(), makeGate(), makeGate()];
+    let call = 0;
+    const app = await durableApp(() => {}, {
+      faults: { stage: (proceed) => (gates[call++] as (typeof gates)[number]).opened.then(proceed) },
+    });
+    const { background } = app;
+    await background.ready();
+    const handles: TaskHandle[] = [];
+    for (let count = 0; count < 6; count += 1) {
+      handles.push(background.add(tasks.echo, count));
+      await new Promise(setImmediate);
+    }
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([1, 1]);
+    for (const { open } of gates) open();
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([1, 1, 4]);
+  });
+});
+
+describe('what is staged', () => {
+  it('is the name, the arguments, the context, and the policy of all levels', async () => {
+    const staged: unknown[] = [];
+    const engine = memoryEngine();
+    const background = backgroundTasks({
+      engine: engine.connect({
+        intercept: (method, proceed, [argument]) => {
+          if (method === 'stage') staged.push(...(argument as unknown[]));
+          return proceed();
+        },
+      }),
+      logger: false,
+      timeout: 5_000,
+      retry: { delay: 10 },
+      durable: { hold: 7_000 },
+      context: () => ({ requestId: 'r-1' }),
+    });
+    const port = await serve((req, res) => {
+      background(req, res, () => {
+        const list = (res as TaskedResponse).locals.backgroundTasks;
+        const { accepted } = list.with({ priority: 5, retry: { factor: 3 } }).add(tasks.echo, 'ä', 1);
+        void accepted.then(() => res.end());
+      });
+    });
+    await request(port);
+    await background.close();
+    expect(staged).toEqual([
+      {
+        envelope: {
+          v: 1,
+          id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/),
+          task: 'tasks.echo',
+          args: ['ä', 1],
+          context: { requestId: 'r-1' },
+          timeout: 5_000,
+        },
+        holdMs: 7_000,
+        priority: 5,
+        retry: { attempts: 3, delay: 10, factor: 3, maxDelay: 30_000, jitter: 0.5 },
+      },
+    ]);
+  });
+
+  it('is a copy of the arguments as they were at `add`', async () => {
+    const app = await durableApp(() => {}, { work: true });
+    const list = [1];
+    const { id } = app.background.add(localTasks.echo, list);
+    list.push(2);
+    expect((await app.until(id, 'completed')).value).toEqual([[1]]);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a date', { sentAt: new Date(0) }, 'an object of class Date at [0].sentAt'],
+    ['a function', [() => 1], 'function (anonymous) at [0][0]'],
+    ['undefined', undefined, 'a undefined at [0]'],
+    ['a number that is none', Number.NaN, 'NaN at [0]'],
+    ['a big integer', 1n, 'a bigint at [0]'],
+    ['a map', new Map(), 'an object of class Map at [0]'],
+    ['bytes', Buffer.from('ab'), 'an object of class Buffer at [0]'],
+    ['a getter', Object.defineProperty({}, 'x', { get: () => 1, enumerable: true }), 'a getter at [0].x'],
+    ['what makes JSON of itself', { toJSON: () => 1 }, 'an object at [0]'],
+  ])('is never what JSON makes something else of, such as %s', async (_name, value, fault) => {
+    const { background } = await durableApp(() => {});
+    const error = thrownBy(() => background.add(tasks.echo, value));
+    expect(error.code).toBe('ERR_BACKGROUND_NOT_JSON');
+    expect(error.message).toBe(
+      `Expected the arguments of task tasks.echo to be JSON, got ${fault}: pass plain data, or an id that the task can look it up by.`,
+    );
+    expect(background.stats().added).toBe(0);
+  });
+
+  it('is no circle', async () => {
+    const { background } = await durableApp(() => {});
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    expect(thrownBy(() => background.add(tasks.echo, circle)).code).toBe('ERR_BACKGROUND_NOT_JSON');
+  });
+
+  it('is no larger than it may be', async () => {
+    const { background } = await durableApp(() => {}, { durable: { maxArgumentsSize: 100 } });
+    const error = thrownBy(() => background.add(tasks.echo, 'ä'.repeat(50)));
+    expect(error.code).toBe('ERR_BACKGROUND_TOO_LARGE');
+    expect(error.message).toContain('at most 100 bytes of JSON, got 104');
+    await background.add(tasks.echo, 'ä'.repeat(48)).accepted;
+  });
+});
+
+describe('a task whose response ends before it was staged', () => {
+  it('needs no hold, and no release', async () => {
+    const app = await durableApp((_req, res) => res.end(res.locals.backgroundTasks.add(tasks.echo).id));
+    const { body: id } = await app.request();
+    await app.background.idle();
+    expect([app.calls('stage'), app.calls('release')]).toEqual([[[id]], []]);
+    expect(await app.until(id, 'waiting')).toMatchObject({ attempts: 0 });
+  });
+});
+
+describe('a task that is added outside a response, or after it', () => {
+  it('is not held', async () => {
+    const app = await durableApp(() => {}, { work: true });
+    const { id, settled } = app.background.add(localTasks.describeItself);
+    expect((await app.until(id, 'completed')).value).toEqual({ id, name: 'local.describeItself', attempt: 1 });
+    expect(await settled).toMatchObject({ state: 'completed' });
+    expect(app.calls('release')).toEqual([]);
+  });
+
+  it('is released at once where the response has ended', async () => {
+    const late = makeGate<TaskHandle>();
+    const app = await durableApp(
+      (_req, res) => {
+        res.once('close', () => setImmediate(() => late.open(res.locals.backgroundTasks.add(localTasks.echo, 1))));
+        res.end();
+      },
+      { work: true },
+    );
+    await app.request();
+    const { id } = await late.opened;
+    expect(await app.until(id, 'completed')).toMatchObject({ value: [1] });
+  });
+});
+
+describe('a release', () => {
+  it('that fails is told of, and the hold lets the task run, once', async () => {
+    const app = await durableApp(
+      async (_req, res) => {
+        const { id, accepted } = res.locals.backgroundTasks.add(localTasks.echo, 1);
+        await accepted;
+        res.end(id);
+      },
+      { durable: { hold: 60 }, faults: { release: FAILED_CALL }, work: true },
+    );
+    const { body: id } = await app.request();
+    expect(await app.until(id, 'completed')).toMatchObject({ attempts: 1 });
+    expect(app.log.withCode('ERR_BACKGROUND_ENGINE')).toMatchObject([{ level: 'warn', task: 'local.echo' }]);
+    expect(app.background.stats().executors.engine.outcomes).toMatchObject({ completed: 1 });
+  });
+
+  it('is not sent near the end of the hold, when nobody could tell who came first', async () => {
+    const HOLD = 80;
+    const app = await durableApp(
+      async (_req, res) => {
+        const { id, accepted } = res.locals.backgroundTasks.add(localTasks.echo, 1);
+        await accepted;
+        await app.until(id, 'completed');
+        res.end(id);
+      },
+      { durable: { hold: HOLD }, work: true },
+    );
+    const { body: id } = await app.request();
+    await app.background.idle();
+    expect([app.calls('release'), app.calls('discard')]).toEqual([[], []]);
+    expect(await app.until(id, 'completed')).toMatchObject({ attempts: 1 });
+  });
+});
+
+describe('a discard', () => {
+  const skipping = (_req: unknown, res: TaskedResponse): void => {
+    const handle = res.locals.backgroundTasks.with({ when: 'failure' }).add(tasks.echo);
+    void handle.accepted.then(() => res.end(handle.id));
+  };
+
+  it('that fails is tried again', async () => {
+    let calls = 0;
+    const app = await durableApp(skipping, {
+      faults: {
+        discard(proceed) {
+          calls += 1;
+          return calls === 1 ? FAILED_CALL(proceed) : proceed();
+        },
+      },
+    });
+    await app.request();
+    while (calls < 2) await new Promise(setImmediate);
+    await app.background.close();
+    expect(app.calls('discard')).toHaveLength(2);
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
+  it('whose answer was lost is not taken for one that failed', async () => {
+    let calls = 0;
+    const app = await durableApp(skipping, {
+      faults: {
+        async discard(proceed) {
+          calls += 1;
+          await proceed();
+          if (calls === 1) throw new Error('connection lost');
+          return ['too-late'];
+        },
+      },
+    });
+    await app.request();
+    while (calls < 2) await new Promise(setImmediate);
+    await app.background.close();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
+  it('that comes too late is told of', async () => {
+    const app = await durableApp(skipping, { faults: { discard: () => Promise.resolve(['too-late']) } });
+    await app.request();
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line?.message).toContain('but it was too late: it will run, or has run');
+  });
+
+  it('that never works is told of: the task will run', async () => {
+    const app = await durableApp(skipping, { durable: { hold: 40 }, faults: { discard: FAILED_CALL } });
+    await app.request();
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line).toMatchObject({ level: 'warn', task: 'tasks.echo' });
+    expect(line?.message).toContain('it will run, or has run');
+  });
+});
+
+describe('a task that is cancelled', () => {
+  it('before it is released, is withdrawn', async () => {
+    const app = await durableApp(async (_req, res) => {
+      const handle = res.locals.backgroundTasks.add(tasks.echo);
+      await handle.accepted;
+      expect(handle.cancel('no longer wanted')).toBe(true);
+      res.end(handle.id);
+    });
+    const { body: id } = await app.request();
+    await app.background.close();
+    expect([app.calls('release'), app.calls('discard')]).toEqual([[], [[id]]]);
+    expect(app.background.stats().executors.engine.outcomes).toMatchObject({ cancelled: 1 });
+  });
+
+  it('after that is not: it is the engine that has it', async () => {
+    const app = await durableApp(() => {});
+    const handle = app.background.add(tasks.echo);
+    await handle.settled;
+    expect(handle.cancel()).toBe(false);
+  });
+});
+
+describe('`find`', () => {
+  it('answers for tasks of other processes, for tasks that run here, and for what is not there', async () => {
+    const one = await durableApp(() => {});
+    const other = await durableApp(() => {}, { engine: one.engine, work: true });
+    const { id } = one.background.add(localTasks.fail, 'no such order', 'ENOENT');
+    const failed = await one.until(id, 'retrying');
+    expect(failed).toMatchObject({
+      attempts: 1,
+      error: { name: 'RangeError', message: 'no such order', code: 'ENOENT' },
+    });
+    expect(await other.background.find(id)).toMatchObject({ id, name: 'local.fail' });
+    const local = one.background.add(() => 1);
+    await local.settled;
+    expect(await one.background.find(local.id)).toMatchObject({ state: 'completed', value: 1 });
+    expect(await one.background.find('nobody')).toBeUndefined();
+    expect(await one.background.find(id.replace(/.$/, (digit) => (digit === '0' ? '1' : '0')))).toBeUndefined();
+  });
+
+  it('tells of a task that the engine has never taken', async () => {
+    const { background } = await durableApp(() => {}, { faults: { stage: FAILED_CALL } });
+    const handle = background.add(tasks.echo);
+    await handle.settled;
+    expect(await background.find(handle.id)).toMatchObject({ state: 'failed', executor: 'engine' });
+  });
+
+  it('rejects if the engine does not answer', async () => {
+    const { background } = await durableApp(() => {}, { faults: { find: FAILED_CALL } });
+    const { id } = background.add(tasks.echo);
+    await expect(background.find(id)).rejects.toMatchObject({ code: 'ERR_BACKGROUND_ENGINE', status: 503 });
+  });
+});
+
+describe('`engineStats`', () => {
+  it('counts what the engine holds', async () => {
+    const app = await durableApp(() => {});
+    await app.background.add(tasks.echo).accepted;
+    expect(await app.background.engineStats()).toEqual({ held: 0, waiting: 1, running: 0, failed: 0 });
+  });
+});
+
+describe('options that have no meaning for a task', () => {
+  it.each<[string, string, () => unknown]>([
+    [
+      'a transaction on an engine without transactions',
+      'with an engine that has transactions, got memory',
+      () => makeBackground({ engine: memoryEngine() }).with({ transaction: {} }).add(tasks.echo),
+    ],
+    [
+      'a transaction for a task that is not durable',
+      'a durable task on an engine',
+      () =>
+        makeBackground({ engine: memoryEngine() })
+          .with({ transaction: {} })
+          .add(() => 1),
+    ],
+    [
+      'a transaction without an engine',
+      'a durable task on an engine',
+      () => makeBackground().with({ transaction: {} }).add(tasks.echo),
+    ],
+    [
+      '`retryIf` at `add`',
+      'to be given to durable(), got it in with()',
+      () =>
+        makeBackground({ engine: memoryEngine() })
+          .with({ retry: { retryIf: () => true } })
+          .add(tasks.echo),
+    ],
+    ['`work` without an engine', 'Expected `engine`', () => backgroundTasks({ work: true })],
+    ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
+  ])('are refused: %s', (_name, message, call) => {
+    const error = thrownBy(call);
+    expect(error.code).toBe('ERR_BACKGROUND_OPTION');
+    expect(error.message).toContain(message);
+  });
+});
+
+describe('without an engine', () => {
+  it('durable tasks run in this process, and one warning says so', async () => {
+    const { logger, lines } = openLogBook();
+    const background = makeBackground({ logger });
+    const handles = [1, 2].map((value) => background.add(tasks.echo, value));
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    const outcomes = await Promise.all(handles.map(({ settled }) => settled));
+    expect(outcomes).toMatchObject([
+      { executor: 'thread', value: [1] },
+      { executor: 'thread', value: [2] },
+    ]);
+    expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
+      { message: expect.stringContaining('Task tasks.echo is durable, and backgroundTasks() was given no `engine`') },
+    ]);
+  });
+});
+
+describe('when the instance is closed', () => {
+  it('a task whose response is under way is named as abandoned, and its hold lets it run elsewhere', async () => {
+    const added = makeGate<TaskHandle>();
+    const app = await durableApp(
+      async (_req, res) => {
+        const handle = res.locals.backgroundTasks.add(localTasks.echo, 'order 7');
+        await handle.accepted;
+        added.open(handle);
+      },
+      { durable: { hold: 300 } },
+    );
+    app.request().catch(() => {});
+    const { id } = await added.opened;
+    const { abandoned } = await app.background.close({ timeout: 0 });
+    expect(abandoned).toMatchObject([{ id, name: 'local.echo', executor: 'engine', arguments: ["'order 7'"] }]);
+    expect(app.calls('discard')).toEqual([]);
+    await durableApp(() => {}, { engine: app.engine, work: true });
+    expect(await app.until(id, 'completed')).toMatchObject({ value: ['order 7'] });
+  });
+
+  it('adds no more, and does not wait for an engine that gives no answer', async () => {
+    const app = await durableApp(() => {}, { faults: { stage: NO_ANSWER, close: NO_ANSWER } });
+    const { settled } = app.background.add(tasks.echo);
+    const { abandoned } = await app.background.close({ timeout: 50 });
+    expect(abandoned).toHaveLength(1);
+    expect(codeOf(await settled)).toBe('ERR_BACKGROUND_ABANDONED');
+    expect(thrownBy(() => app.background.add(tasks.echo)).code).toBe('ERR_BACKGROUND_CLOSED');
+  });
+});

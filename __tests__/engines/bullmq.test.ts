@@ -1,0 +1,407 @@
+/** What is BullMQ's own: its options, what it says of the Redis it finds, and what it does without one. */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { BackgroundTaskError } from 'express-background-tasks';
+import { bullmq } from 'express-background-tasks/bullmq';
+import type {
+  StagedTask,
+  TaskEngine,
+  TaskEnvelope,
+  WorkContext,
+  WorkResult,
+} from 'express-background-tasks/testing/engine';
+import { Redis } from 'ioredis';
+import { atEnd } from '../support/cleanup.ts';
+import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { makeGate } from '../support/promises.ts';
+import { type RedisServer, redisIsInstalled, startRedis } from './support/redis-server.ts';
+
+jest.setTimeout(60_000);
+expectNoProcessFaults();
+
+type BullMQOptions = Parameters<typeof bullmq>[0];
+
+const HELD = 600_000;
+const TLS_HANDSHAKE = 22;
+const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
+
+function taskOf(wish: Partial<StagedTask> & { task?: string } = {}): StagedTask {
+  const { task = 'mail.send', ...rest } = wish;
+  const envelope: TaskEnvelope = { v: 1, id: randomUUID(), task, args: [] };
+  return { envelope, holdMs: 0, priority: 0, retry: retryOf(1, 0), ...rest };
+}
+
+function retryOf(attempts: number, delay: number): StagedTask['retry'] {
+  return { attempts, delay, factor: 3, maxDelay: 60_000, jitter: 0 };
+}
+
+interface Host {
+  readonly warnings: string[];
+  readonly errors: Error[];
+  warn(message: string): void;
+  error(error: Error): void;
+  /** Resolves when an error has been told. */
+  readonly failed: Promise<void>;
+}
+
+function makeHost(): Host {
+  const warnings: string[] = [];
+  const errors: Error[] = [];
+  const failed = makeGate();
+  return {
+    warnings,
+    errors,
+    warn: (message) => warnings.push(message),
+    error: (error) => {
+      errors.push(error);
+      failed.open();
+    },
+    failed: failed.opened,
+  };
+}
+
+async function startEngine(options: BullMQOptions, host = makeHost()): Promise<TaskEngine> {
+  const engine = makeEngine(options);
+  await engine.start(host);
+  return engine;
+}
+
+function makeEngine(options: BullMQOptions): TaskEngine {
+  const engine = bullmq({ queue: randomUUID(), ...options });
+  atEnd(() => engine.close());
+  return engine;
+}
+
+type Start = readonly [envelope: TaskEnvelope, context: WorkContext];
+
+/** Takes tasks, until `count` of them have been started. */
+async function starts(
+  engine: TaskEngine,
+  count: number,
+  run: (envelope: TaskEnvelope, context: WorkContext) => WorkResult | Promise<WorkResult> = () => COMPLETED,
+): Promise<readonly Start[]> {
+  const seen: Start[] = [];
+  const done = makeGate();
+  const working = await engine.work(
+    async (envelope, context) => {
+      seen.push([envelope, context]);
+      if (seen.length === count) done.open();
+      return run(envelope, context);
+    },
+    { concurrency: 1 },
+  );
+  await done.opened;
+  await working.stop();
+  return seen;
+}
+
+function refusalOf(options: unknown): string {
+  try {
+    bullmq(options as BullMQOptions);
+  } catch (thrown) {
+    expect(thrown).toBeInstanceOf(BackgroundTaskError);
+    expect((thrown as BackgroundTaskError).code).toBe('ERR_BACKGROUND_OPTION');
+    return (thrown as BackgroundTaskError).message;
+  }
+  throw new Error('expected a refusal');
+}
+
+const connection = 'redis://127.0.0.1:1';
+
+describe('options', () => {
+  it('names what was meant by an unknown one', () => {
+    expect(refusalOf({ connection, lockDuratoin: 1_000 })).toMatch(/Did you mean `lockDuration`\?/);
+    expect(refusalOf({ connection, keepFailed: { ages: 1 } })).toMatch(/Did you mean `keepFailed.age`\?/);
+  });
+
+  it.each([
+    ['connection', [undefined, '', 'localhost:6379', 'http://localhost', 6379, null, true, [], new URL(connection)]],
+    ['queue', ['', 'a:b', 1, null]],
+    ['prefix', ['', 1, null]],
+    ['lockDuration', [0, 99, Number.NaN, '1000', 2 ** 31, null]],
+    ['stalledInterval', [0, -1, Number.POSITIVE_INFINITY, '1000', null]],
+    ['maxStalledCount', [-1, 1.5, '1', null]],
+    ['keepCompleted', [1, true, null, []]],
+    ['keepFailed', [1, true, null, []]],
+  ])('refuses a wrong %s', (name, values) => {
+    for (const value of values) {
+      expect(refusalOf({ connection, [name]: value })).toMatch(
+        new RegExp(`Expected \`${name}\` of bullmq\\(\\) to be `),
+      );
+    }
+  });
+
+  it('refuses no options at all', () => {
+    expect(refusalOf(undefined)).toMatch(/Expected the options of bullmq\(\) to be an object/);
+  });
+
+  it.each([
+    ['a URL', 'postgres://localhost/tasks'],
+    ['options', { connectionString: 'postgresql://localhost/tasks' }],
+    ['a pool of pg', { query: () => {}, connect: () => {} }],
+    ['a backend of BullMQ', function createPostgresBackend() {}],
+  ])('refuses Postgres, given as %s, and says what is for it', (_what, value) => {
+    expect(refusalOf({ connection: value })).toMatch(/may run a task twice.*express-background-tasks\/pg-boss/);
+  });
+
+  it('refuses a client that BullMQ or the engine cannot work with', () => {
+    expect(refusalOf({ connection: { keyPrefix: 'shop:' } })).toMatch(/no `keyPrefix`.*use `prefix` of bullmq\(\)/);
+    const prefixed = new Redis({ lazyConnect: true, keyPrefix: 'shop:' });
+    expect(refusalOf({ connection: prefixed })).toMatch(/no `keyPrefix`/);
+    expect(refusalOf({ connection: { isCluster: true, duplicate() {} } })).toMatch(/got a Redis Cluster/);
+    expect(refusalOf({ connection: { sendCommand() {}, duplicate() {} } })).toMatch(/client of ioredis/);
+  });
+});
+
+const describeWithRedis = redisIsInstalled ? describe : describe.skip;
+
+describeWithRedis('bullmq() with redis-server', () => {
+  let redis: RedisServer;
+  let direct: Redis;
+  beforeAll(async () => {
+    redis = await startRedis({ until: 'file' });
+  });
+  afterEach(() => {
+    direct?.disconnect();
+  });
+
+  it('has nothing to say of a Redis that keeps what it is given', async () => {
+    const host = makeHost();
+    const engine = await startEngine({ connection: redis.url }, host);
+    await engine.stage([taskOf()], {});
+    await starts(engine, 1);
+    await engine.close();
+    expect([...host.warnings, ...host.errors]).toEqual([]);
+  });
+
+  it('warns of a Redis that writes nothing to disk, and of one that drops what it holds', async () => {
+    const careless = await startRedis({ appendonly: false, args: ['--maxmemory-policy', 'allkeys-lru'] });
+    const host = makeHost();
+    await startEngine({ connection: careless.url }, host);
+    expect(host.warnings).toEqual([
+      expect.stringMatching(/no append-only file.*`appendonly yes`/),
+      expect.stringMatching(/may drop tasks.*allkeys-lru.*`maxmemory-policy noeviction`/),
+    ]);
+  });
+
+  it('works with a Redis that answers no questions about its settings, as a user of it with a password', async () => {
+    const user = ['--user', 'shop', 'on', '>secret', '~tasks:*', '+@all', '-config', '--user', 'default', 'off'];
+    const closed = await startRedis({ args: user });
+    const host = makeHost();
+    const place = { host: '127.0.0.1', port: closed.port, username: 'shop', password: 'secret' };
+    const engine = await startEngine({ connection: place, prefix: 'tasks' }, host);
+    const task = taskOf();
+    await engine.stage([task], {});
+    const [[envelope] = []] = await starts(engine, 1);
+    expect(envelope).toEqual(task.envelope);
+    expect(host.warnings).toEqual([]);
+
+    const stranger = makeEngine({ connection: { ...place, password: 'wrong' }, prefix: 'tasks' });
+    await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
+  });
+
+  it.each([
+    ['by its URL', (port: number) => `rediss://127.0.0.1:${port}`],
+    ['by its options', (port: number) => ({ port, tls: { rejectUnauthorized: false } })],
+    ['by the client', (port: number) => new Redis({ port, lazyConnect: true, tls: {} })],
+  ])('speaks TLS where it is told to %s', async (_how, connectionFor) => {
+    const firstByte = makeGate<number | undefined>();
+    const server = createServer((socket) => {
+      socket
+        .on('error', () => {})
+        .once('data', (data: Buffer) => {
+          firstByte.open(data[0]);
+          socket.destroy();
+        });
+    }).listen(0, '127.0.0.1');
+    atEnd(() => server.close());
+    await once(server, 'listening');
+    const engine = makeEngine({ connection: connectionFor((server.address() as AddressInfo).port) });
+    await expect(engine.start(makeHost())).rejects.toThrow(/Redis can't be reached/);
+    expect(await firstByte.opened).toBe(TLS_HANDSHAKE);
+  });
+
+  it('leaves the client that it was given open, and as it was', async () => {
+    direct = new Redis(redis.url);
+    const engine = await startEngine({ connection: direct });
+    await engine.stage([taskOf()], {});
+    await starts(engine, 1);
+    await engine.close();
+    expect(direct.options.maxRetriesPerRequest).toBe(20);
+    expect(direct.listenerCount('error')).toBe(0);
+    await expect(direct.ping()).resolves.toBe('PONG');
+  });
+
+  it('closes every connection that it has made', async () => {
+    direct = new Redis(redis.url);
+    const others = async (): Promise<number> => ((await direct.client('LIST')) as string).trim().split('\n').length - 1;
+    const before = await others();
+    const engine = await startEngine({ connection: redis.url });
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    expect(await others()).toBeGreaterThan(before);
+    await working.stop();
+    await engine.close();
+    while ((await others()) > before);
+  });
+
+  it('waits longer after each failed attempt, and keeps what the last one failed with', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const task = taskOf({ retry: retryOf(3, 100) });
+    await engine.stage([task], {});
+    const times: number[] = [];
+    const seen = await starts(engine, 3, (_envelope, { attempt }) => {
+      times.push(performance.now());
+      const error = Object.assign(new TypeError(`attempt ${attempt}`), { code: 'EMAIL' });
+      return { kind: 'failed', retry: true, error };
+    });
+    expect(seen.map(([, { attempt }]) => attempt)).toEqual([1, 2, 3]);
+    const [first = 0, second = 0, third = 0] = times;
+    expect(third - second).toBeGreaterThan(second - first);
+    const found = await engine.find(task.envelope.id);
+    expect(found).toMatchObject({ state: 'failed', attempts: 3 });
+    expect(found?.error).toMatchObject({ name: 'TypeError', message: 'attempt 3', code: 'EMAIL' });
+    expect(found?.error?.stack).toMatch(/^TypeError: attempt 3\n {4}at [\s\S]*bullmq\.test\.ts[^{]*$/);
+  });
+
+  it('does not try again what another attempt cannot help', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const [fatal, next] = [taskOf({ retry: retryOf(5, 0) }), taskOf()];
+    await engine.stage([fatal, next], {});
+    const seen = await starts(engine, 2, ({ id }) =>
+      id === fatal.envelope.id ? { kind: 'failed', retry: false, error: new RangeError('never') } : COMPLETED,
+    );
+    expect(seen.map(([{ id }]) => id)).toEqual([fatal.envelope.id, next.envelope.id]);
+    const found = await engine.find(fatal.envelope.id);
+    expect(found).toMatchObject({ state: 'failed', attempts: 1, error: { name: 'RangeError', message: 'never' } });
+  });
+
+  it.each(['DelayedError', 'WaitingError', 'UnrecoverableError'])(
+    'takes an error of a task for what it is, whatever BullMQ means by %s',
+    async (name) => {
+      const engine = await startEngine({ connection: redis.url });
+      const task = taskOf({ retry: retryOf(2, 0) });
+      await engine.stage([task], {});
+      const error = Object.assign(new Error('bullmq:rateLimitExceeded'), { name });
+      await starts(engine, 2, () => ({ kind: 'failed', retry: true, error }));
+      expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'failed', attempts: 2, error: { name } });
+    },
+  );
+
+  it('counts no attempt for a task that was postponed', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const task = taskOf();
+    await engine.stage([task], {});
+    let postponed = 0;
+    const seen = await starts(engine, 3, () => {
+      postponed += 1;
+      return postponed < 3 ? { kind: 'postponed', delayMs: 10 } : COMPLETED;
+    });
+    expect(seen.map(([, { attempt }]) => attempt)).toEqual([1, 1, 1]);
+    expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+  });
+
+  it('does not cut the wait between two attempts short by a late release, nor discards what was tried', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const task = taskOf({ retry: retryOf(2, HELD) });
+    await engine.stage([task], {});
+    await starts(engine, 1, () => ({ kind: 'failed', retry: true, error: new Error('once') }));
+    expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'retrying', attempts: 1 });
+    expect(await engine.release([task.envelope.id])).toEqual(['already']);
+    expect(await engine.discard([task.envelope.id])).toEqual(['too-late']);
+    expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'retrying', attempts: 1 });
+  });
+
+  it('adds several tasks or none, also when Redis has forgotten its scripts', async () => {
+    direct = new Redis(redis.url);
+    const engine = await startEngine({ connection: redis.url });
+    await engine.stage([taskOf({ holdMs: HELD }), taskOf({ holdMs: HELD })], {});
+    await direct.script('FLUSH');
+    await engine.stage([taskOf({ holdMs: HELD }), taskOf({ holdMs: HELD })], {});
+    expect(await engine.stats()).toMatchObject({ held: 4 });
+  });
+
+  it('keeps a job that is no task as failed, and says so', async () => {
+    direct = new Redis(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const { Queue } = await import('bullmq');
+    const foreign = new Queue(queue, { connection: direct });
+    await foreign.add('theirs', {});
+    const engine = await startEngine({ connection: redis.url, queue }, host);
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    await host.failed;
+    await working.stop();
+    expect(host.errors[0]?.message).toMatch(/to be a task of express-background-tasks, got theirs/);
+    expect(await engine.stats()).toMatchObject({ failed: 1, waiting: 0 });
+    await foreign.close();
+  });
+
+  it('finds nothing under the names that the queue uses for itself', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    await engine.stage([taskOf()], {});
+    for (const id of ['meta', 'wait', 'id', '1', '', 'a:b']) expect(await engine.find(id)).toBeUndefined();
+  });
+
+  it('does not start while Redis is down, and starts when it is there', async () => {
+    const late = await startRedis();
+    await late.kill();
+    const host = makeHost();
+    const engine = makeEngine({ connection: late.url });
+    await expect(engine.start(host)).rejects.toThrow(/Redis can't be reached: .*ECONNREFUSED/);
+    await late.start();
+    await engine.start(host);
+    await engine.stage([taskOf()], {});
+    await starts(engine, 1);
+    // What start() rejects with is told by whoever called it.
+    expect(host.errors).toEqual([]);
+  });
+
+  it('rejects while Redis is down, tells it once, and goes on when it is back', async () => {
+    const server = await startRedis();
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const [held, ran] = [taskOf({ holdMs: HELD }), makeGate<string>()];
+    await engine.stage([held], {});
+    const working = await engine.work(
+      async ({ id }) => {
+        ran.open(id);
+        return COMPLETED;
+      },
+      { concurrency: 1 },
+    );
+    await server.kill();
+    await host.failed;
+    const calls = [
+      engine.stage([taskOf()], {}),
+      engine.stage([taskOf(), taskOf()], {}),
+      engine.release([held.envelope.id]),
+      engine.discard([held.envelope.id]),
+      engine.find(held.envelope.id),
+      engine.stats(),
+    ];
+    await Promise.all(calls.map((call) => expect(call).rejects.toThrow(/Redis can't be reached: .*ECONN/)));
+    expect(host.errors).toHaveLength(1);
+
+    await server.start();
+    while (true) {
+      const results = await engine.release([held.envelope.id]).catch(() => undefined);
+      if (results !== undefined) break;
+    }
+    expect(await ran.opened).toBe(held.envelope.id);
+    await working.stop();
+  });
+
+  it('closes while Redis is down', async () => {
+    const server = await startRedis();
+    const engine = await startEngine({ connection: server.url });
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    await server.kill();
+    await expect(engine.stats()).rejects.toThrow();
+    await working.stop();
+    await engine.close();
+    await expect(engine.stats()).rejects.toThrow(/closed/);
+  });
+});
+
+if (!redisIsInstalled) it.skip('redis-server is not installed here', () => {});

@@ -1,0 +1,84 @@
+/** A web application with an engine in memory, and what can be seen of the two. */
+import {
+  type BackgroundTasksOptions,
+  backgroundTasks,
+  type DurableBackgroundTasks,
+  type DurableTask,
+  durable,
+  type TaskEngine,
+} from 'express-background-tasks';
+import { type EngineMethod, type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
+import type * as durableTasks from '../fixtures/durable-tasks.cjs';
+import { atEnd } from './cleanup.ts';
+import { type Answer, request } from './clients.ts';
+import { type LogBook, openLogBook } from './log-book.ts';
+import { type Framework, frameworks, type Handler, serve } from './servers.ts';
+import { fixture } from './worker-kinds.ts';
+
+export const tasks = durable<typeof durableTasks>('tasks', fixture('durable-tasks.cjs'));
+export const localTasks = durable<typeof durableTasks>('local', fixture('durable-tasks.cjs'), {
+  executor: 'event-loop',
+});
+
+/** Stands in the place of a method of the engine, which `proceed` calls. */
+export type Fault = (proceed: () => Promise<unknown>) => Promise<unknown>;
+
+export interface DurableApp {
+  readonly background: DurableBackgroundTasks;
+  readonly engine: MemoryEngine;
+  readonly log: LogBook;
+  /** The ids that each call of a method was about, in order. */
+  calls(method: 'stage' | 'release' | 'discard'): readonly (readonly string[])[];
+  request(path?: string): Promise<Answer>;
+  /** Resolves to the task as the engine has it, as soon as it is in that state. */
+  until(id: string, state: DurableTask['state']): Promise<DurableTask>;
+}
+
+export interface AppOptions extends Omit<BackgroundTasksOptions, 'engine' | 'logger'> {
+  readonly faults?: Partial<Record<EngineMethod, Fault>>;
+  readonly framework?: Framework;
+  readonly engine?: MemoryEngine;
+}
+
+export async function durableApp(handler: Handler, options: AppOptions = {}): Promise<DurableApp> {
+  const { faults = {}, framework = frameworks[0] as Framework, engine = memoryEngine(), ...others } = options;
+  const log = openLogBook();
+  const calls: [EngineMethod, unknown][] = [];
+  const watched: TaskEngine = engine.connect({
+    intercept: (method, proceed, [argument]) => {
+      calls.push([method, argument]);
+      return (faults[method] ?? ((call) => call()))(proceed);
+    },
+  });
+  const background = backgroundTasks({ ...others, engine: watched, logger: log.logger });
+  atEnd(() => background.close({ timeout: 0 }));
+  const port = await serve(framework.listener([background], handler));
+  const observer = engine.connect();
+  await observer.start({ warn() {}, error() {} });
+  return {
+    background,
+    engine,
+    log,
+    calls: (method) =>
+      calls.filter(([name]) => name === method).map(([, argument]) => (argument as unknown[]).map(idOf)),
+    request: (path = '/') => request(port, { path }),
+    until: (id, state) =>
+      until(
+        () => observer.find(id),
+        (task) => task?.state === state,
+      ) as Promise<DurableTask>,
+  };
+}
+
+function idOf(one: unknown): string {
+  return typeof one === 'string' ? one : (one as { envelope: { id: string } }).envelope.id;
+}
+
+/** Asks again and again, a turn of the loop after the other, until the answer is right. */
+export async function until<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (isRight(answer)) return answer;
+    await new Promise(setImmediate);
+  }
+}

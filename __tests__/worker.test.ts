@@ -1,0 +1,297 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  type BackgroundTasksOptions,
+  backgroundTasks,
+  createWorker,
+  type DurableBackgroundTasks,
+  type DurableTask,
+  durable,
+  type StagedTask,
+  type TaskHandle,
+  type TaskWorker,
+  type WorkerOptions,
+} from 'express-background-tasks';
+import { type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
+import type * as durableTasks from './fixtures/durable-tasks.cjs';
+import { atEnd } from './support/cleanup.ts';
+import { request } from './support/clients.ts';
+import { localTasks, tasks, until } from './support/durable-app.ts';
+import { openLogBook } from './support/log-book.ts';
+import { makeGate } from './support/promises.ts';
+import { serve, type TaskedResponse } from './support/servers.ts';
+import { fixture } from './support/worker-kinds.ts';
+
+const isolated = durable<typeof durableTasks>('isolated', fixture('durable-tasks.cjs'), { executor: 'process' });
+const checked = durable<typeof durableTasks>('checked', fixture('durable-tasks.cjs'), {
+  executor: 'event-loop',
+  retry: { retryIf: (error) => error.code === 'EAGAIN' },
+  parse: {
+    echo(args) {
+      if (typeof args[0] !== 'number') throw new TypeError(`expected a number, got ${args[0]}`);
+      return args.map((arg) => Number(arg) + 1);
+    },
+    fail: (args) => args as [string],
+  },
+});
+
+const QUICK = { retry: { delay: 1 } };
+
+interface Setting {
+  readonly engine: MemoryEngine;
+  readonly web: DurableBackgroundTasks;
+  readonly log: ReturnType<typeof openLogBook>;
+  work(options?: Partial<WorkerOptions>): Promise<TaskWorker>;
+  until(handle: Pick<TaskHandle, 'id'>, state: DurableTask['state']): Promise<DurableTask>;
+}
+
+/** One that ends with the test. */
+function setting(): Setting {
+  const opened = openSetting();
+  atEnd(opened.close);
+  return opened;
+}
+
+function openSetting(options: BackgroundTasksOptions = {}): Setting & { close(): Promise<unknown> } {
+  const engine = memoryEngine();
+  const log = openLogBook();
+  const web = backgroundTasks({ ...options, engine: engine.connect(), logger: false, ...QUICK });
+  const workers: TaskWorker[] = [];
+  return {
+    engine,
+    web,
+    log,
+    async work(workerOptions = {}) {
+      const worker = await createWorker({ engine: engine.connect(), logger: log.logger, ...workerOptions });
+      workers.push(worker);
+      return worker;
+    },
+    async until({ id }, state) {
+      const connection = await connected(engine);
+      return until(
+        () => connection.find(id),
+        (task) => task?.state === state,
+      ) as Promise<DurableTask>;
+    },
+    close: () => Promise.all([...workers, web].map((one) => one.close({ timeout: 0 }))),
+  };
+}
+
+async function connected(engine: MemoryEngine): Promise<MemoryEngine> {
+  const connection = engine.connect();
+  await connection.start({ warn() {}, error() {} });
+  return connection;
+}
+
+/** A message as another version of the package, or somebody else, may have written it. */
+async function stage(engine: MemoryEngine, envelope: object): Promise<{ id: string }> {
+  const connection = await connected(engine);
+  const id = '00000000-0000-8000-8000-000000000001';
+  const retry = { attempts: 3, delay: 1, factor: 1, maxDelay: 1, jitter: 0 };
+  const task = { holdMs: 0, priority: 0, retry, envelope: { v: 1, id, task: 'tasks.echo', args: [], ...envelope } };
+  await connection.stage([task as StagedTask], {});
+  return { id };
+}
+
+describe('a worker', () => {
+  let worker: TaskWorker;
+  let on: ReturnType<typeof openSetting>;
+  // Shared by the tests below: most of the time goes into starting the first thread and the first process.
+  beforeAll(async () => {
+    on = openSetting({ context: () => ({ from: 'web' }) });
+    worker = await on.work({ concurrency: 8 });
+  });
+  afterAll(() => on.close());
+
+  it('names the tasks that it runs', () => {
+    expect(worker.tasks).toEqual(expect.arrayContaining(['tasks.echo', 'local.echo', 'isolated.fail', 'checked.echo']));
+    expect(worker.tasks.every((name) => /^(tasks|local|isolated|checked)\.\w+$/.test(name))).toBe(true);
+  });
+
+  it.each([
+    ['a thread', tasks],
+    ['a process', isolated],
+    ['its event loop', localTasks],
+  ])('runs tasks in %s, which know what they are', async (_name, module) => {
+    const handle = on.web.add(module.describeItself);
+    expect((await on.until(handle, 'completed')).value).toEqual({
+      id: handle.id,
+      name: handle.name,
+      attempt: 1,
+    });
+  });
+
+  it.each([
+    ['a thread', tasks],
+    ['a process', isolated],
+    ['its event loop', localTasks],
+  ])('tries a task in %s again by the policy it was added with, and counts the attempts', async (_name, module) => {
+    const later = on.web.with({ retry: { attempts: 3 } }).add(module.failUntilAttempt, 3);
+    expect(await on.until(later, 'completed')).toMatchObject({ attempts: 3, value: 3 });
+    const never = on.web.with({ retry: { attempts: 2 } }).add(module.fail, 'no such order', 'ENOENT');
+    expect(await on.until(never, 'failed')).toMatchObject({
+      attempts: 2,
+      error: {
+        name: 'RangeError',
+        message: 'no such order',
+        code: 'ENOENT',
+        stack: expect.stringContaining('durable-tasks.cjs'),
+      },
+    });
+  });
+
+  it.each([
+    ['a thread', tasks],
+    ['a process', isolated],
+  ])('ends a task in %s that takes longer than the timeout it was added with', async (_name, module) => {
+    const endless = on.web.with({ timeout: 20, retry: { attempts: 1 } }).add(module.spinForEver);
+    expect(await on.until(endless, 'failed')).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_TIMEOUT' } });
+  });
+
+  it('gives a task the context of its request', async () => {
+    const added = makeGate<TaskHandle>();
+    const port = await serve((req, res) => {
+      on.web(req, res, () => {
+        added.open((res as TaskedResponse).locals.backgroundTasks.add(tasks.describeItself));
+        res.end();
+      });
+    });
+    await request(port);
+    expect((await on.until(await added.opened, 'completed')).value).toMatchObject({ context: { from: 'web' } });
+  });
+
+  it('checks arguments by `parse`, and runs the task with what that returns', async () => {
+    expect((await on.until(on.web.add(checked.echo, 1), 'completed')).value).toEqual([2]);
+    const refused = await on.until(on.web.add(checked.echo, 'one'), 'failed');
+    expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
+    expect(refused.error?.message).toContain('expected a number, got one');
+    expect(on.log.withCode('ERR_BACKGROUND_ARGUMENTS')).toMatchObject([{ level: 'warn', task: 'checked.echo' }]);
+  });
+
+  it('asks `retryIf` of the registry', async () => {
+    const [once, often] = [on.web.add(checked.fail, 'no', 'ENOENT'), on.web.add(checked.fail, 'no', 'EAGAIN')];
+    expect(await on.until(once, 'failed')).toMatchObject({ attempts: 1 });
+    expect(await on.until(often, 'failed')).toMatchObject({ attempts: 3 });
+  });
+
+  it('refuses arguments that are no list', async () => {
+    const refused = await on.until(await stage(on.engine, { args: { length: 1 } }), 'failed');
+    expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
+  });
+
+  it('keeps what a task returns where it is JSON, and no larger than it may be', async () => {
+    expect((await on.until(on.web.add(localTasks.echo, 'x'.repeat(60_000)), 'completed')).value).toHaveLength(1);
+    expect((await on.until(on.web.add(localTasks.echo, 'x'.repeat(70_000)), 'completed')).value).toBeUndefined();
+  });
+
+  it('counts the work as its own, under the ids that the tasks were added with', async () => {
+    const settled = new Promise((resolve) =>
+      worker.on('settled', (outcome) => outcome.name === 'local.echo' && resolve(outcome)),
+    );
+    const before = worker.stats().settled;
+    const { id } = on.web.add(localTasks.echo, 1);
+    expect(await settled).toMatchObject({ id, state: 'completed', executor: 'event-loop', value: [1] });
+    expect(worker.stats().settled).toBeGreaterThan(before);
+  });
+});
+
+describe('a name that no worker knows', () => {
+  it.each([
+    ['a module', { task: 'unheard.of' }],
+    ['an export', { task: 'tasks.unheardOf' }],
+    ['what every object has', { task: 'tasks.constructor' }],
+    ['a path', { task: '../../etc/passwd' }],
+    ['a later version', { v: 2 }],
+  ])('is put back for others, and not tried: %s', async (_name, envelope) => {
+    const { engine, work, log, until: untilState } = setting();
+    const unknown = await stage(engine, envelope);
+    await work();
+    const [line] = await log.until('ERR_BACKGROUND_UNKNOWN_TASK');
+    expect(line).toMatchObject({ level: 'warn' });
+    expect(await untilState(unknown, 'waiting')).toMatchObject({ attempts: 0 });
+  });
+
+  it('is kept as failed when it has been unknown for too long', async () => {
+    const { engine, work, until: untilState } = setting();
+    const unknown = await stage(engine, { task: 'unheard.of' });
+    await work({ unknownFor: 0 });
+    expect(await untilState(unknown, 'failed')).toMatchObject({ error: { code: 'ERR_BACKGROUND_UNKNOWN_TASK' } });
+  });
+});
+
+describe('`close`', () => {
+  it('waits for what runs, and fetches no more', async () => {
+    const { web, work, until: untilState } = setting();
+    const worker = await work({ concurrency: 1 });
+    const first = web.with({ retry: { attempts: 1 } }).add(localTasks.untilAborted);
+    const second = web.add(localTasks.echo, 2);
+    await untilState(first, 'running');
+    const closing = worker.close({ timeout: 100 });
+    expect(await closing).toMatchObject({ abandoned: [{ id: first.id }] });
+    // Given back: no attempt was counted, and the next worker has it at once.
+    expect(await web.find(first.id)).toMatchObject({ state: 'waiting', attempts: 0 });
+    expect(await web.find(second.id)).toMatchObject({ state: 'waiting', attempts: 0 });
+    await work({ concurrency: 2 });
+    await untilState(second, 'completed');
+    await untilState(first, 'running');
+  });
+});
+
+describe('`createWorker`', () => {
+  it('waits for an engine that cannot be reached, and says so', async () => {
+    const engine = memoryEngine();
+    let attempts = 0;
+    const { logger, lines } = openLogBook();
+    const worker = await createWorker({
+      logger,
+      engine: engine.connect({
+        async intercept(method, proceed) {
+          if (method === 'start') attempts += 1;
+          if (method === 'start' && attempts < 3) throw new Error('connection refused');
+          return proceed();
+        },
+      }),
+    });
+    atEnd(() => worker.close({ timeout: 0 }));
+    expect(attempts).toBe(3);
+    expect(lines.map(({ message }) => message)).toContain('The engine memory: connection refused');
+  });
+
+  it.each<[string, unknown, string]>([
+    ['no options', undefined, 'Expected `engine` of createWorker() to be given.'],
+    ['an option that there is not', { engine: memoryEngine(), thread: 1 }, '`thread` is not an option'],
+    ['no concurrency', { engine: memoryEngine(), concurrency: 0 }, '`work.concurrency`'],
+  ])('refuses %s', async (_name, options, message) => {
+    await expect(createWorker(options as WorkerOptions)).rejects.toMatchObject({
+      code: 'ERR_BACKGROUND_OPTION',
+      message: expect.stringContaining(message),
+    });
+  });
+});
+
+describe('`durable`', () => {
+  it.each(['', '1st', 'a.b', 'a b', '__proto__', `a${'b'.repeat(64)}`, 7 as never])('refuses %p as a name', (name) => {
+    expect(() => durable(name, fixture('durable-tasks.cjs'))).toThrow(
+      expect.objectContaining({ code: 'ERR_BACKGROUND_REGISTRY' }),
+    );
+  });
+
+  it('refuses a name that stands for another module, and takes the same again', () => {
+    expect(() => durable('tasks', fixture('durable-tasks.cjs'))).not.toThrow();
+    expect(() => durable('tasks', fixture('arithmetic.cjs'))).toThrow(
+      expect.objectContaining({
+        code: 'ERR_BACKGROUND_REGISTRY',
+        message: expect.stringContaining('Expected the name tasks to stand for one module'),
+      }),
+    );
+  });
+
+  it.each<[string, object, string]>([
+    ['a name', { name: 'other' }, '`name` is not an option of durable()'],
+    ['an executor that there is not', { executor: 'engine' }, '`executor` of durable()'],
+    ['a parser that is none', { parse: { echo: 'number' } }, '`parse` of durable() to be an object of functions'],
+  ])('refuses %s', (_name, options, message) => {
+    expect(() => durable('refused', fixture('durable-tasks.cjs'), options)).toThrow(
+      expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION', message: expect.stringContaining(message) }),
+    );
+  });
+});

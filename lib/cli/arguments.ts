@@ -1,0 +1,98 @@
+/** The command line, checked: what there is to say is said here, and nowhere else. */
+import { parseArgs } from 'node:util';
+import { toError } from '../outcome.ts';
+
+export const USAGE = `Usage: express-background-tasks work <registry> [options]
+
+Runs the durable tasks that the module <registry> registers with durable(), until SIGTERM or SIGINT.
+
+  --engine <where>      redis://…, rediss://…, postgres://…, or a module whose default export is an engine.
+                        Without it the environment's BACKGROUND_TASKS_ENGINE, which others cannot see in a list of processes.
+  --queue <name>        the queue, where the web processes name one
+  --concurrency <n>     how many tasks at once (default: as many as threads)
+  --threads <n>         how many worker threads (default: one less than cores)
+  --timeout <ms>        how long what runs may take after SIGTERM (default: 30000)
+  --health-port <port>  answers GET with 200 while tasks are taken and the engine answers, else with 503
+  --health-host <host>  where it listens (default: 127.0.0.1)
+  --health-file <path>  written every 5 seconds under the same condition, for checks of its age
+  --help, --version
+`;
+
+/** A mistake on the command line, or in what it names. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+export interface WorkCommand {
+  readonly kind: 'work';
+  readonly registry: string;
+  readonly engine: string | undefined;
+  readonly queue: string | undefined;
+  readonly concurrency: number | undefined;
+  readonly threads: number | undefined;
+  readonly timeout: number;
+  readonly health: HealthOptions;
+}
+
+export interface HealthOptions {
+  readonly port: number | undefined;
+  readonly host: string;
+  readonly file: string | undefined;
+}
+
+export type Command = WorkCommand | { readonly kind: 'help' } | { readonly kind: 'version' };
+
+const DEFAULT_TIMEOUT = 30_000;
+
+const OPTIONS = {
+  engine: { type: 'string' },
+  queue: { type: 'string' },
+  concurrency: { type: 'string' },
+  threads: { type: 'string' },
+  timeout: { type: 'string' },
+  'health-port': { type: 'string' },
+  'health-host': { type: 'string' },
+  'health-file': { type: 'string' },
+  help: { type: 'boolean' },
+  version: { type: 'boolean' },
+} as const;
+
+/** @throws {UsageError} for what is no command. */
+export function commandOf(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Command {
+  const { values, positionals } = parsed(args);
+  if (values.help) return { kind: 'help' };
+  if (values.version) return { kind: 'version' };
+  const [command, registry, ...rest] = positionals;
+  if (command !== 'work') throw new UsageError(`Expected the command work, got ${command ?? 'nothing'}.`);
+  if (registry === undefined) throw new UsageError('Expected the path of a registry after work, got nothing.');
+  if (rest.length > 0) throw new UsageError(`Expected one registry, got ${rest.length + 1}.`);
+  return {
+    kind: 'work',
+    registry,
+    engine: values.engine ?? env['BACKGROUND_TASKS_ENGINE'],
+    queue: values.queue,
+    concurrency: integer('concurrency', values.concurrency, 1),
+    threads: integer('threads', values.threads, 1),
+    timeout: integer('timeout', values.timeout, 0) ?? DEFAULT_TIMEOUT,
+    health: {
+      port: integer('health-port', values['health-port'], 0),
+      host: values['health-host'] ?? '127.0.0.1',
+      file: values['health-file'],
+    },
+  };
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (thrown) {
+    throw new UsageError(toError(thrown).message);
+  }
+}
+
+function integer(name: string, text: string | undefined, least: number): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new UsageError(`Expected --${name} to be an integer of at least ${least}, got ${text}.`);
+}

@@ -1,0 +1,60 @@
+/** How others see whether a worker works: a route, or a file whose age tells. */
+import { writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { HealthOptions } from './arguments.ts';
+
+const BETWEEN_WRITES = 5_000;
+
+/** What is told; `isWell: false` while it starts, closes, or its engine does not answer. */
+export interface Health {
+  readonly isWell: boolean;
+  readonly [fact: string]: unknown;
+}
+
+export interface HealthReports {
+  /** Where the route is; `undefined` without one. */
+  readonly url: string | undefined;
+  end(): void;
+}
+
+/** @param ask never rejects. */
+export async function reportHealth(options: HealthOptions, ask: () => Promise<Health>): Promise<HealthReports> {
+  const server = options.port === undefined ? undefined : await listen(options.port, options.host, ask);
+  const stopWriting = options.file === undefined ? undefined : write(options.file, ask);
+  const address = server?.address() as AddressInfo | undefined;
+  return {
+    url: address === undefined ? undefined : `http://${options.host}:${address.port}`,
+    end() {
+      server?.close();
+      server?.closeAllConnections();
+      stopWriting?.();
+    },
+  };
+}
+
+function listen(port: number, host: string, ask: () => Promise<Health>): Promise<Server> {
+  const server = createServer(async (_req, res) => {
+    const { isWell, ...facts } = await ask();
+    res.writeHead(isWell ? 200 : 503, { 'Content-Type': 'application/json' });
+    res.end(`${JSON.stringify({ status: isWell ? 'working' : 'unavailable', ...facts })}\n`);
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => resolve(server));
+  });
+}
+
+function write(file: string, ask: () => Promise<Health>): () => void {
+  let isEnded = false;
+  const writeOnce = async (): Promise<void> => {
+    const { isWell, ...facts } = await ask();
+    if (isWell && !isEnded) writeFileSync(file, `${JSON.stringify({ at: new Date().toISOString(), ...facts })}\n`);
+  };
+  const timer = setInterval(() => void writeOnce(), BETWEEN_WRITES);
+  void writeOnce();
+  return () => {
+    isEnded = true;
+    clearInterval(timer);
+  };
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+/** The command `express-background-tasks`. */
+import { createRequire } from 'node:module';
+import { here } from '../here.ts';
+import { toError } from '../outcome.ts';
+import { commandOf, USAGE, UsageError } from './arguments.ts';
+import { runWorker } from './run-worker.ts';
+
+const [FAILED, MISUSED] = [1, 2];
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+async function main(): Promise<void> {
+  const command = commandOf(process.argv.slice(2), process.env);
+  if (command.kind === 'help') process.stdout.write(USAGE);
+  else if (command.kind === 'version') print(versionOfPackage());
+  else await runWorker(command, print);
+}
+
+function versionOfPackage(): string {
+  return (createRequire(here)('../../package.json') as { version: string }).version;
+}
+
+main().catch((thrown: unknown) => {
+  process.stderr.write(`${toError(thrown).message}\n`);
+  if (thrown instanceof UsageError) process.stderr.write(`\n${USAGE}`);
+  process.exit(thrown instanceof UsageError ? MISUSED : FAILED);
+});

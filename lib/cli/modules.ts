@@ -1,0 +1,52 @@
+/** What the command line names: the registry, and the engine. */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { TaskEngine } from '../engine/engine.ts';
+import { toError } from '../outcome.ts';
+import { UsageError } from './arguments.ts';
+
+type Namespace = Readonly<Record<string, unknown>>;
+
+/** The entry that knows each scheme, and its function. Loaded when it is asked for: its peer may not be installed. */
+const ENGINES: Readonly<Record<string, (connection: string, queue: string | undefined) => Promise<TaskEngine>>> = {
+  'redis:': onRedis,
+  'rediss:': onRedis,
+  'postgres:': onPostgres,
+  'postgresql:': onPostgres,
+};
+
+async function onRedis(connection: string, queue: string | undefined): Promise<TaskEngine> {
+  const { bullmq } = await import('../bullmq.ts');
+  return bullmq({ connection, queue });
+}
+
+async function onPostgres(connection: string, queue: string | undefined): Promise<TaskEngine> {
+  const { pgBoss } = await import('../pg-boss.ts');
+  return pgBoss({ connection, queue });
+}
+
+/** Importing it registers its tasks. */
+export async function importRegistry(path: string): Promise<void> {
+  await importModule(path, 'the registry');
+}
+
+export async function engineOf(where: string | undefined, queue: string | undefined): Promise<TaskEngine> {
+  if (where === undefined) {
+    throw new UsageError('Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.');
+  }
+  const make = ENGINES[where.slice(0, where.indexOf(':') + 1)];
+  if (make !== undefined) return make(where, queue);
+  const { default: engine } = await importModule(where, 'the engine');
+  if (queue !== undefined)
+    throw new UsageError('Expected --queue with a URL as --engine: a module names its queue itself.');
+  return engine as TaskEngine;
+}
+
+async function importModule(path: string, what: string): Promise<Namespace> {
+  const url = pathToFileURL(resolve(path)).href;
+  try {
+    return (await import(url)) as Namespace;
+  } catch (thrown) {
+    throw new UsageError(`Expected ${what} ${path} to load: ${toError(thrown).message}`, { cause: thrown });
+  }
+}

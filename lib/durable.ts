@@ -1,0 +1,47 @@
+/** `durable()`: tasks that an engine keeps, under names that web processes and workers share. */
+import { register } from './engine/registry.ts';
+import { type BlockingModule, moduleUrl, taskReferences } from './module-tasks.ts';
+import type { DurableTaskOptions } from './options.ts';
+import { resolveDurableOptions } from './resolve-options.ts';
+import { definitionOf, type TaskDefinition } from './task.ts';
+
+/**
+ * References to the functions that a module exports, to be kept by the engine of `backgroundTasks({ engine })` and run
+ * by a worker: in this process, in another, on another machine. Write it in a module that both import, the registry.
+ *
+ * The engine is given the name `mail.sendInvoice`, an id and the arguments as JSON; a worker runs what it has registered
+ * under that name. Without an engine the tasks run in this process, and do not survive it.
+ *
+ * @param name what the module is called in the engine. It must stay when the file moves: tasks wait under it.
+ * @param url the module, as in {@link blocking}.
+ * @param options `when`, `timeout`, `retry` (three attempts unless it says otherwise), `priority`, `executor`, `parse`; each optional.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` unless `url` names a file that exists; `ERR_BACKGROUND_REGISTRY`
+ * if `name` is not one, or stands for another module; `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
+ * @example
+ * export const mail = durable<typeof import('./mail.js')>('mail', new URL('./mail.js', import.meta.url), { retry: { attempts: 5 } });
+ * const handle = res.locals.backgroundTasks.add(mail.sendInvoice, order.id);
+ * await handle.accepted;
+ */
+export function durable<Module extends object>(
+  name: string,
+  url: URL | string,
+  options: DurableTaskOptions<Module> = {},
+): BlockingModule<Module> {
+  const module = moduleUrl(url, 'durable()');
+  const { executor = 'thread', parse = {}, ...taskOptions } = resolveDurableOptions(options);
+  const parsers: Readonly<Record<string, TaskDefinition['parse']>> = parse;
+  const named = new Set(Object.keys(parsers));
+
+  const tasks = taskReferences<Record<string, () => unknown>>(module, (exportName) => {
+    named.add(exportName);
+    return {
+      name: `${name}.${exportName}`,
+      executor,
+      options: taskOptions,
+      isDurable: true,
+      parse: Object.hasOwn(parsers, exportName) ? parsers[exportName] : undefined,
+    };
+  });
+  register({ name, module, executor, named, definitionOf: (exportName) => definitionOf(tasks[exportName]) });
+  return tasks as BlockingModule<Module>;
+}

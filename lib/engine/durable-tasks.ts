@@ -1,0 +1,142 @@
+/** The durable side of one `backgroundTasks()`: its engine, the handing over to it, and the work that comes from it. */
+import { BackgroundTaskError } from '../errors.ts';
+import type { Executor } from '../executors/executor.ts';
+import type { ExecutorName } from '../outcome.ts';
+import type { Policy } from '../policy.ts';
+import type { Reporter } from '../report.ts';
+import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../resolve-options.ts';
+import type { TaskDefinition } from '../task.ts';
+import { delayed, SECOND } from '../timers.ts';
+import type { DurableRun } from './durable-run.ts';
+import type { DurableTask, EngineHost, EngineStats, TaskEngine, Working } from './engine.ts';
+import { HandOver } from './hand-over.ts';
+import { jsonCopy } from './json.ts';
+import { EngineLink } from './link.ts';
+import { checkRegistry } from './registry-check.ts';
+import { type Workplace, work } from './work.ts';
+
+type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
+
+export interface DurableTasksOptions {
+  readonly engine: TaskEngine;
+  readonly durable: ResolvedDurableOptions;
+  readonly work: ResolvedWorkOptions | undefined;
+}
+
+/** How long the engine may take to be closed, in milliseconds. */
+const CLOSE_LIMIT = 2 * SECOND;
+/** How long it may take to answer a question. */
+const ASK_LIMIT = 5 * SECOND;
+
+export class DurableTasks {
+  readonly engine: TaskEngine;
+  readonly handOver: HandOver;
+  /** Resolves when the engine has started and, where there is work, tasks are taken. */
+  readonly ready: Promise<void>;
+  /** What is run here, by name; nothing until it is ready. */
+  tasks: ReadonlyMap<string, TaskDefinition> = new Map();
+  readonly #options: DurableTasksOptions;
+  readonly #link: EngineLink;
+  readonly #reporter: Reporter;
+  #working: Working | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: DurableTasksOptions, reporter: Reporter, executors: Executors, workplace: Workplace) {
+    this.#options = options;
+    this.#reporter = reporter;
+    this.engine = options.engine;
+    const host: EngineHost = {
+      warn: (message) => reporter.engineWarned(this.engine.name, message),
+      error: (error) => reporter.engineFailed(this.engine.name, error),
+    };
+    const { hold, acceptTimeout } = options.durable;
+    this.#link = new EngineLink(this.engine, host, options.work !== undefined);
+    this.handOver = new HandOver(this.#link, {
+      hold,
+      acceptTimeout,
+      onNotDiscarded: (task, error) => reporter.warned(task, error),
+    });
+    this.ready = this.#start(executors, workplace);
+    this.ready.catch((error: Error) => reporter.engineFailed(this.engine.name, error));
+  }
+
+  async #start(executors: Executors, workplace: Workplace): Promise<void> {
+    const { work: working } = this.#options;
+    if (working === undefined) return this.#link.started;
+    // By then the modules that register tasks have been loaded.
+    await new Promise(setImmediate);
+    const tasks = await checkRegistry(executors);
+    this.tasks = tasks;
+    await this.#link.started;
+    if (this.#stopping !== undefined) return;
+    const { concurrency, unknownFor } = working;
+    const setting = { workplace, tasks, unknownFor };
+    this.#working = await this.engine.work((envelope, context) => work(envelope, context, setting), { concurrency });
+    // It was closed in the meantime.
+    if (this.#stopping !== undefined) await this.#working.stop();
+  }
+
+  /**
+   * What is staged for a task that is being added.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`, or `ERR_BACKGROUND_OPTION` for a
+   * transaction on an engine that knows none.
+   */
+  argumentsFor(name: string, args: readonly unknown[], transaction: unknown): readonly unknown[] {
+    if (transaction !== undefined && !this.engine.features.transactions) {
+      throw new BackgroundTaskError(
+        'ERR_BACKGROUND_OPTION',
+        `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${name} in one.`,
+      );
+    }
+    return jsonCopy(args, `the arguments of task ${name}`, this.#options.durable.maxArgumentsSize);
+  }
+
+  contextFor(name: string, context: unknown): unknown {
+    if (context === undefined) return undefined;
+    return jsonCopy(context, `what \`context\` returned for task ${name}`, this.#options.durable.maxArgumentsSize);
+  }
+
+  /** @param policy how the work is to be treated; the run is that of the handing over. */
+  handOverTask(run: DurableRun, task: string, policy: Policy, transaction: unknown): void {
+    const { attempts, delay, factor, maxDelay, jitter } = policy.retry;
+    const { args, context, id } = run;
+    this.handOver.take({
+      run,
+      transaction,
+      staged: {
+        envelope: {
+          v: 1,
+          id,
+          task,
+          args,
+          ...(context === undefined ? {} : { context }),
+          ...(policy.timeout === Number.POSITIVE_INFINITY ? {} : { timeout: policy.timeout }),
+        },
+        priority: policy.priority,
+        retry: { attempts, delay, factor, maxDelay, jitter },
+      },
+    });
+  }
+
+  find(id: string): Promise<DurableTask | undefined> {
+    return this.#link.call('find a task', ASK_LIMIT, (engine) => engine.find(id));
+  }
+
+  stats(): Promise<EngineStats> {
+    return this.#link.call('count its tasks', ASK_LIMIT, (engine) => engine.stats());
+  }
+
+  /** Fetches no more. What was fetched goes on. */
+  stop(): void {
+    this.#stopping ??= this.#working?.stop() ?? Promise.resolve();
+    this.#stopping.catch((error: Error) => this.#reporter.engineFailed(this.engine.name, error));
+  }
+
+  /** When nothing is left to be handed over, and nothing that was fetched is under way. */
+  async close(): Promise<void> {
+    this.stop();
+    await delayed(CLOSE_LIMIT, this.#stopping as Promise<void>).catch(() => {});
+    await this.#link.close(CLOSE_LIMIT);
+  }
+}

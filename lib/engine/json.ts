@@ -1,0 +1,73 @@
+/** What may go to an engine: JSON that comes back as it was, and not too much of it. */
+import { types } from 'node:util';
+import { BackgroundTaskError } from '../errors.ts';
+import { describeKind } from '../outcome.ts';
+
+/** Deeper than any argument should be; `JSON.stringify` would end in a stack overflow. */
+const DEEPEST = 500;
+
+/**
+ * A copy of `value`, as JSON makes it.
+ *
+ * @param what what the error calls it.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON` for what would come back as something else, or not at all;
+ * `ERR_BACKGROUND_TOO_LARGE` for what is longer than `limit` bytes.
+ */
+export function jsonCopy<Value>(value: Value, what: string, limit: number): Value {
+  const fault = faultIn(value, '', 0);
+  if (fault !== undefined) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_NOT_JSON',
+      `Expected ${what} to be JSON, got ${fault}: pass plain data, or an id that the task can look it up by.`,
+    );
+  }
+  const text = JSON.stringify(value);
+  const size = Buffer.byteLength(text);
+  if (size > limit) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_TOO_LARGE',
+      `Expected ${what} to be at most ${limit} bytes of JSON, got ${size}: store it, and pass where it is.`,
+    );
+  }
+  return JSON.parse(text) as Value;
+}
+
+/** The value itself if it is JSON of at most `limit` bytes, and `undefined` otherwise. Never throws. */
+export function jsonOrNothing(value: unknown, limit: number): unknown {
+  try {
+    return value === undefined ? undefined : jsonCopy(value, 'a value', limit);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What of `value` is no JSON, in words. Properties that are `undefined` are left out by JSON, as most readers expect. */
+function faultIn(value: unknown, path: string, depth: number): string | undefined {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${value}${at(path)}`;
+  if (typeof value !== 'object' || types.isProxy(value)) return `${describeKind(value)}${at(path)}`;
+  if (depth === DEEPEST) return 'a structure that is nested too deeply, or in a circle';
+  if (Array.isArray(value)) return faultInArray(value, path, depth);
+  const prototype = Object.getPrototypeOf(value);
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null;
+  if (!isPlain || typeof (value as { toJSON?: unknown }).toJSON === 'function')
+    return `${describeKind(value)}${at(path)}`;
+  for (const [key, { value: entry, get }] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
+    if (get !== undefined) return `a getter${at(`${path}.${key}`)}`;
+    const fault = entry === undefined ? undefined : faultIn(entry, `${path}.${key}`, depth + 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function faultInArray(array: readonly unknown[], path: string, depth: number): string | undefined {
+  for (const [index, entry] of array.entries()) {
+    const fault = faultIn(entry, `${path}[${index}]`, depth + 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function at(path: string): string {
+  return path === '' ? '' : ` at ${path}`;
+}

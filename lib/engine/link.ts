@@ -1,0 +1,93 @@
+/** An engine, from the first attempt to reach it to the last call. */
+import { BackgroundTaskError } from '../errors.ts';
+import { toError } from '../outcome.ts';
+import { SECOND } from '../timers.ts';
+import type { EngineHost, TaskEngine } from './engine.ts';
+
+const FIRST_DELAY = 0.25 * SECOND;
+const LONGEST_DELAY = 5 * SECOND;
+
+export class EngineLink {
+  readonly engine: TaskEngine;
+  readonly #host: EngineHost;
+  /** Resolves when the engine has started. Stays pending while it can't. */
+  readonly started: Promise<void>;
+  /** What ends a call that is under way. */
+  readonly #ends = new Set<(reason: Error) => void>();
+  #isClosed = false;
+  #lastError: Error | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param keepsAlive whether the process must not end while the engine cannot be reached. */
+  constructor(engine: TaskEngine, host: EngineHost, keepsAlive: boolean) {
+    this.engine = engine;
+    this.#host = host;
+    this.started = new Promise((resolve) => {
+      const start = async (delay: number): Promise<void> => {
+        try {
+          await engine.start(host);
+          this.#lastError = undefined;
+          resolve();
+        } catch (thrown) {
+          if (this.#isClosed) return;
+          this.#failed(toError(thrown));
+          this.#timer = setTimeout(() => void start(Math.min(2 * delay, LONGEST_DELAY)), delay);
+          if (!keepsAlive) this.#timer.unref();
+        }
+      };
+      // Not within the constructor: an engine of the user's may throw at once.
+      queueMicrotask(() => void start(FIRST_DELAY));
+    });
+  }
+
+  /** What keeps an engine from starting is told once, and again when it is something else. */
+  #failed(error: Error): void {
+    if (error.message !== this.#lastError?.message) this.#host.error(error);
+    this.#lastError = error;
+  }
+
+  /**
+   * Makes a call when the engine has started.
+   *
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if that takes longer than `limit` milliseconds in all, or fails.
+   */
+  async call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
+    const { name } = this.engine;
+    try {
+      const answer = this.started.then(() => call(this.engine));
+      return await this.#within(Math.max(0, limit), answer);
+    } catch (thrown) {
+      const cause = toError(thrown);
+      const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
+      throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${name} to ${what}: ${because}`, { cause });
+    }
+  }
+
+  async #within<Result>(limit: number, answer: Promise<Result>): Promise<Result> {
+    let end: ((reason: Error) => void) | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<Result>((resolve, reject) => {
+        end = reject;
+        this.#ends.add(end);
+        timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
+        answer.then(resolve, reject);
+      });
+    } finally {
+      clearTimeout(timer);
+      if (end !== undefined) this.#ends.delete(end);
+    }
+  }
+
+  /** Gives up what is under way: whoever closes has waited for as long as there was time. */
+  async close(limit: number): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    for (const end of this.#ends) end(new Error('it was closed'));
+    try {
+      await this.#within(limit, this.engine.close());
+    } catch (thrown) {
+      this.#host.error(new Error(`It could not be closed: ${toError(thrown).message}`, { cause: thrown }));
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/** What a worker makes sure of before it takes a task: every registered module loads, and has what is named of it. */
+import { RunningTask } from '../current-task.ts';
+import { BackgroundTaskError } from '../errors.ts';
+import type { Attempt, AttemptResult, Executor } from '../executors/executor.ts';
+import { specifierHere } from '../executors/inline.ts';
+import { moduleExports } from '../here.ts';
+import { type ExecutorName, toError } from '../outcome.ts';
+import type { TaskDefinition } from '../task.ts';
+import { functionsOf } from './module-exports.ts';
+import { type RegisteredModule, registeredModules } from './registry.ts';
+
+type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
+
+/**
+ * @returns all tasks that can be run here, by name.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` at the first module that does not load, the first export that is not there, and where nothing is registered.
+ */
+export async function checkRegistry(executors: Executors): Promise<ReadonlyMap<string, TaskDefinition>> {
+  const modules = registeredModules();
+  if (modules.length === 0) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_REGISTRY',
+      'Expected at least one module to be registered, got none: a worker imports the module that calls durable().',
+    );
+  }
+  const tasks = await Promise.all(modules.map((registered) => tasksOf(registered, executors)));
+  return new Map(tasks.flat().map((definition) => [definition.name, definition]));
+}
+
+async function tasksOf(registered: RegisteredModule, executors: Executors): Promise<TaskDefinition[]> {
+  const { name, module, executor, named } = registered;
+  const asking =
+    executor === 'event-loop' ? functionsOf(specifierHere(module)) : askWorker(module, executors[executor]);
+  const functions = await asking.catch((thrown: unknown) => {
+    const cause = toError(thrown);
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_REGISTRY',
+      `Expected the module registered as ${name} to load in a worker: ${cause.message}`,
+      { cause },
+    );
+  });
+  const missing = [...named].find((exportName) => !functions.includes(exportName));
+  if (missing === undefined) return functions.map((exportName) => registered.definitionOf(exportName));
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_REGISTRY',
+    `Expected ${module}, registered as ${name}, to export a function ${missing}. Its functions are: ${functions.join(', ') || 'none'}.`,
+  );
+}
+
+/** Not a task: nobody has added it, and it is in no count. */
+function askWorker(module: string, executor: Executor): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const facts = { id: 'registry', name: 'registry', attempt: 1, context: undefined };
+    executor.execute({
+      target: { kind: 'module', module: moduleExports.href, export: 'functionsOf' },
+      args: [module],
+      task: new RunningTask(facts, 1),
+      facts,
+      kept: undefined,
+      priority: 0,
+      isLast: true,
+      started() {},
+      ended(result: AttemptResult) {
+        if (result.ok) resolve(result.value as string[]);
+        else reject(result.thrown);
+      },
+    } satisfies Attempt);
+  });
+}

@@ -1,0 +1,22 @@
+/** Ids of durable tasks: UUIDs, since engines take nothing else everywhere. They sort in the order added, and carry the task's number. */
+import { randomUUID } from 'node:crypto';
+
+const NUMBER_DIGITS = 10;
+const ID = /^[0-9a-f]{8}-([0-9a-f]{4})-8([0-9a-f]{3})-8([0-9a-f]{3})-[0-9a-f]{12}$/;
+
+/**
+ * A UUID of version 8, whose makers decide what is in it: the instance's prefix, the number, and chance.
+ *
+ * @param prefix eight hexadecimal digits.
+ */
+export function durableId(prefix: string, number: number): string {
+  const digits = number.toString(16).padStart(NUMBER_DIGITS, '0');
+  const chance = randomUUID().slice(-12);
+  return `${prefix}-${digits.slice(0, 4)}-8${digits.slice(4, 7)}-8${digits.slice(7)}-${chance}`;
+}
+
+/** The number in an id; `undefined` for what is no id of a durable task. */
+export function numberInId(id: string): number | undefined {
+  const [, high, middle, low] = ID.exec(id) ?? [];
+  return high === undefined ? undefined : Number.parseInt(`${high}${middle}${low}`, 16);
+}

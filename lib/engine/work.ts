@@ -1,0 +1,135 @@
+/** Work that comes from an engine: a name is looked up, its arguments are checked, and what came of it is told. */
+import { BackgroundTaskError } from '../errors.ts';
+import { ask } from '../hooks.ts';
+import { describe, type Outcome, toError, type UnsuccessfulOutcome } from '../outcome.ts';
+import { NEVER_RETRIED, type TaskRun } from '../run.ts';
+import type { TaskDefinition } from '../task.ts';
+import { SECOND } from '../timers.ts';
+import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';
+import { jsonOrNothing } from './json.ts';
+
+/** What is needed of the instance that runs it. */
+export interface Workplace {
+  /** @throws where there is no room for it. */
+  run(definition: TaskDefinition, work: Work): TaskRun;
+  warn(task: { readonly id: string; readonly name: string }, error: Error): void;
+}
+
+export interface Work {
+  readonly id: string;
+  readonly args: readonly unknown[];
+  readonly context: unknown;
+  readonly attempt: number;
+  readonly timeout: number;
+}
+
+const VERSION = 1;
+/** A larger result is not kept by the engine. */
+const LARGEST_VALUE = 64 * 2 ** 10;
+/** An unknown name is tried again after about as long as it has waited, so that a quick deploy costs little. */
+const SHORTEST_POSTPONEMENT = 1 * SECOND;
+const LONGEST_POSTPONEMENT = 60 * SECOND;
+const NO_ROOM_POSTPONEMENT = 1 * SECOND;
+
+export interface WorkSetting {
+  readonly workplace: Workplace;
+  /** What can be run here, by name. */
+  readonly tasks: ReadonlyMap<string, TaskDefinition>;
+  readonly unknownFor: number;
+}
+
+export async function work(
+  envelope: TaskEnvelope,
+  context: WorkContext,
+  { workplace, tasks, unknownFor }: WorkSetting,
+): Promise<WorkResult> {
+  const { id, task: name } = envelope;
+  const definition = envelope.v === VERSION ? tasks.get(name) : undefined;
+  if (definition === undefined) return unknown(envelope, context, workplace, unknownFor);
+  let args: readonly unknown[];
+  try {
+    args = parsed(envelope, definition);
+  } catch (thrown) {
+    const error = toError(thrown);
+    workplace.warn({ id, name }, error);
+    return { kind: 'failed', error, retry: false };
+  }
+  const { attempt, signal } = context;
+  let run: TaskRun;
+  try {
+    const { timeout = Number.POSITIVE_INFINITY } = envelope;
+    run = workplace.run(definition, { id, args, context: envelope.context, attempt, timeout });
+  } catch {
+    // Full, or closing: somebody else has room, or this process will.
+    return { kind: 'postponed', delayMs: NO_ROOM_POSTPONEMENT };
+  }
+  const cancel = (): void => void run.cancel(signal.reason);
+  signal.addEventListener('abort', cancel, { once: true });
+  const outcome = await run.settled;
+  signal.removeEventListener('abort', cancel);
+  return resultOf(outcome, run);
+}
+
+function resultOf(outcome: Outcome, run: TaskRun): WorkResult {
+  switch (outcome.state) {
+    case 'completed':
+      return { kind: 'completed', value: jsonOrNothing(outcome.value, LARGEST_VALUE) };
+    case 'failed':
+    case 'timed-out':
+      return { kind: 'failed', error: outcome.error, retry: isWorthRetrying(outcome, run) };
+    case 'cancelled':
+      return { kind: 'failed', error: outcome.error, retry: false };
+    default:
+      // Abandoned by a worker that is going away: the next may have it at once.
+      return { kind: 'postponed', delayMs: 0 };
+  }
+}
+
+function isWorthRetrying({ error }: UnsuccessfulOutcome, { name, policy }: TaskRun): boolean {
+  if (NEVER_RETRIED.has((error as { code?: unknown }).code)) return false;
+  try {
+    return ask(`\`retryIf\` of task ${name}`, () => policy.retry.retryIf(error));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_ARGUMENTS`
+ */
+function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readonly unknown[] {
+  let parsedArgs: unknown = args;
+  try {
+    if (parse !== undefined && Array.isArray(args)) parsedArgs = parse([...args]);
+  } catch (thrown) {
+    const cause = toError(thrown);
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_ARGUMENTS',
+      `Expected the arguments of task ${task} to pass \`parse\`: ${cause.message}`,
+      { cause },
+    );
+  }
+  if (Array.isArray(parsedArgs)) return parsedArgs;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_ARGUMENTS',
+    `Expected the arguments of task ${task} to be an array, got ${describe(parsedArgs)}.`,
+  );
+}
+
+/** Somebody else may know the name: another worker, or this one after its own deploy. */
+function unknown(
+  { id, task: name }: TaskEnvelope,
+  { stagedAt }: WorkContext,
+  workplace: Workplace,
+  unknownFor: number,
+): WorkResult {
+  const age = Math.max(0, Date.now() - stagedAt);
+  const isOver = age >= unknownFor;
+  const error = new BackgroundTaskError(
+    'ERR_BACKGROUND_UNKNOWN_TASK',
+    `Task ${describe(name)} is not registered in this worker${isOver ? `, nor was it in any other for ${unknownFor} ms` : ', and was put back for others'}.`,
+  );
+  workplace.warn({ id, name }, error);
+  if (isOver) return { kind: 'failed', error, retry: false };
+  return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
+}

@@ -1,0 +1,257 @@
+/** Durable tasks in Redis or Valkey, kept by BullMQ: each is a delayed job while it is held. */
+import type { Queue as BullMQQueue } from 'bullmq';
+import type {
+  DiscardResult,
+  DurableTask,
+  EngineHost,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  TaskEngine,
+  WorkFunction,
+  Working,
+  WorkOptions,
+} from '../engine/engine.ts';
+import { BackgroundTaskError } from '../errors.ts';
+import { delayed, SECOND } from '../timers.ts';
+import { type EngineClient, producerClient } from './bullmq/client.ts';
+import { durableTask, isTaskId, isTaskJob, type JobData, type NewJob, newJob } from './bullmq/job.ts';
+import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
+import { Job, Queue } from './bullmq/peers.ts';
+import { CLOCK_TOLERANCE, checkVersions, clockOffset, warnOfSettings } from './bullmq/server-check.ts';
+import { Troubles } from './bullmq/troubles.ts';
+import { BullMQWorking } from './bullmq/work.ts';
+
+const START_LIMIT = 5 * SECOND;
+const CLOCK_INTERVAL = 60 * SECOND;
+/** For workers to write down what they have, and for a last answer. */
+const STOP_LIMIT = 1.2 * SECOND;
+const QUIT_LIMIT = 0.4 * SECOND;
+
+/** BullMQ's code for a job that is not delayed, and for one that is not there. */
+const NOT_HELD: ReadonlySet<unknown> = new Set([-3, -1]);
+
+/**
+ * Keeps durable tasks in Redis (6.2 or later) or Valkey, by BullMQ 6.
+ *
+ * Redis must be told to keep what it was given: `appendonly yes` and `maxmemory-policy noeviction`. Where it is not, a
+ * warning says so at the start.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION`.
+ * @example
+ * app.use(backgroundTasks({ engine: bullmq({ connection: 'redis://localhost:6379' }) }));
+ */
+export function bullmq(options: BullMQOptions): TaskEngine {
+  return new BullMQEngine(resolveBullMQOptions(options));
+}
+
+/** What there is between start and close. */
+interface Started {
+  readonly host: EngineHost;
+  readonly client: EngineClient;
+  readonly queue: BullMQQueue<JobData>;
+  readonly troubles: Troubles;
+  readonly clockTimer: NodeJS.Timeout;
+}
+
+class BullMQEngine implements TaskEngine {
+  readonly name = 'bullmq';
+  readonly features = { transactions: false };
+  readonly #options: ResolvedBullMQOptions;
+  readonly #working = new Set<BullMQWorking>();
+  #started: Started | undefined;
+  /** By how many milliseconds the clock of Redis is ahead. */
+  #clockOffset = 0;
+  #hasWarnedOfClock = false;
+  #isClosed = false;
+
+  constructor(options: ResolvedBullMQOptions) {
+    this.#options = options;
+  }
+
+  async start(host: EngineHost): Promise<void> {
+    if (this.#started !== undefined) return;
+    const client = producerClient(this.#options.connection);
+    const troubles = new Troubles(host);
+    troubles.watch(client);
+    try {
+      const queue = await delayed(START_LIMIT, this.#connect(client, host, troubles));
+      if (queue === undefined) throw troubles.last ?? new Error(`Expected Redis to answer within ${START_LIMIT} ms.`);
+      if (this.#isClosed) throw new Error('It was closed.');
+      const clockTimer = setInterval(() => void this.#readClock(), CLOCK_INTERVAL).unref();
+      this.#started = { host, client, queue, troubles, clockTimer };
+      troubles.speak();
+    } catch (thrown) {
+      client.disconnectAll();
+      throw troubles.reasonFor(thrown);
+    }
+  }
+
+  async #connect(client: EngineClient, host: EngineHost, troubles: Troubles): Promise<BullMQQueue<JobData>> {
+    await client.connect();
+    await checkVersions(client);
+    const { queue: name, prefix } = this.#options;
+    const queue = new Queue<JobData>(name, { connection: client, prefix });
+    queue.on('error', (error) => troubles.tell(error));
+    await queue.waitUntilReady();
+    if (!client.isGuarded) {
+      throw new BackgroundTaskError(
+        'ERR_BACKGROUND_ENGINE',
+        'Expected BullMQ to have the scripts promote and removeJob: this version of it is not known here.',
+      );
+    }
+    this.#clockOffset = await clockOffset(client);
+    await warnOfSettings(client, host);
+    return queue;
+  }
+
+  async #readClock(): Promise<void> {
+    try {
+      this.#clockOffset = await clockOffset(this.#running().client);
+      this.#checkClock();
+    } catch {
+      // What is wrong with the connection is told elsewhere.
+    }
+  }
+
+  /** When a hold is over is for workers to see, by their own clocks; tasks are staged by that of Redis. */
+  #checkClock(): void {
+    if (this.#hasWarnedOfClock || this.#working.size === 0 || Math.abs(this.#clockOffset) <= CLOCK_TOLERANCE) return;
+    this.#hasWarnedOfClock = true;
+    const seconds = (Math.abs(this.#clockOffset) / SECOND).toFixed(1);
+    const [direction, effect] = this.#clockOffset > 0 ? ['behind', 'late'] : ['ahead of', 'early'];
+    this.#running().host.warn(
+      `The clock of this worker is ${seconds} s ${direction} that of Redis: tasks that nobody releases, and retries, start that much too ${effect}.`,
+    );
+  }
+
+  #running(): Started {
+    if (this.#started !== undefined) return this.#started;
+    throw new Error(this.#isClosed ? 'It was closed.' : 'It was not started.');
+  }
+
+  /** Tells why a call was given up. */
+  async #call<Result>(call: (started: Started) => Promise<Result>): Promise<Result> {
+    const started = this.#running();
+    try {
+      return await call(started);
+    } catch (thrown) {
+      throw started.troubles.reasonFor(thrown);
+    }
+  }
+
+  async stage(tasks: readonly StagedTask[]): Promise<void> {
+    const now = Date.now() + this.#clockOffset;
+    const jobs = tasks.map((task) => newJob(task, now, this.#options));
+    await this.#call(async (started) => {
+      if (jobs.length === 1) await addOne(started, jobs[0] as NewJob);
+      else if (jobs.length > 1) await addAll(started, jobs);
+    });
+  }
+
+  // Commands of one turn leave together, and Redis takes them in order: one round trip.
+  release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
+    return this.#call(({ queue }) =>
+      settledAll(
+        ids.map(async (id) => {
+          try {
+            // Made by hand, since asking for the job would be another round trip.
+            await new Job(queue, '', {}, {}, id).promote();
+            return 'released';
+          } catch (thrown) {
+            if (!NOT_HELD.has((thrown as { code?: unknown }).code)) throw thrown;
+            return 'already';
+          }
+        }),
+      ),
+    );
+  }
+
+  // The guard and the removal are one script: there is no moment in between.
+  discard(ids: readonly string[]): Promise<readonly DiscardResult[]> {
+    return this.#call(({ queue }) =>
+      settledAll(
+        ids.map(async (id) => ((await queue.remove(id, { removeChildren: false })) === 1 ? 'discarded' : 'too-late')),
+      ),
+    );
+  }
+
+  async work(run: WorkFunction, options: WorkOptions): Promise<Working> {
+    const { host, troubles } = this.#running();
+    const working = new BullMQWorking(this.#options, run, options, host, troubles);
+    this.#working.add(working);
+    this.#checkClock();
+    return working;
+  }
+
+  find(id: string): Promise<DurableTask | undefined> {
+    return this.#call(async ({ queue }) => {
+      if (!isTaskId(id)) return undefined;
+      const [job, state] = await settledAll([queue.getJob(id), queue.getJobState(id)] as const);
+      return job === undefined || !isTaskJob(job) ? undefined : durableTask(job, state);
+    });
+  }
+
+  /** `held`: those that wait between two attempts are among them, since BullMQ keeps both in one place. */
+  stats(): Promise<EngineStats> {
+    return this.#call(async ({ queue }) => {
+      const counts = await queue.getJobCounts('delayed', 'wait', 'prioritized', 'active', 'failed');
+      const count = (...names: string[]): number => names.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
+      return {
+        held: count('delayed'),
+        waiting: count('wait', 'prioritized'),
+        running: count('active'),
+        failed: count('failed'),
+      };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const started = this.#started;
+    this.#started = undefined;
+    if (started === undefined) return;
+    const { client, queue, troubles, clockTimer } = started;
+    clearInterval(clockTimer);
+    await delayed(STOP_LIMIT, Promise.allSettled([...this.#working].map((working) => working.stop())));
+    troubles.silence();
+    for (const working of this.#working) working.disconnect();
+    await queue.close().catch(() => {});
+    if (client.status === 'ready')
+      await delayed(
+        QUIT_LIMIT,
+        client.quit().catch(() => {}),
+      );
+    client.disconnectAll();
+  }
+}
+
+async function addOne({ queue }: Started, { name, data, opts }: NewJob): Promise<void> {
+  await queue.add(name, data, opts);
+}
+
+/** All of them or none: in a transaction of Redis, which BullMQ's own addBulk is not. */
+async function addAll({ client, queue }: Started, jobs: readonly NewJob[]): Promise<void> {
+  const transaction = (await queue.getBackend().client).multi();
+  // They settle when they are queued here. What comes of them is in the results.
+  await Promise.all(
+    jobs.map(({ name, data, opts }) => new Job(queue, name, data, opts, opts.jobId).addJob(transaction)),
+  );
+  const results = (await transaction.exec()) ?? [];
+  const error = results.find(([thrown]) => thrown)?.[0];
+  if (error === undefined || error === null) return;
+  // Redis was told to forget its scripts. Outside of a transaction they are sent again; ids make it the same tasks.
+  if (error.message.includes('NOSCRIPT') && client.status === 'ready') {
+    await queue.addBulk([...jobs]);
+    return;
+  }
+  throw error;
+}
+
+/** Like `Promise.all`, but when it rejects, nothing is under way any more. */
+async function settledAll<Results extends readonly unknown[]>(
+  promises: readonly [...{ [Index in keyof Results]: Promise<Results[Index]> }],
+): Promise<Results> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as Results;
+}

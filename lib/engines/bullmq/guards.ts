@@ -1,0 +1,34 @@
+/**
+ * What makes two of BullMQ's scripts safe for holds. BullMQ's own text follows each guard, in one script: Redis runs
+ * nothing in between, and what the script then does is what this version of BullMQ does.
+ */
+
+/** A delayed job that was started before waits between two attempts: its wait is not a hold, and is not cut short. */
+const RELEASE = `
+if redis.call('HEXISTS', ARGV[1] .. ARGV[2], 'processedOn') == 1 then return -3 end
+`;
+
+/**
+ * BullMQ's own script removes finished jobs as well, and calls what is not there removed. `:discarded` is for a caller
+ * that asks again because the first answer was lost.
+ */
+const DISCARD = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('EXISTS', KEYS[1] .. ':discarded') end
+if not redis.call('ZSCORE', ARGV[3] .. 'delayed', ARGV[1]) then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'processedOn') == 1 then return 0 end
+redis.call('SET', KEYS[1] .. ':discarded', 1, 'PX', 600000)
+`;
+
+const GUARDS: Readonly<Record<string, string>> = { promote: RELEASE, removeJob: DISCARD };
+
+export const guardedScripts: readonly string[] = Object.keys(GUARDS);
+
+/** BullMQ calls a script `promote:6.7.0`. */
+export function scriptName(command: string): string {
+  return command.split(':', 1)[0] as string;
+}
+
+/** @returns the script with its guard, where it has one. */
+export function guarded(command: string, lua: string): string {
+  return `${GUARDS[scriptName(command)] ?? ''}${lua}`;
+}

@@ -1,0 +1,187 @@
+/** What `bullmq()` can be told. */
+import { BackgroundTaskError } from '../../errors.ts';
+import {
+  aNumber,
+  anInteger,
+  anObjectOf,
+  aString,
+  check,
+  type Filled,
+  fillIn,
+  type Rule,
+  type Rules,
+} from '../../option-rules.ts';
+import { LONGEST_TIMER, SECOND } from '../../timers.ts';
+
+/** How long finished tasks can be found. Whichever limit is reached first holds. */
+export interface KeepOptions {
+  /** For so many seconds. */
+  readonly age?: number | undefined;
+  /** So many of them. */
+  readonly count?: number | undefined;
+}
+
+/** The options of `bullmq()`. */
+export interface BullMQOptions {
+  /**
+   * Where Redis or Valkey is: a URL, `redis://…` or `rediss://…`; the options of ioredis, which are passed on, such as
+   * `{ host, port, username, password, tls, sentinels, name }`; or a client of ioredis that you have.
+   *
+   * A client is not used itself, and stays open: the engine makes connections of its own with the client's options,
+   * one to add tasks and two for each worker. How often they try again is the engine's own affair:
+   * `maxRetriesPerRequest`, `retryStrategy`, `enableOfflineQueue` and `lazyConnect` are not taken over. A client with
+   * a `keyPrefix` is refused, and so is a Redis Cluster.
+   */
+  readonly connection: string | object;
+  /**
+   * The name of BullMQ's queue. Everybody who adds tasks, and everybody who works on them, has the same.
+   *
+   * @default 'background-tasks'
+   */
+  readonly queue?: string | undefined;
+  /**
+   * What the names of all keys in Redis begin with.
+   *
+   * @default 'bull'
+   */
+  readonly prefix?: string | undefined;
+  /**
+   * How long a worker may be silent before another one takes over its task, in milliseconds. A worker renews it by
+   * itself while its event loop turns.
+   *
+   * @default 30_000
+   */
+  readonly lockDuration?: number | undefined;
+  /**
+   * How often workers look for tasks whose worker is gone, in milliseconds. Such a task runs again after at most
+   * `lockDuration` and two of these.
+   *
+   * @default 10_000
+   */
+  readonly stalledInterval?: number | undefined;
+  /**
+   * How often a task may lose its worker before it is kept as failed: a task that kills whoever runs it must end.
+   *
+   * @default 3
+   */
+  readonly maxStalledCount?: number | undefined;
+  /**
+   * How long completed tasks are kept.
+   *
+   * @default { age: 3_600, count: 10_000 }
+   */
+  readonly keepCompleted?: KeepOptions | undefined;
+  /**
+   * How long failed tasks are kept.
+   *
+   * @default { age: 604_800, count: 10_000 }
+   */
+  readonly keepFailed?: KeepOptions | undefined;
+}
+
+export interface ResolvedBullMQOptions extends Filled<Omit<BullMQOptions, 'keepCompleted' | 'keepFailed'>> {
+  readonly keepCompleted: Filled<KeepOptions>;
+  readonly keepFailed: Filled<KeepOptions>;
+}
+
+const HOUR = 3_600;
+const WEEK = 7 * 24 * HOUR;
+
+const DEFAULTS: Omit<ResolvedBullMQOptions, 'connection'> = {
+  queue: 'background-tasks',
+  prefix: 'bull',
+  lockDuration: 30 * SECOND,
+  stalledInterval: 10 * SECOND,
+  maxStalledCount: 3,
+  keepCompleted: { age: HOUR, count: 10_000 },
+  keepFailed: { age: WEEK, count: 10_000 },
+};
+
+const PLACE = 'bullmq()';
+const SHORTEST = 100;
+const duration = aNumber(`a number of milliseconds from ${SHORTEST}`, SHORTEST, LONGEST_TIMER);
+
+const keep = anObjectOf<KeepOptions>({
+  age: aNumber('a number of seconds from 1', 1),
+  count: anInteger('an integer from 0', 0),
+});
+
+const connection: Rule = {
+  expected: 'a URL that begins with redis:// or rediss://, options for ioredis, or a client of ioredis',
+  accepts: (value) =>
+    typeof value === 'string'
+      ? /^rediss?:\/\/./.test(value)
+      : typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof URL),
+};
+
+const RULES: Rules<BullMQOptions> = {
+  connection,
+  queue: {
+    expected: 'a string that is not empty, without a colon',
+    accepts: (value) => aString.accepts(value) && !(value as string).includes(':'),
+  },
+  prefix: aString,
+  lockDuration: duration,
+  stalledInterval: duration,
+  maxStalledCount: anInteger('an integer from 0', 0),
+  keepCompleted: keep,
+  keepFailed: keep,
+};
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` */
+export function resolveBullMQOptions(options: BullMQOptions): ResolvedBullMQOptions {
+  refuseOthers((options as BullMQOptions | undefined)?.connection);
+  check(options, RULES, PLACE);
+  if (options.connection === undefined) throw refusal(`be ${connection.expected}, got undefined`);
+  return {
+    ...fillIn(options, DEFAULTS),
+    keepCompleted: fillIn(options.keepCompleted ?? {}, DEFAULTS.keepCompleted),
+    keepFailed: fillIn(options.keepFailed ?? {}, DEFAULTS.keepFailed),
+  };
+}
+
+type Anything = Readonly<Record<string, unknown>>;
+
+/** A client of ioredis, of whichever copy of it. */
+export function isClient(value: string | object): value is object & { readonly options: Anything } {
+  const { duplicate, defineCommand, options } = value as Anything;
+  return (
+    typeof value === 'object' &&
+    typeof duplicate === 'function' &&
+    typeof defineCommand === 'function' &&
+    typeof options === 'object'
+  );
+}
+
+/** What looks like a connection, and can't be one here. */
+function refuseOthers(value: unknown): void {
+  if (isPostgres(value)) {
+    // Measured with 6.7.0: a release at the very end of a hold ran tasks twice, and many holds that end at once deadlocked.
+    throw refusal(
+      "lead to Redis or Valkey, got one for Postgres: BullMQ's own Postgres backend may run a task twice when it is released as its hold ends. Durable tasks on Postgres are what express-background-tasks/pg-boss is for",
+    );
+  }
+  if (typeof value !== 'object' || value === null) return;
+  const { isCluster, keyPrefix, sendCommand, defineCommand } = value as Anything;
+  if (isCluster === true) throw refusal('lead to one Redis (sentinels are fine), got a Redis Cluster');
+  if (typeof sendCommand === 'function' && typeof defineCommand !== 'function') {
+    throw refusal('be a client of ioredis, got that of another package');
+  }
+  if (keyPrefix || (isClient(value) && value.options['keyPrefix'])) {
+    throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
+  }
+}
+
+function isPostgres(value: unknown): boolean {
+  if (typeof value === 'string') return /^postgres(ql)?:/i.test(value);
+  if (typeof value === 'function') return /postgres/i.test(value.name) || /postgres/i.test(String(value));
+  if (typeof value !== 'object' || value === null) return false;
+  const { connectionString, query, pool, url } = value as Anything;
+  return (
+    typeof connectionString === 'string' || typeof query === 'function' || isPostgres(pool) || isPostgres(url ?? '')
+  );
+}
+
+function refusal(what: string): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_OPTION', `Expected \`connection\` of ${PLACE} to ${what}.`);
+}

@@ -1,0 +1,62 @@
+/** What a worker and a web process should know of the Redis that they trust with tasks. */
+import type { EngineHost } from '../../engine/engine.ts';
+import { BackgroundTaskError } from '../../errors.ts';
+import { SECOND } from '../../timers.ts';
+import type { EngineClient } from './client.ts';
+import { bullmqVersion } from './peers.ts';
+
+const BULLMQ_MAJOR = 6;
+const OLDEST_REDIS = [6, 2] as const;
+/** Milliseconds that a worker's clock may differ from that of Redis before holds end noticeably early or late. */
+export const CLOCK_TOLERANCE: number = 5 * SECOND;
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if BullMQ or Redis is of another version than this engine knows. */
+export async function checkVersions(client: EngineClient): Promise<void> {
+  if (Number.parseInt(bullmqVersion, 10) !== BULLMQ_MAJOR) {
+    throw tooOld(`bullmq ${BULLMQ_MAJOR}`, bullmqVersion);
+  }
+  // Valkey calls itself Redis 7.2.4 here.
+  const version = /^redis_version:(.+)$/m.exec(await client.info())?.[1]?.trim() ?? '0';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST_REDIS;
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    throw tooOld(`Redis ${OLDEST_REDIS.join('.')} or later, or Valkey`, version);
+  }
+}
+
+function tooOld(expected: string, got: string): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${expected}, got ${got}.`);
+}
+
+export async function warnOfSettings(client: EngineClient, host: EngineHost): Promise<void> {
+  if ((await settingOf(client, 'appendonly')) === 'no') {
+    host.warn(
+      'Redis keeps no append-only file: tasks that were accepted are lost when it crashes. Set `appendonly yes` there.',
+    );
+  }
+  const policy = await settingOf(client, 'maxmemory-policy');
+  if (policy !== undefined && policy !== 'noeviction') {
+    host.warn(
+      `Redis may drop tasks when its memory is full: its policy is ${policy}. Set \`maxmemory-policy noeviction\` there.`,
+    );
+  }
+}
+
+/** Managed services refuse the question. */
+async function settingOf(client: EngineClient, name: string): Promise<string | undefined> {
+  try {
+    const [, value] = (await client.config('GET', name)) as string[];
+    return value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** By how many milliseconds the clock of Redis is ahead of this machine's. */
+export async function clockOffset(client: EngineClient): Promise<number> {
+  const before = Date.now();
+  const [seconds, microseconds] = (await client.time()) as unknown as [string, string];
+  const after = Date.now();
+  const theirs = Number(seconds) * SECOND + Math.floor(Number(microseconds) / 1_000);
+  return Math.round(theirs - (before + after) / 2);
+}

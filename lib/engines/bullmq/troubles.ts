@@ -1,0 +1,70 @@
+/** Errors of connections: told once, until the connection is there again. */
+
+import type { EngineHost } from '../../engine/engine.ts';
+import { toError } from '../../outcome.ts';
+import type { EngineClient } from './client.ts';
+
+export class Troubles {
+  readonly #host: EngineHost;
+  #isSilent = true;
+  #isDown = false;
+  #last: Error | undefined;
+
+  constructor(host: EngineHost) {
+    this.#host = host;
+  }
+
+  /** The last error of a connection: whatever gave up waiting for it does not know it. */
+  get last(): Error | undefined {
+    return this.#last;
+  }
+
+  /** From here on errors belong to no call. */
+  speak(): void {
+    this.#isSilent = false;
+  }
+
+  /** What comes from here on is of our own making. */
+  silence(): void {
+    this.#isSilent = true;
+  }
+
+  watch(client: EngineClient): void {
+    client.on('error', (error) => this.#connectionFailed(error));
+    client.on('ready', () => {
+      this.#isDown = false;
+    });
+  }
+
+  /** What BullMQ tells: among it, once more, every error of a connection. */
+  tell(thrown: unknown): void {
+    const error = toError(thrown);
+    if (error === this.#last) return;
+    if (isOfConnection(error)) this.#connectionFailed(error);
+    else if (!this.#isSilent) this.#host.error(error);
+  }
+
+  #connectionFailed(error: Error): void {
+    if (!isGivenUp(error)) this.#last = error;
+    if (this.#isDown) return;
+    this.#isDown = true;
+    if (!this.#isSilent) this.#host.error(error);
+  }
+
+  /** The reason for a call that failed, where it was given up for lack of a connection. */
+  reasonFor(thrown: unknown): Error {
+    const error = toError(thrown);
+    if (!isGivenUp(error) || this.#last === undefined) return error;
+    return new Error(`Redis can't be reached: ${this.#last.message || this.#last.name}`, { cause: this.#last });
+  }
+}
+
+function isGivenUp(error: Error): boolean {
+  return error.name === 'MaxRetriesPerRequestError' || error.message === 'Connection is closed.';
+}
+
+function isOfConnection(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (isGivenUp(error) || syscall !== undefined) return true;
+  return typeof code === 'string' && /^E[A-Z]+$/.test(code);
+}

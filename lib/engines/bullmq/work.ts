@@ -1,0 +1,153 @@
+/** One worker: BullMQ fetches, locks and counts; what came of a task is told to it in its own terms. */
+import type { Worker as BullMQWorker, Job } from 'bullmq';
+import type { EngineHost, WorkFunction, Working, WorkOptions, WorkResult } from '../../engine/engine.ts';
+import { BackgroundTaskError } from '../../errors.ts';
+import { delayAfter } from '../../retry.ts';
+import { delayed, SECOND } from '../../timers.ts';
+import { type EngineClient, workerClient } from './client.ts';
+import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';
+import type { ResolvedBullMQOptions } from './options.ts';
+import { DelayedError, UnrecoverableError, Worker } from './peers.ts';
+import type { Troubles } from './troubles.ts';
+
+/** After an error of the connection; ioredis waits as well. BullMQ's own is 15 seconds. */
+const RUN_RETRY_DELAY = 1 * SECOND;
+/** How long what came of the last task may take to be written down. Without Redis it never is. */
+const STOP_GRACE = 1 * SECOND;
+
+/** BullMQ takes an error with this message for its rate limit. */
+const RATE_LIMIT_MESSAGE = 'bullmq:rateLimitExceeded';
+
+export class BullMQWorking implements Working {
+  readonly #host: EngineHost;
+  readonly #troubles: Troubles;
+  readonly #options: ResolvedBullMQOptions;
+  readonly #run: WorkFunction;
+  readonly #client: EngineClient;
+  readonly #worker: BullMQWorker<JobData>;
+  readonly #underWay = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
+  #stopped: Promise<void> | undefined;
+
+  constructor(
+    options: ResolvedBullMQOptions,
+    run: WorkFunction,
+    { concurrency }: WorkOptions,
+    host: EngineHost,
+    troubles: Troubles,
+  ) {
+    this.#host = host;
+    this.#troubles = troubles;
+    this.#options = options;
+    this.#run = run;
+    const { connection, queue, prefix, lockDuration, stalledInterval, maxStalledCount } = options;
+    this.#client = workerClient(connection);
+    troubles.watch(this.#client);
+    this.#worker = new Worker<JobData>(queue, (job, token) => this.#process(job, token), {
+      connection: this.#client,
+      prefix,
+      concurrency,
+      lockDuration,
+      stalledInterval,
+      maxStalledCount,
+      runRetryDelay: RUN_RETRY_DELAY,
+      settings: { backoffStrategy: (_made, _type, _error, job) => waitBefore(job as TaskJob) },
+    });
+    for (const copy of this.#client.copies) troubles.watch(copy);
+    this.#listen();
+  }
+
+  #listen(): void {
+    const worker = this.#worker;
+    worker.on('error', (error) => this.#troubles.tell(error));
+    worker.on('stalled', (id) => {
+      this.#host.warn(
+        `Task ${id} lost its worker, which ended or did not answer for ${this.#options.lockDuration} ms: it runs again.`,
+      );
+    });
+    worker.on('lockRenewalFailed', (ids) => {
+      for (const id of ids) this.#underWay.get(id)?.controller.abort(lostLock(id));
+    });
+    worker.on('failed', (job) => {
+      // Of all other failures the package knows, since they came from it.
+      if (job?.deferredFailure === undefined) return;
+      this.#host.error(
+        new BackgroundTaskError(
+          'ERR_BACKGROUND_ENGINE',
+          `Task ${job.name} (${job.id}) lost its worker more than ${this.#options.maxStalledCount} times and is kept as failed: ${job.deferredFailure}.`,
+        ),
+      );
+    });
+  }
+
+  async #process(job: Job, token: string | undefined): Promise<unknown> {
+    if (!isTaskJob(job)) {
+      const error = new BackgroundTaskError(
+        'ERR_BACKGROUND_ENGINE',
+        `Expected job ${job.id} of queue ${this.#options.queue} to be a task of express-background-tasks, got ${job.name}: it is kept as failed.`,
+      );
+      this.#host.error(error);
+      throw failure(error, false);
+    }
+    const { envelope, retry } = job.data;
+    const attempt = attemptsOf(job) + 1;
+    const controller = new AbortController();
+    const running = this.#run(envelope, { attempt, stagedAt: job.timestamp, signal: controller.signal });
+    const entry = { controller, ended: running.catch(() => {}) };
+    this.#underWay.set(envelope.id, entry);
+    try {
+      return await this.#tell(job, token, await running, attempt < retry.attempts);
+    } finally {
+      if (this.#underWay.get(envelope.id) === entry) this.#underWay.delete(envelope.id);
+    }
+  }
+
+  async #tell(job: TaskJob, token: string | undefined, result: WorkResult, mayRetry: boolean): Promise<unknown> {
+    switch (result.kind) {
+      case 'completed':
+        return { value: result.value } satisfies JobResult;
+      case 'postponed':
+        await job.moveToDelayed(Date.now() + result.delayMs, token);
+        throw new DelayedError();
+      case 'failed':
+        // BullMQ does not count the attempts in which a worker died.
+        throw failure(result.error, result.retry && mayRetry);
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    const closed = this.#worker.close().catch((error: unknown) => this.#troubles.tell(error));
+    while (this.#underWay.size > 0) await Promise.all([...this.#underWay.values()].map(({ ended }) => ended));
+    // It waits for a connection that may not come back.
+    await delayed(STOP_GRACE, closed);
+    this.disconnect();
+  }
+
+  /** What is under way goes on, and what comes of it is told to nobody: it runs again elsewhere. */
+  disconnect(): void {
+    this.#client.disconnectAll();
+  }
+}
+
+function waitBefore(job: TaskJob): number {
+  return delayAfter(attemptsOf(job) + 1, job.data.retry);
+}
+
+function lostLock(id: string): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_ENGINE',
+    `The lock of task ${id} could not be renewed in time: another worker may have it.`,
+  );
+}
+
+/** Not the error itself: by its name or message BullMQ might take it for one of its own. */
+function failure(error: Error, mayRetry: boolean): Error {
+  const message = error.message === RATE_LIMIT_MESSAGE ? `${error.message}.` : error.message;
+  const told = mayRetry ? new Error(message) : new UnrecoverableError(message);
+  told.stack = stackWithFacts(error);
+  return told;
+}

@@ -1,0 +1,25 @@
+/** Packages that only some need: loaded when the entry that needs them is imported. */
+import { createRequire } from 'node:module';
+import { BackgroundTaskError } from '../errors.ts';
+import { here } from '../here.ts';
+
+const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
+
+/**
+ * The package `name`, whichever way it is written.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_PEER` if it is not installed.
+ */
+export function requirePeer<Peer>(entry: string, name: string, install = name): Peer {
+  const require = createRequire(here);
+  try {
+    return require(name) as Peer;
+  } catch (cause) {
+    if (!NOT_INSTALLED.has((cause as { code?: unknown }).code)) throw cause;
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_PEER',
+      `Expected the package ${name} to be installed, since ${entry} was imported: npm install ${install}.`,
+      { cause },
+    );
+  }
+}

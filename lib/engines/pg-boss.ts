@@ -1,0 +1,249 @@
+/** Durable tasks in Postgres, kept by pg-boss: each is a job that starts later while it is held. */
+import type { ConstructorOptions, PgBoss } from 'pg-boss';
+import type {
+  DiscardResult,
+  DurableTask,
+  EngineHost,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  StageOptions,
+  TaskEngine,
+  WorkFunction,
+  Working,
+  WorkOptions,
+} from '../engine/engine.ts';
+import { BackgroundTaskError } from '../errors.ts';
+import { delayed, SECOND } from '../timers.ts';
+import { Bell } from './pg-boss/bell.ts';
+import { type Database, type Pool, poolDatabase, transactionDatabase, whatWasGiven } from './pg-boss/database.ts';
+import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
+import { durableTask, type Found, isTaskId, stagedJson } from './pg-boss/payload.ts';
+import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
+import { Settler } from './pg-boss/settler.ts';
+import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
+import { Troubles } from './pg-boss/troubles.ts';
+import { PgBossWorking } from './pg-boss/work.ts';
+
+const OLDEST_POSTGRES = 13;
+/** pg-boss may have to change its tables. */
+const START_LIMIT = 60 * SECOND;
+const CONNECT_LIMIT = 5 * SECOND;
+const CLOSE_LIMIT = 3 * SECOND;
+/** How often pg-boss looks for tasks that have been kept for long enough, in seconds. */
+const MAINTENANCE_INTERVAL = 600;
+
+/**
+ * Keeps durable tasks in Postgres (13 or later), by pg-boss 12. It needs Node 22.12 or later.
+ *
+ * `with({ transaction: client })` stages tasks in a transaction of yours: a client of pg, or an object with
+ * `executeSql`.
+ *
+ * A task whose worker dies is given to another, which counts as an attempt. It is given to another three times even
+ * where it has no attempts left.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION`, or `ERR_BACKGROUND_PEER` on an older Node.
+ * @example
+ * app.use(backgroundTasks({ engine: pgBoss({ connection: 'postgres://localhost/shop' }) }));
+ */
+export function pgBoss(options: PgBossOptions): TaskEngine {
+  checkNode();
+  return new PgBossEngine(resolvePgBossOptions(options));
+}
+
+/** What there is between start and close. */
+interface Started {
+  readonly boss: PgBoss;
+  readonly database: Database;
+  readonly troubles: Troubles;
+  readonly bell: Bell;
+  readonly settler: Settler;
+  /** Lets go of a user's pool. */
+  readonly letGo: () => void;
+}
+
+class PgBossEngine implements TaskEngine {
+  readonly name = 'pg-boss';
+  readonly features = { transactions: true };
+  readonly #options: ResolvedPgBossOptions;
+  readonly #statements: Statements;
+  readonly #channel: string;
+  readonly #working = new Set<PgBossWorking>();
+  #started: Started | undefined;
+  #isClosed = false;
+
+  constructor(options: ResolvedPgBossOptions) {
+    this.#options = options;
+    this.#statements = statementsFor(options.schema);
+    this.#channel = channelFor(options.schema, options.queue);
+  }
+
+  async start(host: EngineHost): Promise<void> {
+    if (this.#started !== undefined) return;
+    if (this.#isClosed) throw this.#notOpen('start');
+    const starting = await this.#prepare(host);
+    try {
+      const connected = this.#connect(starting).then(() => true);
+      if (!(await delayed(START_LIMIT, connected))) throw engineError(`no answer within ${START_LIMIT} ms`);
+      // In the meantime.
+      if (this.#isClosed) throw this.#notOpen('start');
+    } catch (error) {
+      await this.#end(starting);
+      throw error;
+    }
+    this.#started = starting;
+  }
+
+  async #prepare(host: EngineHost): Promise<Started> {
+    const { PgBoss } = await loadPgBoss();
+    const { connection, schema, migrate, superviseIntervalSeconds } = this.#options;
+    const troubles = new Troubles(host);
+    const given = whatWasGiven(connection);
+    const boss = new PgBoss({
+      ...(given.kind === 'options' && { connectionTimeoutMillis: CONNECT_LIMIT, keepAlive: true, ...given.config }),
+      ...(given.kind === 'pool' && { db: poolDatabase(given.pool) }),
+      ...(given.kind === 'executor' && { db: given.db }),
+      schema,
+      migrate,
+      schedule: false,
+      superviseIntervalSeconds,
+      // Whichever is longer decides when a worker that is gone is found.
+      monitorIntervalSeconds: superviseIntervalSeconds,
+      maintenanceIntervalSeconds: MAINTENANCE_INTERVAL,
+    } as ConstructorOptions);
+    boss.on('error', (error) => troubles.tell(error));
+    boss.on('warning', ({ message, data }) => troubles.warn({ message, type: (data as { type?: unknown })?.type }));
+    const database = boss.getDb() as Database;
+    return {
+      boss,
+      database,
+      troubles,
+      bell: new Bell(database, this.#channel, troubles),
+      settler: new Settler(database, this.#statements.settle, [this.#options.queue, this.#channel], troubles),
+      letGo: given.kind === 'pool' ? watchPool(given.pool, troubles) : () => {},
+    };
+  }
+
+  async #connect({ boss, database }: Started): Promise<void> {
+    const { queue } = this.#options;
+    const own = database as { open?: () => Promise<void>; opened?: boolean };
+    // Before pg-boss makes tables that an old Postgres can't have.
+    if (own.opened === false) await own.open?.();
+    await checkPostgres(database);
+    await boss.start();
+    const policy = (await boss.getQueue(queue))?.policy;
+    if (policy === undefined) await boss.createQueue(queue);
+    else if (policy !== 'standard') {
+      throw engineError(`Expected the queue ${queue} to have the policy standard, got ${policy}.`);
+    }
+  }
+
+  async stage(tasks: readonly StagedTask[], { transaction }: StageOptions): Promise<void> {
+    const { database, troubles } = this.#open('stage');
+    const target = transaction === undefined ? database : transactionDatabase(transaction);
+    if (tasks.length === 0) return;
+    await target.executeSql(this.#statements.stage, [
+      stagedJson(tasks, this.#options),
+      this.#options.queue,
+      this.#channel,
+    ]);
+    if (target === database) troubles.over();
+  }
+
+  async release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
+    const { queue } = this.#options;
+    const released = await this.#changed('release', this.#statements.release, ids, [queue, this.#channel]);
+    return ids.map((id) => (released.has(id) ? 'released' : 'already'));
+  }
+
+  async discard(ids: readonly string[]): Promise<readonly DiscardResult[]> {
+    const discarded = await this.#changed('discard', this.#statements.discard, ids, [this.#options.queue]);
+    return ids.map((id) => (discarded.has(id) ? 'discarded' : 'too-late'));
+  }
+
+  async #changed(
+    method: string,
+    statement: string,
+    ids: readonly string[],
+    parameters: readonly string[],
+  ): Promise<ReadonlySet<string>> {
+    const { database, troubles } = this.#open(method);
+    const known = ids.filter(isTaskId);
+    if (known.length === 0) return new Set();
+    const { rows } = await database.executeSql(statement, [known, ...parameters]);
+    troubles.over();
+    return new Set(rows.map(({ id }: { id: string }) => id));
+  }
+
+  async work(run: WorkFunction, { concurrency }: WorkOptions): Promise<Working> {
+    const working = new PgBossWorking({ ...this.#open('work'), options: this.#options }, run, concurrency);
+    this.#working.add(working);
+    return {
+      stop: async () => {
+        await working.stop();
+        this.#working.delete(working);
+      },
+    };
+  }
+
+  async find(id: string): Promise<DurableTask | undefined> {
+    const { database } = this.#open('find');
+    if (!isTaskId(id)) return undefined;
+    const { rows } = await database.executeSql(this.#statements.find, [id, this.#options.queue]);
+    return rows[0] === undefined ? undefined : durableTask(id, rows[0] as Found);
+  }
+
+  async stats(): Promise<EngineStats> {
+    const { database } = this.#open('stats');
+    const { rows } = await database.executeSql(this.#statements.stats, [this.#options.queue]);
+    const { held, waiting, running, failed } = rows[0] as EngineStats;
+    return { held, waiting, running, failed };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const started = this.#started;
+    this.#started = undefined;
+    if (started === undefined) return;
+    for (const working of this.#working) working.abandon();
+    this.#working.clear();
+    await this.#end(started);
+  }
+
+  async #end({ boss, troubles, bell, settler, letGo }: Started): Promise<void> {
+    troubles.silence();
+    settler.close();
+    const stopped = Promise.allSettled([bell.close(), boss.stop({ graceful: false })]);
+    await delayed(CLOSE_LIMIT, stopped);
+    letGo();
+  }
+
+  #open(method: string): Started {
+    if (this.#started === undefined) throw this.#notOpen(method);
+    return this.#started;
+  }
+
+  #notOpen(method: string): Error {
+    const fault = this.#isClosed ? 'it was closed' : 'it was not started yet';
+    return new Error(`Expected the engine pg-boss to be open for ${method}(), but ${fault}.`);
+  }
+}
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if Postgres is older than pg-boss knows. */
+async function checkPostgres(database: Database): Promise<void> {
+  const { rows } = await database.executeSql("SELECT current_setting('server_version_num') AS version");
+  const version = Number.parseInt(String((rows[0] as { version: unknown }).version), 10);
+  if (version >= OLDEST_POSTGRES * 10_000) return;
+  throw engineError(`Expected Postgres ${OLDEST_POSTGRES} or later, got ${Math.floor(version / 10_000)}.`);
+}
+
+function engineError(message: string): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message);
+}
+
+/** A pool without a listener ends the process when the connection of an idle client is lost. */
+function watchPool(pool: Pool, troubles: Troubles): () => void {
+  const tell = (error: Error): void => troubles.tell(error);
+  pool.on?.('error', tell);
+  return () => pool.off?.('error', tell);
+}

@@ -1,0 +1,121 @@
+/** Tasks and their results as they lie in pg-boss's columns. */
+import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../engine/engine.ts';
+import { BackgroundTaskError } from '../../errors.ts';
+import type { ResolvedPgBossOptions } from './options.ts';
+
+/** Beyond the attempts, so many workers may die of a task: what dies in the middle of an attempt is run again. */
+const MOST_CRASHES = 3;
+
+const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** jsonb has no room for these two, which JSON has: U+0000, and half of a surrogate pair. */
+const NOT_IN_JSONB = /\\u(?:0000|d[89a-f])/i;
+
+/** The column `data`. An envelope that jsonb can't hold lies in it as text. */
+interface Data {
+  readonly envelope: TaskEnvelope | string;
+  readonly retry: EngineRetry;
+}
+
+/** The column `output`, unless pg-boss itself has written it: then there is a `value` with a message, of a job that failed. */
+interface Output {
+  readonly value?: unknown;
+  readonly error?: NonNullable<DurableTask['error']>;
+}
+
+export interface Found {
+  readonly data: unknown;
+  readonly output: unknown;
+  readonly state: DurableTask['state'];
+  readonly attempts: number;
+}
+
+/** Postgres would refuse it, and a whole statement with it. */
+export function isTaskId(id: string): boolean {
+  return ID.test(id);
+}
+
+/** JSON for a column of type jsonb. */
+function forJsonb(value: object): object | string {
+  const text = JSON.stringify(value);
+  return NOT_IN_JSONB.test(text) ? text : value;
+}
+
+function fromJsonb(column: unknown): unknown {
+  return typeof column === 'string' ? JSON.parse(column) : column;
+}
+
+/** The parameter of the statement that stages. */
+export function stagedJson(tasks: readonly StagedTask[], options: ResolvedPgBossOptions): string {
+  return JSON.stringify(
+    tasks.map(({ envelope, holdMs, priority, retry }, position) => ({
+      position,
+      id: envelope.id,
+      data: { envelope: forJsonb(envelope), retry } as Data,
+      priority,
+      hold: holdMs,
+      retry_limit: retry.attempts - 1 + MOST_CRASHES,
+      deletion_seconds: options.keepFailedSeconds,
+      heartbeat_seconds: options.heartbeatSeconds,
+    })),
+  );
+}
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` for a job of somebody else's. */
+export function readData(data: unknown): { readonly envelope: TaskEnvelope; readonly retry: EngineRetry } {
+  const { envelope, retry } = (fromJsonb(data) ?? {}) as Partial<Data>;
+  const read = fromJsonb(envelope) as TaskEnvelope | undefined;
+  if (typeof read?.task !== 'string' || typeof retry?.attempts !== 'number') {
+    throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', 'Expected the data of a job to be a task, got another.');
+  }
+  return { envelope: read, retry };
+}
+
+/** A value that is no JSON is not kept. */
+export function valueOutput(value: unknown): object | string | null {
+  if (value === undefined) return null;
+  try {
+    return forJsonb({ value } satisfies Output);
+  } catch {
+    return null;
+  }
+}
+
+export function errorOutput(error: Error & { readonly code?: unknown }): object | string {
+  const { name, message, code, stack } = error;
+  return forJsonb({
+    error: {
+      name: String(name),
+      message: String(message),
+      ...(typeof code === 'string' && { code }),
+      ...(typeof stack === 'string' && { stack }),
+    },
+  } satisfies Output);
+}
+
+export function durableTask(id: string, { data, output, state, attempts }: Found): DurableTask {
+  const { value, error } = (fromJsonb(output) ?? {}) as Output;
+  return {
+    id,
+    name: nameIn(data),
+    state,
+    attempts,
+    ...(state === 'completed' && value !== undefined && { value }),
+    ...(state !== 'completed' && errorIn(value, error)),
+  };
+}
+
+function nameIn(data: unknown): string {
+  try {
+    return readData(data).envelope.task;
+  } catch {
+    return '';
+  }
+}
+
+function errorIn(value: unknown, error: Output['error']): Pick<DurableTask, 'error'> {
+  if (error !== undefined) return { error };
+  if (value === undefined) return {};
+  const { message = 'no reason given' } = value as { message?: unknown };
+  return { error: { name: 'Error', message: `pg-boss gave up waiting for its worker: ${String(message)}` } };
+}

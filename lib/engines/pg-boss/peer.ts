@@ -1,0 +1,54 @@
+/** The only import of pg-boss. */
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import vm from 'node:vm';
+import type * as PgBossModule from 'pg-boss';
+import { BackgroundTaskError } from '../../errors.ts';
+import { here } from '../../here.ts';
+import { requirePeer } from '../peer.ts';
+
+const ENTRY = 'express-background-tasks/pg-boss';
+const MAJOR = 12;
+/** What pg-boss 12 asks for. Older ones have no `require()` for it either. */
+const OLDEST_NODE = [22, 12] as const;
+
+const loaded = load();
+const { version } = requirePeer<{ version: string }>(ENTRY, 'pg-boss/package.json', 'pg-boss');
+
+/** `undefined` where there is a `require()` that knows no ES modules. */
+function load(): typeof PgBossModule | undefined {
+  try {
+    return requirePeer<typeof PgBossModule>(ENTRY, 'pg-boss');
+  } catch (thrown) {
+    if ((thrown as { code?: unknown }).code !== 'ERR_REQUIRE_ESM') throw thrown;
+    return undefined;
+  }
+}
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_PEER` on a Node that pg-boss does not support. */
+export function checkNode(): void {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST_NODE;
+  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_PEER',
+    `Expected Node ${OLDEST_NODE.join('.')} or later, since pg-boss ${MAJOR} needs it, got ${process.versions.node}.`,
+  );
+}
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if pg-boss is of another version than this engine knows. */
+export async function loadPgBoss(): Promise<typeof PgBossModule> {
+  if (Number.parseInt(version, 10) !== MAJOR) {
+    throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected pg-boss ${MAJOR}, got ${version}.`);
+  }
+  return loaded ?? importAroundLoader();
+}
+
+/** Test runners have a `require()` and an `import()` of their own, and pg-boss is an ES module: theirs can't load it. */
+function importAroundLoader(): Promise<typeof PgBossModule> {
+  const { USE_MAIN_CONTEXT_DEFAULT_LOADER } = vm.constants as Record<string, unknown>;
+  const load = vm.runInThisContext('(url) => import(url)', {
+    importModuleDynamically: USE_MAIN_CONTEXT_DEFAULT_LOADER as never,
+  }) as (url: string) => Promise<typeof PgBossModule>;
+  return load(pathToFileURL(createRequire(here).resolve('pg-boss')).href);
+}

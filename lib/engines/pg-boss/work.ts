@@ -1,0 +1,222 @@
+/**
+ * One worker. pg-boss's own waits for all jobs of a fetch before the next, and for its poll after a job that was alone;
+ * this one fetches as many as it has seats free, whenever one is free and something may be there.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { JobWithMetadata, PgBoss } from 'pg-boss';
+import type { EngineRetry, TaskEnvelope, WorkFunction, Working, WorkResult } from '../../engine/engine.ts';
+import { toError } from '../../outcome.ts';
+import { delayAfter } from '../../retry.ts';
+import { delayed, SECOND } from '../../timers.ts';
+import type { Bell } from './bell.ts';
+import type { ResolvedPgBossOptions } from './options.ts';
+import { errorOutput, readData, valueOutput } from './payload.ts';
+import type { Settlement, Settler } from './settler.ts';
+import type { Troubles } from './troubles.ts';
+
+/** After a fetch that failed. */
+const RETRY_AFTER = 0.25 * SECOND;
+/** A claim is renewed so many times before it lapses. */
+const BEATS = 3;
+
+export interface Workshop {
+  readonly boss: PgBoss;
+  readonly bell: Bell;
+  readonly settler: Settler;
+  readonly troubles: Troubles;
+  readonly options: ResolvedPgBossOptions;
+}
+
+interface Claim {
+  readonly id: string;
+  readonly retryCount: number;
+  readonly lost: AbortController;
+  readonly ended: Promise<void>;
+}
+
+export class PgBossWorking implements Working {
+  readonly #workshop: Workshop;
+  readonly #run: WorkFunction;
+  readonly #concurrency: number;
+  /** From the claim until its end is written down. */
+  readonly #claims = new Set<Claim>();
+  readonly #beats: NodeJS.Timeout;
+  readonly #done: Promise<void>;
+  #running = 0;
+  #isStopping = false;
+  /** Whether something may be there that nobody has fetched. */
+  #mayFindMore = true;
+  #wake: () => void = () => {};
+  readonly #ring = (): void => {
+    this.#mayFindMore = true;
+    this.#wake();
+  };
+
+  constructor(workshop: Workshop, run: WorkFunction, concurrency: number) {
+    this.#workshop = workshop;
+    this.#run = run;
+    this.#concurrency = concurrency;
+    workshop.bell.on(this.#ring);
+    this.#beats = setInterval(() => void this.#beat(), (workshop.options.heartbeatSeconds * SECOND) / BEATS);
+    this.#done = this.#fetchUntilStopped();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#workshop.bell.off(this.#ring);
+    this.#wake();
+    await this.#done;
+    while (this.#claims.size > 0) await Promise.all([...this.#claims].map(({ ended }) => ended));
+    clearInterval(this.#beats);
+  }
+
+  /** It gets no more, and what it has will be given to others. */
+  abandon(): void {
+    this.#isStopping = true;
+    this.#workshop.bell.off(this.#ring);
+    clearInterval(this.#beats);
+    this.#wake();
+    for (const { lost } of this.#claims)
+      lost.abort(new Error('The connection to Postgres was closed while the task ran.'));
+  }
+
+  async #fetchUntilStopped(): Promise<void> {
+    const poll = this.#workshop.options.pollingIntervalSeconds * SECOND;
+    while (!this.#isStopping) {
+      const seats = this.#freeSeats();
+      if (seats === 0 || !this.#mayFindMore) {
+        await this.#untilWoken(seats === 0 ? undefined : poll);
+        // Several end in one turn, and make room for one fetch.
+        await nextTurn();
+        continue;
+      }
+      this.#mayFindMore = false;
+      if (!(await this.#fetch(seats))) await this.#untilWoken(Math.min(poll, RETRY_AFTER));
+    }
+  }
+
+  /** What has ended and is not written down yet is under way as well, as far as it concerns how much there may be of it. */
+  #freeSeats(): number {
+    return Math.max(0, Math.min(this.#concurrency - this.#running, 2 * this.#concurrency - this.#claims.size));
+  }
+
+  async #untilWoken(milliseconds: number | undefined): Promise<void> {
+    const woken = new Promise<true>((resolve) => {
+      this.#wake = () => resolve(true);
+    });
+    if (milliseconds === undefined) await woken;
+    // Holds end without a sound.
+    else if ((await delayed(milliseconds, woken)) === undefined) this.#mayFindMore = true;
+  }
+
+  async #fetch(seats: number): Promise<boolean> {
+    const { boss, options, troubles } = this.#workshop;
+    try {
+      const jobs = await boss.fetch<unknown>(options.queue, { batchSize: seats, includeMetadata: true });
+      troubles.over();
+      if (jobs.length === seats) this.#mayFindMore = true;
+      for (const job of jobs.sort(inOrder)) this.#take(job);
+      return true;
+    } catch (error) {
+      if (!this.#isStopping) troubles.tell(error);
+      this.#mayFindMore = true;
+      return false;
+    }
+  }
+
+  #take(job: JobWithMetadata<unknown>): void {
+    const lost = new AbortController();
+    this.#running += 1;
+    const claim: Claim = {
+      id: job.id,
+      retryCount: job.retryCount,
+      lost,
+      ended: this.#attempt(job, lost.signal).then(async (settlement) => {
+        this.#running -= 1;
+        this.#wake();
+        // Somebody else has it by now.
+        if (!lost.signal.aborted) await this.#settle(settlement);
+        this.#claims.delete(claim);
+        this.#wake();
+      }),
+    };
+    this.#claims.add(claim);
+  }
+
+  async #attempt(job: JobWithMetadata<unknown>, signal: AbortSignal): Promise<Settlement> {
+    let retry: EngineRetry | undefined;
+    let result: WorkResult;
+    const attempt = job.retryCount + 1;
+    try {
+      const data = readData(job.data);
+      retry = data.retry;
+      const envelope: TaskEnvelope = data.envelope;
+      result = await this.#run(envelope, { attempt, stagedAt: Number(new Date(job.createdOn)), signal });
+    } catch (thrown) {
+      result = { kind: 'failed', error: toError(thrown), retry: true };
+    }
+    return this.#settlement(job, result, attempt, retry);
+  }
+
+  #settlement(
+    { id, retryCount, startedOn }: JobWithMetadata<unknown>,
+    result: WorkResult,
+    attempt: number,
+    retry: EngineRetry | undefined,
+  ): Settlement {
+    const { keepCompletedSeconds, keepFailedSeconds } = this.#workshop.options;
+    const claim = {
+      id,
+      retry_count: retryCount,
+      started_on: new Date(startedOn),
+      delay: 0,
+      output: null,
+      deletion_seconds: keepFailedSeconds,
+    };
+    if (result.kind === 'completed') {
+      const output = valueOutput(result.value);
+      return { ...claim, kind: 'completed', output, deletion_seconds: keepCompletedSeconds };
+    }
+    if (result.kind === 'postponed') return { ...claim, kind: 'postponed', delay: result.delayMs };
+    const output = errorOutput(result.error);
+    if (!result.retry || retry === undefined || attempt >= retry.attempts) return { ...claim, kind: 'failed', output };
+    return { ...claim, kind: 'retry', output, delay: delayAfter(attempt, retry) };
+  }
+
+  async #settle(settlement: Settlement): Promise<void> {
+    await this.#workshop.settler.settle(settlement);
+    const { kind, delay } = settlement;
+    const isBeforePoll = delay < this.#workshop.options.pollingIntervalSeconds * SECOND;
+    if ((kind === 'retry' || kind === 'postponed') && isBeforePoll) setTimeout(this.#ring, delay + 1).unref();
+  }
+
+  async #beat(): Promise<void> {
+    const claims = [...this.#claims];
+    if (claims.length === 0) return;
+    const { boss, options, troubles } = this.#workshop;
+    try {
+      const { settled } = (await boss.touch(
+        options.queue,
+        claims.map(({ id, retryCount }) => ({ id, retryCount })),
+      )) as { settled?: readonly string[] };
+      troubles.over();
+      if (settled === undefined) return;
+      const touched = new Set(settled);
+      for (const claim of claims) {
+        if (touched.has(claim.id) || !this.#claims.has(claim)) continue;
+        claim.lost.abort(new Error('The task was given to another worker, since nothing was heard of this one.'));
+      }
+    } catch (error) {
+      if (!this.#isStopping) troubles.tell(error);
+    }
+  }
+}
+
+/** Postgres returns what it has updated in any order. Ids of one process sort in the order added. */
+function inOrder(one: JobWithMetadata<unknown>, other: JobWithMetadata<unknown>): number {
+  return (
+    other.priority - one.priority ||
+    Number(new Date(one.createdOn)) - Number(new Date(other.createdOn)) ||
+    (one.id < other.id ? -1 : 1)
+  );
+}

@@ -1,0 +1,86 @@
+/** Modules whose exports are tasks: where the file is, and references to its exports that are made when they are asked for. */
+import { statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { BackgroundTaskError } from './errors.ts';
+import { describe } from './outcome.ts';
+import { type BlockingTask, carryDefinition, type TaskDefinition } from './task.ts';
+
+/** The functions that a module exports, each as a task. */
+export type BlockingModule<Module> = {
+  readonly [Name in keyof Module as Module[Name] extends (...args: never[]) => unknown
+    ? Name
+    : never]: Module[Name] extends (...args: infer Args) => infer Value ? BlockingTask<Args, Value> : never;
+};
+
+/** An object that has a task by every name: the module is not loaded, so nobody knows which there are. */
+export function taskReferences<Module extends object>(
+  module: string,
+  definitionOf: (exportName: string) => Omit<TaskDefinition, 'target'>,
+): BlockingModule<Module> {
+  const references = new Map<string, BlockingTask>();
+
+  function referenceTo(exportName: string): BlockingTask {
+    const definition = definitionOf(exportName);
+    const reference = Object.freeze(
+      carryDefinition(
+        { name: definition.name, module, export: exportName },
+        { ...definition, target: { kind: 'module', module, export: exportName } },
+      ),
+    );
+    references.set(exportName, reference);
+    return reference;
+  }
+
+  return new Proxy(Object.create(null), {
+    get(_target, property) {
+      // An object with a `then` would be taken for a promise, by `await` and by everybody else.
+      if (typeof property === 'symbol' || property === 'then') return undefined;
+      return references.get(property) ?? referenceTo(property);
+    },
+    set: () => false,
+  });
+}
+
+/**
+ * The `file:` URL of a module that exists. `caller` is what the error calls whoever was given it.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE`
+ */
+export function moduleUrl(url: URL | string, caller: string): string {
+  const href = hrefOf(url);
+  const file = href === undefined ? undefined : existingFile(href);
+  if (file !== undefined) return file;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_MODULE',
+    href === undefined
+      ? `Expected ${caller} to be given a file URL or an absolute path, got ${describe(url)}: write new URL('./tasks.js', import.meta.url), or require.resolve('./tasks').`
+      : `Expected ${caller} to be given a module that exists, got ${href}: no such file.`,
+  );
+}
+
+/** The `file:` URL that is meant, or `undefined` for what names no file. */
+function hrefOf(url: unknown): string | undefined {
+  if (typeof url === 'string' && isAbsolute(url)) return pathToFileURL(url).href;
+  // Another realm's URL (jest has one of its own) is no instance of this one's.
+  const text = typeof url === 'string' ? url : String((url as Partial<URL> | null)?.href);
+  return text.startsWith('file:') && URL.canParse(text) ? new URL(text).href : undefined;
+}
+
+const SOURCES_OF: Readonly<Record<string, string>> = { '.js': '.ts', '.mjs': '.mts', '.cjs': '.cts' };
+
+/** The file itself, or its TypeScript source where only that is there: under tsx, type stripping or jest. */
+function existingFile(href: string): string | undefined {
+  if (isFile(href)) return href;
+  const [, stem, extension] = /^(.*)(\.[cm]?js)$/.exec(href) ?? [];
+  const source = extension === undefined ? undefined : `${stem}${SOURCES_OF[extension]}`;
+  return source !== undefined && isFile(source) ? source : undefined;
+}
+
+function isFile(href: string): boolean {
+  try {
+    return statSync(fileURLToPath(href)).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,28 @@
+/** The `./testing/engine` entry: an engine in memory for tests, and the suite that every engine must pass. */
+export type {
+  DiscardResult,
+  DurableState,
+  DurableTask,
+  EngineFeatures,
+  EngineHost,
+  EngineRetry,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  StageOptions,
+  TaskEngine,
+  TaskEnvelope,
+  WorkContext,
+  WorkFunction,
+  Working,
+  WorkOptions,
+  WorkResult,
+} from './engine/engine.ts';
+export type { EngineUnderTest, MakeEngine } from './testing/conformance/rig.ts';
+export { type ConformanceOptions, type EngineCase, engineConformance } from './testing/conformance.ts';
+export {
+  type EngineMethod,
+  type MemoryEngine,
+  type MemoryEngineOptions,
+  memoryEngine,
+} from './testing/memory-engine.ts';

@@ -1,0 +1,299 @@
+/** What a case has in its hands: an engine with nothing in it, workers that write down what they start, and ways to wait. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type {
+  DurableState,
+  DurableTask,
+  EngineHost,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  TaskEngine,
+  TaskEnvelope,
+  WorkContext,
+  Working,
+  WorkResult,
+} from '../../engine/engine.ts';
+import { durableId } from '../../engine/task-id.ts';
+import { delayed, SECOND } from '../../timers.ts';
+
+/** An engine over a store that holds nothing yet, and that nobody else uses. */
+export interface EngineUnderTest {
+  /** Not started. */
+  readonly engine: TaskEngine;
+  /** Another connection to the same store, not started. Without it the cases about two of them try less. */
+  readonly second?: () => Promise<TaskEngine>;
+  /**
+   * Begins a transaction of a user's, calls `body` with what {@link StageOptions.transaction} takes, then commits or
+   * rolls back. Without it, staging in transactions is not tried.
+   */
+  readonly transaction?: (end: 'commit' | 'rollback', body: (transaction: unknown) => Promise<void>) => Promise<void>;
+  /** Removes the store. By then all engines have been closed. */
+  dispose(): Promise<void> | void;
+}
+
+export type MakeEngine = () => Promise<EngineUnderTest>;
+
+/** Cases by what they show. */
+export type Cases = Readonly<Record<string, (rig: Rig) => Promise<void>>>;
+
+/** One start of a task by one of the workers. */
+export interface Start {
+  readonly id: string;
+  readonly worker: number;
+  readonly envelope: TaskEnvelope;
+  readonly context: WorkContext;
+}
+
+type Behaviour = (start: Start) => WorkResult | Promise<WorkResult>;
+
+export interface RigWorkOptions {
+  readonly concurrency?: number;
+  readonly engine?: TaskEngine;
+}
+
+/** Half of a task: what a case does not care about is filled in. */
+export type TaskWish = Partial<Omit<StagedTask, 'envelope' | 'retry'>> & {
+  readonly envelope?: Partial<TaskEnvelope>;
+  readonly retry?: Partial<StagedTask['retry']>;
+};
+
+export interface Gate {
+  readonly opened: Promise<void>;
+  open(): void;
+}
+
+export const COMPLETED: WorkResult = Object.freeze({ kind: 'completed', value: undefined });
+
+/** Longer than any case: it ends by a release, or not at all. */
+export const LONG_HOLD = 600 * SECOND;
+
+/** What the last task of {@link Rig.drain} is called. */
+const LAST = 'conformance.last';
+const BETWEEN_LOOKS = 10;
+/** So that all ids of one process sort in the order in which they were made, as those of an application do. */
+const PREFIX = randomUUID().slice(0, 8);
+let made = 0;
+
+export class Rig {
+  readonly engine: TaskEngine;
+  /** All starts so far, by all workers, in order. */
+  readonly starts: Start[] = [];
+  readonly #underTest: EngineUnderTest;
+  readonly #patience: number;
+  readonly #engines: TaskEngine[] = [];
+  readonly #workings: Working[] = [];
+  readonly #gates: Gate[] = [];
+  readonly #told: string[] = [];
+  readonly #seenLast = new Set<string>();
+  #workers = 0;
+
+  constructor(underTest: EngineUnderTest, patience: number) {
+    this.#underTest = underTest;
+    this.#patience = patience;
+    this.engine = this.#bounded(underTest.engine);
+  }
+
+  get transaction(): EngineUnderTest['transaction'] {
+    return this.#underTest.transaction;
+  }
+
+  readonly host: EngineHost = {
+    warn: (message) => this.#told.push(message),
+    error: (error) => this.#told.push(String(error)),
+  };
+
+  /** What the engine told besides its answers. */
+  get told(): readonly string[] {
+    return this.#told;
+  }
+
+  async start(engine = this.engine): Promise<TaskEngine> {
+    this.#engines.push(engine);
+    await engine.start(this.host);
+    return engine;
+  }
+
+  /** Another connection to the same store, or the first one where there is none. */
+  async second(): Promise<TaskEngine> {
+    const { second } = this.#underTest;
+    return second === undefined ? this.engine : this.start(this.#bounded(await second()));
+  }
+
+  /** Another connection that nobody has started, where there can be one. */
+  async unstarted(): Promise<TaskEngine | undefined> {
+    const { second } = this.#underTest;
+    return second === undefined ? undefined : this.#bounded(await second());
+  }
+
+  async dispose(): Promise<void> {
+    for (const gate of this.#gates) gate.open();
+    const rest = [...this.#workings.map((working) => working.stop()), ...this.#engines.map((engine) => engine.close())];
+    await delayed(this.#patience, Promise.allSettled(rest));
+    await this.#underTest.dispose();
+  }
+
+  task({ envelope, retry, ...rest }: TaskWish = {}): StagedTask {
+    made += 1;
+    return {
+      envelope: { v: 1, id: durableId(PREFIX, made), task: 'conformance.task', args: [], ...envelope },
+      holdMs: LONG_HOLD,
+      priority: 0,
+      retry: { attempts: 1, delay: 0, factor: 1, maxDelay: 60 * SECOND, jitter: 0, ...retry },
+      ...rest,
+    };
+  }
+
+  tasks(count: number, wish: TaskWish = {}): StagedTask[] {
+    return Array.from({ length: count }, () => this.task(wish));
+  }
+
+  /** Stages one task, and returns its id. */
+  async stageOne(wish: TaskWish = {}, engine = this.engine): Promise<string> {
+    const [id] = await this.stage([this.task(wish)], engine);
+    return id as string;
+  }
+
+  async stage(tasks: readonly StagedTask[], engine = this.engine): Promise<string[]> {
+    await engine.stage(tasks, {});
+    return tasks.map(({ envelope }) => envelope.id);
+  }
+
+  async releaseOne(id: string, engine = this.engine): Promise<ReleaseResult | undefined> {
+    return (await engine.release([id]))[0];
+  }
+
+  /** Puts a worker to work. Without `behaviour` it completes what it gets. */
+  async work(behaviour: Behaviour = () => COMPLETED, options: RigWorkOptions = {}): Promise<Working> {
+    const { engine = this.engine, concurrency = 1 } = options;
+    this.#workers += 1;
+    const worker = this.#workers;
+    const working = await engine.work(
+      async (envelope, context) => {
+        const { id } = envelope;
+        if (envelope.task === LAST) {
+          this.#seenLast.add(id);
+          return COMPLETED;
+        }
+        const start = { id, worker, envelope, context };
+        this.starts.push(start);
+        return behaviour(start);
+      },
+      { concurrency },
+    );
+    this.#workings.push(working);
+    return working;
+  }
+
+  /** How often each task was started. */
+  startsOf(id: string): number {
+    return this.starts.filter((start) => start.id === id).length;
+  }
+
+  gate(): Gate {
+    let open!: () => void;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const gate = { opened, open };
+    this.#gates.push(gate);
+    return gate;
+  }
+
+  /** Looks again and again until `probe` finds something. */
+  async until<Found>(what: string, probe: () => Found | Promise<Found>): Promise<NonNullable<Found>> {
+    const until = performance.now() + this.#patience;
+    for (;;) {
+      const found = await probe();
+      if (found !== undefined && found !== null && found !== false) return found;
+      if (performance.now() > until) {
+        const told = this.#told.length === 0 ? '' : ` The engine told: ${this.#told.join('; ')}`;
+        throw new assert.AssertionError({ message: `Waited ${this.#patience} ms in vain: ${what}.${told}` });
+      }
+      await delay(BETWEEN_LOOKS);
+    }
+  }
+
+  untilStarted(count: number): Promise<unknown> {
+    return this.until(`${count} starts`, () => this.starts.length >= count);
+  }
+
+  /** Resolves when all of them are in this state. */
+  untilState(ids: readonly string[], state: DurableState): Promise<DurableTask> {
+    return this.until(`${ids.length} tasks ${state}`, async () => {
+      let last: DurableTask | undefined;
+      for (const id of ids) {
+        last = await this.engine.find(id);
+        if (last?.state !== state) return undefined;
+      }
+      return last;
+    });
+  }
+
+  async state(id: string): Promise<DurableState | undefined> {
+    return (await this.engine.find(id))?.state;
+  }
+
+  /**
+   * Resolves when whatever may run has run: a last task, behind all others, has had its turn. With `holdMs` it waits for
+   * its own hold, which ends after all that began earlier and are not longer.
+   */
+  async drain(holdMs = 0): Promise<void> {
+    const last = await this.stageOne({ envelope: { task: LAST }, holdMs, priority: -100 });
+    await this.until('a last task behind all others was started', () => this.#seenLast.has(last));
+    await this.until('nothing is waiting or running any more', async () => {
+      const { waiting, running } = await this.engine.stats();
+      return waiting + running === 0;
+    });
+  }
+
+  async untilStats(expected: EngineStats): Promise<void> {
+    let seen: EngineStats | undefined;
+    try {
+      await this.until('the stats', async () => {
+        seen = await this.engine.stats();
+        return Object.entries(expected).every(([state, count]) => seen?.[state as keyof EngineStats] === count);
+      });
+    } catch (thrown) {
+      isSame(seen, expected);
+      throw thrown;
+    }
+  }
+
+  /** The same engine, none of whose calls can hang for longer than a case has patience. */
+  #bounded(engine: TaskEngine): TaskEngine {
+    const bounded =
+      <Args extends unknown[], Result>(method: string, call: (...args: Args) => Promise<Result>) =>
+      (...args: Args): Promise<Result> =>
+        new Promise((resolve, reject) => {
+          const message = `Expected ${method}() of ${engine.name} to be settled within ${this.#patience} ms.`;
+          const timer = setTimeout(() => reject(new assert.AssertionError({ message })), this.#patience);
+          const answer = async (): Promise<Result> => call.apply(engine, args);
+          void answer()
+            .then(resolve, reject)
+            .finally(() => clearTimeout(timer));
+        });
+    return {
+      name: engine.name,
+      features: engine.features,
+      start: bounded('start', engine.start),
+      stage: bounded('stage', engine.stage),
+      release: bounded('release', engine.release),
+      discard: bounded('discard', engine.discard),
+      work: bounded('work', engine.work),
+      find: bounded('find', engine.find),
+      stats: bounded('stats', engine.stats),
+      close: bounded('close', engine.close),
+    };
+  }
+}
+
+/** Compares what is JSON. Test runners have more than one `Object`, and engines more than one way to parse. */
+export function isSame(actual: unknown, expected: unknown, message?: string): void {
+  assert.deepEqual(jsonOf(actual), jsonOf(expected), message);
+}
+
+function jsonOf(value: unknown): unknown {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
+}

@@ -1,0 +1,147 @@
+/** An engine whose tasks are in this process and nowhere else: for tests, and to read what the interface means. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type {
+  DiscardResult,
+  DurableTask,
+  EngineHost,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  StageOptions,
+  TaskEngine,
+  WorkFunction,
+  Working,
+  WorkOptions,
+} from '../engine/engine.ts';
+import { MemoryStore, MemoryWorker } from './memory-store.ts';
+
+/** A method of a {@link TaskEngine}. */
+export type EngineMethod = Exclude<keyof TaskEngine, 'name' | 'features'>;
+
+export interface MemoryEngineOptions {
+  /**
+   * Stands in front of each method, for engines that fail, hang or are slow.
+   *
+   * `proceed` makes the call and resolves to its result. What this function returns, or rejects with, is what the
+   * caller sees: a call may be refused before it is made, or its answer get lost after that.
+   *
+   * @default each call is made.
+   * @example
+   * let isDown = false;
+   * const engine = memoryEngine({
+   *   intercept: async (method, proceed) => {
+   *     if (isDown && method === 'stage') throw new Error('connection refused');
+   *     return proceed();
+   *   },
+   * });
+   */
+  readonly intercept?: (
+    method: EngineMethod,
+    proceed: () => Promise<unknown>,
+    args: readonly unknown[],
+  ) => Promise<unknown>;
+}
+
+/** What {@link memoryEngine} returns. */
+export interface MemoryEngine extends TaskEngine {
+  /** Another connection to the same tasks, such as another process would have. */
+  connect(options?: MemoryEngineOptions): MemoryEngine;
+}
+
+/**
+ * Keeps durable tasks in the memory of this process. Nothing survives it: whatever has not run is lost when the process
+ * ends. It is for tests.
+ *
+ * Closing a connection is for its tasks what a crash is: those that are under way are given to other workers, their
+ * `signal` aborts, and what they return is not heard.
+ *
+ * @example
+ * const engine = memoryEngine();
+ * const app = makeApp({ engine });
+ * const worker = createWorker({ engine: engine.connect() });
+ */
+export function memoryEngine(options: MemoryEngineOptions = {}): MemoryEngine {
+  return new Connection(new MemoryStore(), options);
+}
+
+class Connection implements MemoryEngine {
+  readonly name = 'memory';
+  readonly features = Object.freeze({ transactions: false });
+  readonly #store: MemoryStore;
+  readonly #intercept: NonNullable<MemoryEngineOptions['intercept']>;
+  readonly #workers = new Set<MemoryWorker>();
+  #state: 'new' | 'open' | 'closed' = 'new';
+
+  constructor(store: MemoryStore, { intercept }: MemoryEngineOptions) {
+    this.#store = store;
+    this.#intercept = intercept ?? ((_method, proceed) => proceed());
+  }
+
+  connect(options: MemoryEngineOptions = {}): MemoryEngine {
+    return new Connection(this.#store, options);
+  }
+
+  start(host: EngineHost): Promise<void> {
+    return this.#call('start', [host], () => {
+      if (this.#state === 'closed') throw new Error('Expected the memory engine to be started before it was closed.');
+      this.#state = 'open';
+      if (process.env['NODE_ENV'] === 'production') {
+        host.warn('The memory engine keeps tasks in this process only: they are lost when it ends. It is for tests.');
+      }
+    });
+  }
+
+  stage(tasks: readonly StagedTask[], options: StageOptions): Promise<void> {
+    return this.#callOpen('stage', [tasks, options], () => this.#store.stage(tasks));
+  }
+
+  release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
+    return this.#callOpen('release', [ids], () => ids.map((id) => this.#store.release(id)));
+  }
+
+  discard(ids: readonly string[]): Promise<readonly DiscardResult[]> {
+    return this.#callOpen('discard', [ids], () => ids.map((id) => this.#store.discard(id)));
+  }
+
+  work(run: WorkFunction, options: WorkOptions): Promise<Working> {
+    return this.#callOpen('work', [run, options], () => {
+      const worker = new MemoryWorker(run, options.concurrency);
+      this.#workers.add(worker);
+      this.#store.employ(worker);
+      return { stop: () => this.#store.dismiss(worker) };
+    });
+  }
+
+  find(id: string): Promise<DurableTask | undefined> {
+    return this.#callOpen('find', [id], () => this.#store.find(id));
+  }
+
+  stats(): Promise<EngineStats> {
+    return this.#callOpen('stats', [], () => this.#store.stats());
+  }
+
+  close(): Promise<void> {
+    return this.#call('close', [], () => {
+      this.#state = 'closed';
+      for (const worker of this.#workers) this.#store.abandon(worker);
+      this.#workers.clear();
+    });
+  }
+
+  #callOpen<Result>(method: EngineMethod, args: readonly unknown[], call: () => Result): Promise<Result> {
+    return this.#call(method, args, () => {
+      if (this.#state === 'open') return call();
+      const fault = this.#state === 'new' ? 'it was not started yet' : 'it was closed';
+      throw new Error(`Expected the memory engine to be open for ${method}(), but ${fault}.`);
+    });
+  }
+
+  async #call<Result>(method: EngineMethod, args: readonly unknown[], call: () => Result): Promise<Result> {
+    const proceed = async (): Promise<Result> => {
+      // No engine answers in the turn in which it was asked.
+      await nextTurn();
+      return call();
+    };
+    return (await this.#intercept(method, proceed, args)) as Result;
+  }
+}

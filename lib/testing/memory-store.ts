@@ -1,0 +1,203 @@
+/** The tasks of a memory engine, and who works at them. Nothing in here waits: each change is made in one go. */
+import type {
+  DiscardResult,
+  DurableState,
+  DurableTask,
+  EngineRetry,
+  EngineStats,
+  ReleaseResult,
+  StagedTask,
+  WorkFunction,
+  WorkResult,
+} from '../engine/engine.ts';
+import { toError } from '../outcome.ts';
+import { delayAfter } from '../retry.ts';
+import { LONGEST_TIMER } from '../timers.ts';
+
+/** How many ended tasks can still be found; the oldest are forgotten first. */
+const MOST_ENDED = 10_000;
+
+interface Kept {
+  readonly id: string;
+  readonly name: string;
+  /** The envelope: no two attempts share their arguments. */
+  readonly json: string;
+  readonly priority: number;
+  readonly retry: EngineRetry;
+  readonly stagedAt: number;
+  state: DurableState | 'discarded';
+  attempts: number;
+  value?: unknown;
+  error?: NonNullable<DurableTask['error']>;
+  /** Until it may run, where that is a matter of time. */
+  timer?: NodeJS.Timeout;
+}
+
+export class MemoryWorker {
+  readonly run: WorkFunction;
+  readonly concurrency: number;
+  readonly underWay = new Map<Kept, { readonly ended: Promise<void>; readonly lost: AbortController }>();
+  /** Whoever works is there to go on working: a process does not end in between. */
+  readonly keepAlive = setInterval(() => {}, LONGEST_TIMER);
+
+  constructor(run: WorkFunction, concurrency: number) {
+    this.run = run;
+    this.concurrency = concurrency;
+  }
+}
+
+export class MemoryStore {
+  readonly #tasks = new Map<string, Kept>();
+  /** What may run, in the order in which it will. */
+  readonly #ready: Kept[] = [];
+  readonly #workers = new Set<MemoryWorker>();
+  readonly #ended = new Set<Kept>();
+
+  stage(tasks: readonly StagedTask[]): void {
+    // All of them are JSON, or none is kept.
+    const kept = tasks.map(({ envelope, holdMs, priority, retry }): [Kept, number] => {
+      const { id, task: name } = envelope;
+      const facts = { id, name, json: JSON.stringify(envelope), priority, retry, stagedAt: Date.now() };
+      return [{ ...facts, state: 'held', attempts: 0 }, holdMs];
+    });
+    for (const [task, holdMs] of kept) {
+      if (this.#tasks.has(task.id)) continue;
+      this.#tasks.set(task.id, task);
+      this.#readyIn(holdMs, task, 'held');
+    }
+  }
+
+  release(id: string): ReleaseResult {
+    const task = this.#tasks.get(id);
+    if (task?.state !== 'held') return 'already';
+    this.#makeReady(task);
+    return 'released';
+  }
+
+  discard(id: string): DiscardResult {
+    const task = this.#tasks.get(id);
+    if (task?.state === 'held') {
+      clearTimeout(task.timer);
+      this.#end(task, 'discarded');
+    }
+    return task?.state === 'discarded' ? 'discarded' : 'too-late';
+  }
+
+  find(searched: string): DurableTask | undefined {
+    const task = this.#tasks.get(searched);
+    if (task === undefined || task.state === 'discarded') return undefined;
+    const { id, name, state, attempts, value, error } = task;
+    return { id, name, state, attempts, ...(value !== undefined && { value }), ...(error && { error }) };
+  }
+
+  stats(): EngineStats {
+    const stats = { held: 0, waiting: 0, running: 0, retrying: 0, completed: 0, failed: 0, discarded: 0 };
+    for (const { state } of this.#tasks.values()) stats[state] += 1;
+    const { held, waiting, running, failed } = stats;
+    return { held, waiting, running, failed };
+  }
+
+  employ(worker: MemoryWorker): void {
+    this.#workers.add(worker);
+    this.#handOut();
+  }
+
+  /** It gets no more, and may end what it has. */
+  async dismiss(worker: MemoryWorker): Promise<void> {
+    this.#workers.delete(worker);
+    await Promise.all([...worker.underWay.values()].map(({ ended }) => ended));
+    clearInterval(worker.keepAlive);
+  }
+
+  /** It is gone: others get what it had. */
+  abandon(worker: MemoryWorker): void {
+    this.#workers.delete(worker);
+    clearInterval(worker.keepAlive);
+    for (const [task, { lost }] of worker.underWay) {
+      worker.underWay.delete(task);
+      lost.abort(new Error('The memory engine was closed while the task ran, and has given it to somebody else.'));
+      this.#makeReady(task);
+    }
+  }
+
+  #readyIn(milliseconds: number, task: Kept, meanwhile: 'held' | 'retrying' | 'waiting'): void {
+    if (milliseconds <= 0) {
+      this.#makeReady(task);
+      return;
+    }
+    task.state = meanwhile;
+    task.timer = setTimeout(() => this.#makeReady(task), Math.min(milliseconds, LONGEST_TIMER)).unref();
+  }
+
+  #makeReady(task: Kept): void {
+    clearTimeout(task.timer);
+    task.state = 'waiting';
+    const last = this.#ready.findLastIndex(({ priority }) => priority >= task.priority);
+    this.#ready.splice(last + 1, 0, task);
+    this.#handOut();
+  }
+
+  #handOut(): void {
+    for (;;) {
+      const worker = this.#idlest();
+      const task = worker === undefined ? undefined : this.#ready.shift();
+      if (worker === undefined || task === undefined) return;
+      task.state = 'running';
+      task.attempts += 1;
+      const lost = new AbortController();
+      worker.underWay.set(task, { lost, ended: this.#run(task, worker, lost.signal) });
+    }
+  }
+
+  #idlest(): MemoryWorker | undefined {
+    return [...this.#workers]
+      .filter(({ underWay, concurrency }) => underWay.size < concurrency)
+      .sort((one, other) => one.underWay.size - other.underWay.size)[0];
+  }
+
+  async #run(task: Kept, worker: MemoryWorker, signal: AbortSignal): Promise<void> {
+    const { attempts: attempt, stagedAt, json } = task;
+    let result: WorkResult;
+    try {
+      result = await worker.run(JSON.parse(json), { attempt, stagedAt, signal });
+    } catch (thrown) {
+      result = { kind: 'failed', error: toError(thrown), retry: true };
+    }
+    // Somebody else has it by now.
+    if (signal.aborted) return;
+    worker.underWay.delete(task);
+    this.#settle(task, result);
+    this.#handOut();
+  }
+
+  #settle(task: Kept, result: WorkResult): void {
+    if (result.kind === 'postponed') {
+      task.attempts -= 1;
+      this.#readyIn(result.delayMs, task, 'waiting');
+      return;
+    }
+    if (result.kind === 'completed') {
+      if (result.value !== undefined) task.value = JSON.parse(JSON.stringify(result.value));
+      delete task.error;
+      this.#end(task, 'completed');
+      return;
+    }
+    task.error = kept(result.error);
+    if (!result.retry || task.attempts >= task.retry.attempts) this.#end(task, 'failed');
+    else this.#readyIn(delayAfter(task.attempts, task.retry), task, 'retrying');
+  }
+
+  #end(task: Kept, state: 'completed' | 'failed' | 'discarded'): void {
+    task.state = state;
+    this.#ended.add(task);
+    if (this.#ended.size <= MOST_ENDED) return;
+    const [oldest] = this.#ended as Iterable<Kept> as [Kept];
+    this.#ended.delete(oldest);
+    this.#tasks.delete(oldest.id);
+  }
+}
+
+function kept(error: Error & { code?: unknown }): NonNullable<DurableTask['error']> {
+  const { name, message, code, stack } = error;
+  return { name, message, ...(typeof code === 'string' && { code }), ...(stack !== undefined && { stack }) };
+}

@@ -1,0 +1,66 @@
+/** `createWorker()`: a process that runs durable tasks, and adds none. */
+import type { TaskEngine } from './engine/engine.ts';
+import { BackgroundTaskError } from './errors.ts';
+import type { Instance } from './instance.ts';
+import { backgroundTasks, type DurableBackgroundTasks, INSTANCE } from './middleware.ts';
+import type { BackgroundTasksOptions, WorkOptions } from './options.ts';
+
+/** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
+export interface WorkerOptions
+  extends WorkOptions,
+    Pick<
+      BackgroundTasksOptions,
+      'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'history' | 'maxBacklog' | 'watchdog'
+    > {
+  /** What keeps the tasks. */
+  readonly engine: TaskEngine;
+}
+
+/** What `createWorker` resolves to: the control methods of `backgroundTasks`. */
+export interface TaskWorker
+  extends Pick<DurableBackgroundTasks, 'idle' | 'close' | 'stats' | 'engineStats' | 'on' | 'off'> {
+  /** The names of the tasks that it runs. */
+  readonly tasks: readonly string[];
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Runs the durable tasks of every module that was registered by `durable()` in this process: import the registry first.
+ *
+ * Resolves when it takes tasks. While the engine cannot be reached it waits and tries again, and says so in the log.
+ * `close()` fetches no more, lets what runs finish, and gives the rest back.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type;
+ * `ERR_BACKGROUND_REGISTRY` where nothing is registered, a module does not load, or an export is missing.
+ * @example
+ * import './tasks/registry.js';
+ * const worker = await createWorker({ engine: bullmq({ connection: process.env.REDIS_URL }), concurrency: 8 });
+ * process.once('SIGTERM', () => worker.close({ timeout: 30_000 }));
+ */
+export async function createWorker(options: WorkerOptions): Promise<TaskWorker> {
+  const { engine, concurrency, unknownFor, ...others } = options ?? {};
+  if (engine === undefined) {
+    throw new BackgroundTaskError('ERR_BACKGROUND_OPTION', 'Expected `engine` of createWorker() to be given.');
+  }
+  const background = backgroundTasks({ ...others, engine, work: { concurrency, unknownFor } });
+  try {
+    await background.ready();
+  } catch (thrown) {
+    await background.close({ timeout: 0 });
+    throw thrown;
+  }
+  const { durable } = (background as unknown as Record<typeof INSTANCE, Instance>)[INSTANCE];
+  const { idle, close, stats, engineStats, on, off } = background;
+  const worker: TaskWorker = {
+    tasks: [...(durable?.tasks.keys() ?? [])],
+    idle,
+    close,
+    stats,
+    engineStats,
+    on: on as TaskWorker['on'],
+    off: off as TaskWorker['off'],
+    [Symbol.asyncDispose]: background[Symbol.asyncDispose],
+  };
+  return worker;
+}

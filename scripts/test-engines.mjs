@@ -1,0 +1,29 @@
+// The engines on real servers: `npm run test:engines`. Redis and Postgres are started by the tests, on free ports and in
+// temporary folders; where they are not installed, their tests say so and are skipped. Arguments go to jest.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { installNode } from './support/node-versions.mjs';
+
+/** The first version that pg-boss runs on, and the one that its tests are run on where this is an older one. */
+const PG_BOSS_MAJOR = 22;
+const NEWER_NODE = '24';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+
+const runs = [{ node: process.execPath, files: '__tests__/engines/' }];
+if (Number.parseInt(process.versions.node, 10) < PG_BOSS_MAJOR) {
+  runs.push({ node: installNode(NEWER_NODE), files: '__tests__/engines/.*(pg-boss|conformance|postgres)' });
+}
+
+for (const { node, files } of runs) {
+  const { status } = spawnSync(
+    node,
+    [
+      'node_modules/jest/bin/jest.js',
+      ...['--testPathIgnorePatterns', '/node_modules/', '--testPathPatterns', files],
+      ...process.argv.slice(2),
+    ],
+    { stdio: 'inherit' },
+  );
+  if (status !== 0) process.exitCode = 1;
+}
