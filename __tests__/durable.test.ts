@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, backgroundTasks, type TaskHandle } from 'express-background-tasks';
+import { watchTasks } from 'express-background-tasks/testing';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
@@ -527,6 +528,50 @@ describe('without an engine', () => {
     expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
       { message: expect.stringContaining('Task tasks.echo is durable, and backgroundTasks() was given no `engine`') },
     ]);
+  });
+});
+
+describe('in tests of an application', () => {
+  it.each([
+    ['inline', 'completed'],
+    ['record', 'skipped'],
+  ] as const)('durable tasks go to no engine in mode %s', async (mode, state) => {
+    const app = await durableApp(async (_req, res) => {
+      const handle = res.locals.backgroundTasks.with({ transaction: {} }).add(tasks.echo, 'ada');
+      await handle.accepted;
+      res.end();
+    });
+    const watcher = watchTasks(app.background, mode);
+    await app.request();
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state, executor: 'thread' }]);
+    expect(watcher.added).toMatchObject([{ name: 'tasks.echo', args: ['ada'] }]);
+    watcher.restore();
+    expect(app.calls('stage')).toEqual([]);
+  });
+
+  it('they are watched on their way to an engine in memory as well', async () => {
+    const app = await durableApp((_req, res) => void res.end(res.locals.backgroundTasks.add(tasks.echo, 1).id));
+    const watcher = watchTasks(app.background, 'run');
+    const { body: id } = await app.request();
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ id, executor: 'engine', state: 'completed' }]);
+  });
+
+  it('an instance that was made for tests connects to no engine, and answers as if it had one', async () => {
+    const calls: string[] = [];
+    const engine = memoryEngine({
+      intercept(method, proceed) {
+        calls.push(method);
+        return proceed();
+      },
+    });
+    const background = backgroundTasks({ mode: 'inline', engine, logger: false });
+    await background.ready();
+    const handle = background.add(tasks.echo, 1);
+    expect(await handle.settled).toMatchObject({ executor: 'thread', value: [1] });
+    expect(await background.find(handle.id)).toMatchObject({ state: 'completed' });
+    expect(await background.engineStats()).toEqual({ held: 0, waiting: 0, running: 0, failed: 0 });
+    await background.close();
+    expect(calls).toEqual([]);
   });
 });
 

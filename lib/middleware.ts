@@ -2,7 +2,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ambientList } from './ambient.ts';
 import { type CloseOptions, type CloseReport, checkCloseOptions, close } from './close.ts';
-import type { DurableTasks } from './engine/durable-tasks.ts';
 import type { DurableTask, EngineStats, TaskEngine } from './engine/engine.ts';
 import { numberInId } from './engine/task-id.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -137,8 +136,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
       return closing;
     },
     stats: () => statsOf(instance),
-    find: (id: string) => (instance.durable === undefined ? find(instance, id) : findDurable(instance, id)),
-    ...controlsOf(instance.durable),
+    find: (id: string) => find(instance, id),
     on(event: EventName, listener: EventListener<EventName>) {
       checkListener(event, listener);
       runtime.reporter.events.on(event, listener);
@@ -152,6 +150,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
     async [Symbol.asyncDispose]() {
       await background.close();
     },
+    ...(instance.options.engine === undefined ? {} : durableControls(instance)),
   }) as BackgroundTasks;
   return Object.defineProperty(background, INSTANCE, { value: instance });
 }
@@ -172,10 +171,16 @@ function listFor(
   return list;
 }
 
-/** What there is more to do where there is an engine. */
-function controlsOf(durable: DurableTasks | undefined): object {
-  if (durable === undefined) return {};
-  return { ready: () => durable.ready, engineStats: () => durable.stats() };
+const NOTHING_HELD: EngineStats = { held: 0, waiting: 0, running: 0, failed: 0 };
+
+/** What is different where there is an engine. In tests nothing is asked of it. */
+function durableControls(instance: Instance): Pick<DurableBackgroundTasks, 'find' | 'ready' | 'engineStats'> {
+  const { durable } = instance;
+  return {
+    find: (id) => findDurable(instance, id),
+    ready: async () => durable?.ready,
+    engineStats: async () => durable?.stats() ?? NOTHING_HELD,
+  };
 }
 
 function find({ runtime }: Instance, id: string): FoundTask {

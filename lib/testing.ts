@@ -52,7 +52,7 @@ export interface TaskWatcher {
  * expect(tasks).toHaveCompleted(sendWelcome, 'ada@example.com');
  * tasks.restore();
  */
-export function watchTasks(background: BackgroundTasks, mode: Mode = 'inline'): TaskWatcher {
+export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'inline'): TaskWatcher {
   const instance = instanceOf(background);
   if (!(['run', 'inline', 'record'] as readonly unknown[]).includes(mode)) {
     throw new BackgroundTaskError(
@@ -90,7 +90,7 @@ export function watchTasks(background: BackgroundTasks, mode: Mode = 'inline'): 
   return watcher;
 }
 
-function instanceOf(background: BackgroundTasks): Instance {
+function instanceOf(background: BackgroundTasks<unknown>): Instance {
   const instance = (background as Partial<Record<typeof INSTANCE, Instance>> | undefined)?.[INSTANCE];
   if (instance !== undefined) return instance;
   throw new BackgroundTaskError(

@@ -1,16 +1,41 @@
 /** A program that starts a server, in a process of its own: asked over real sockets, heard by what it prints. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { atEnd } from './cleanup.ts';
 
-export interface ServerProgram {
-  readonly port: number;
+export interface Program {
   readonly output: string;
   /** Resolves to the match as soon as what was printed matches; rejects if the program ends before that. */
   until(pattern: RegExp): Promise<RegExpExecArray>;
   kill(signal: NodeJS.Signals): void;
   /** Resolves to the exit code. */
   readonly exited: Promise<number | null>;
+}
+
+export interface ServerProgram extends Program {
+  readonly port: number;
+}
+
+/** Runs Node with these arguments, until the test ends at the latest. */
+export function startProgram(args: readonly string[], options: SpawnOptions = {}): Program {
+  return heardAs(spawn(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }));
+}
+
+function heardAs(child: ChildProcess): Program {
+  const heard = listenTo(child);
+  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  atEnd(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  return {
+    get output() {
+      return heard.output;
+    },
+    until: heard.until,
+    kill: (signal) => void child.kill(signal),
+    exited,
+  };
 }
 
 /** Whatever port the program asks for, it is given one that is free, and says which. */
@@ -25,31 +50,17 @@ const ANY_PORT = `data:text/javascript,${encodeURIComponent(`
 
 export async function startServerProgram(file: string, cwd: string): Promise<ServerProgram> {
   const child = fork(file, { cwd, silent: true, execArgv: ['--import', ANY_PORT] });
-  const exited = once(child, 'exit').then(([code]) => code as number | null);
-  atEnd(async () => {
-    child.kill('SIGKILL');
-    await exited;
-  });
-
-  const heard = listenTo(child);
+  const program = heardAs(child);
   const port = await Promise.race([
     once(child, 'message').then(([message]) => (message as { port: number }).port),
-    exited.then((code) => {
-      throw new Error(`${file} exited with ${code} before it listened: ${heard.output}`);
+    program.exited.then((code) => {
+      throw new Error(`${file} exited with ${code} before it listened: ${program.output}`);
     }),
   ]);
-  return {
-    port,
-    get output() {
-      return heard.output;
-    },
-    until: heard.until,
-    kill: (signal) => void child.kill(signal),
-    exited,
-  };
+  return Object.defineProperty(program, 'port', { value: port }) as ServerProgram;
 }
 
-function listenTo(child: ChildProcess): Pick<ServerProgram, 'until'> & { output: string } {
+function listenTo(child: ChildProcess): Pick<Program, 'until'> & { output: string } {
   const checks = new Set<() => void>();
   const heard = {
     output: '',

@@ -69,7 +69,8 @@ export function commandOf(args: readonly string[], env: Readonly<Record<string, 
   return {
     kind: 'work',
     registry,
-    engine: values.engine ?? env['BACKGROUND_TASKS_ENGINE'],
+    // A variable that is set to nothing is how many deployments leave one out.
+    engine: values.engine ?? (env['BACKGROUND_TASKS_ENGINE'] || undefined),
     queue: values.queue,
     concurrency: integer('concurrency', values.concurrency, 1),
     threads: integer('threads', values.threads, 1),

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { toError } from '../outcome.ts';
 import type { HealthOptions } from './arguments.ts';
 
 const BETWEEN_WRITES = 5_000;
@@ -15,20 +16,24 @@ export interface Health {
 export interface HealthReports {
   /** Where the route is; `undefined` without one. */
   readonly url: string | undefined;
+  /** There is news: the file need not wait for its turn. */
+  changed(): void;
   end(): void;
 }
 
 /** @param ask never rejects. */
 export async function reportHealth(options: HealthOptions, ask: () => Promise<Health>): Promise<HealthReports> {
   const server = options.port === undefined ? undefined : await listen(options.port, options.host, ask);
-  const stopWriting = options.file === undefined ? undefined : write(options.file, ask);
+  const write = options.file === undefined ? undefined : writerOf(options.file, ask);
+  const timer = write && setInterval(write, BETWEEN_WRITES);
   const address = server?.address() as AddressInfo | undefined;
   return {
     url: address === undefined ? undefined : `http://${options.host}:${address.port}`,
+    changed: () => write?.(),
     end() {
       server?.close();
       server?.closeAllConnections();
-      stopWriting?.();
+      clearInterval(timer);
     },
   };
 }
@@ -45,16 +50,14 @@ function listen(port: number, host: string, ask: () => Promise<Health>): Promise
   });
 }
 
-function write(file: string, ask: () => Promise<Health>): () => void {
-  let isEnded = false;
-  const writeOnce = async (): Promise<void> => {
+function writerOf(file: string, ask: () => Promise<Health>): () => Promise<void> {
+  return async () => {
     const { isWell, ...facts } = await ask();
-    if (isWell && !isEnded) writeFileSync(file, `${JSON.stringify({ at: new Date().toISOString(), ...facts })}\n`);
-  };
-  const timer = setInterval(() => void writeOnce(), BETWEEN_WRITES);
-  void writeOnce();
-  return () => {
-    isEnded = true;
-    clearInterval(timer);
+    if (!isWell) return;
+    try {
+      writeFileSync(file, `${JSON.stringify({ at: new Date().toISOString(), ...facts })}\n`);
+    } catch (error) {
+      process.stderr.write(`The health file cannot be written: ${toError(error).message}\n`);
+    }
   };
 }

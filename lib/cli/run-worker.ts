@@ -1,4 +1,5 @@
 /** `work`: a worker from its start to the end of what runs, as a program. */
+import { toError } from '../outcome.ts';
 import { createWorker, type TaskWorker } from '../worker.ts';
 import type { WorkCommand } from './arguments.ts';
 import { type Health, reportHealth } from './health.ts';
@@ -17,7 +18,7 @@ export async function runWorker(command: WorkCommand, print: (line: string) => v
     try {
       return { isWell: true, running, settled, engine: await worker.engineStats() };
     } catch (error) {
-      return { isWell: false, running, settled, engine: (error as Error).message };
+      return { isWell: false, running, settled, engine: toError(error).message };
     }
   };
   const health = await reportHealth(command.health, ask);
@@ -38,5 +39,6 @@ export async function runWorker(command: WorkCommand, print: (line: string) => v
   await importRegistry(registry);
   const engine = await engineOf(command.engine, queue);
   worker = await createWorker({ engine, concurrency, pool: { maxThreads: threads } });
+  health.changed();
   print(`Takes tasks of ${engine.name}: ${worker.tasks.join(', ')}`);
 }

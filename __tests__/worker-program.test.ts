@@ -1,0 +1,155 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { atEnd } from './support/cleanup.ts';
+import { request } from './support/clients.ts';
+import { root } from './support/projects.ts';
+import { type Program, startProgram } from './support/server-program.ts';
+import { fixture } from './support/worker-kinds.ts';
+
+const COMMAND = join(root, 'dist/esm/cli/main.js');
+const ENGINE = fileURLToPath(fixture('worker-engine.mjs'));
+
+function run(args: readonly string[], env: Record<string, string> = {}): Program {
+  return startProgram([COMMAND, ...args], { env: { ...process.env, ...env } });
+}
+
+function work(registry: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {
+  return run(['work', fileURLToPath(fixture(registry)), '--engine', ENGINE, ...args], env);
+}
+
+describe('the command', () => {
+  it('says how it is used, and which version it is', async () => {
+    const [help, version] = [run(['--help']), run(['--version'])];
+    expect([await help.exited, await version.exited]).toEqual([0, 0]);
+    expect(help.output).toMatch(/^Usage: express-background-tasks work <registry>/);
+    expect(version.output.trim()).toBe(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version);
+  });
+
+  it.each<[string, readonly string[], string]>([
+    ['no command', [], 'Expected the command work, got nothing.'],
+    ['another command', ['play'], 'Expected the command work, got play.'],
+    ['no registry', ['work'], 'Expected the path of a registry after work, got nothing.'],
+    ['two registries', ['work', 'a', 'b'], 'Expected one registry, got 2.'],
+    ['an option that there is not', ['work', 'a', '--thread', '1'], "Unknown option '--thread'"],
+    [
+      'no number',
+      ['work', 'a', '--concurrency', 'many'],
+      'Expected --concurrency to be an integer of at least 1, got many.',
+    ],
+    [
+      'too small a number',
+      ['work', 'a', '--threads', '0'],
+      'Expected --threads to be an integer of at least 1, got 0.',
+    ],
+    [
+      'a registry that is not there',
+      ['work', 'nowhere.js', '--engine', ENGINE],
+      'Expected the registry nowhere.js to load',
+    ],
+    [
+      'no engine',
+      ['work', fileURLToPath(fixture('worker-registry.mjs'))],
+      'Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.',
+    ],
+    [
+      'a queue for an engine that names its own',
+      ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ENGINE, '--queue', 'q'],
+      'Expected --queue with a URL as --engine',
+    ],
+  ])('refuses %s, with a sentence and how it is used', async (_name, args, message) => {
+    const program = run(args, { BACKGROUND_TASKS_ENGINE: '' });
+    expect(await program.exited).toBe(2);
+    await program.until(/--version/);
+    expect(program.output).toContain(message);
+    expect(program.output).toContain('Usage: express-background-tasks work');
+  });
+
+  it.each<[string, string, string]>([
+    [
+      'an export is missing',
+      'worker-registry-missing-export.mjs',
+      'to export a function takeNoTime. Its functions are: takeSomeTime, untilAborted.',
+    ],
+    ['an export with a parser is missing', 'worker-registry-missing-parser.mjs', 'to export a function takeSomeTimes'],
+    [
+      'a module does not load',
+      'worker-registry-broken-module.mjs',
+      'Expected the module registered as broken to load in a worker',
+    ],
+    ['nothing is registered', 'worker-registry-empty.mjs', 'Expected at least one module to be registered, got none'],
+  ])('fails at the start where %s', async (_name, registry, message) => {
+    const program = work(registry);
+    expect(await program.exited).toBe(1);
+    expect(program.output).toContain(message);
+  });
+});
+
+describe('a worker program', () => {
+  it('says what it runs; at SIGTERM it takes no more, lets what runs finish, and ends', async () => {
+    const program = work('worker-registry.mjs', ['--threads', '1'], { TASK: 'tasks.takeSomeTime', ARGUMENT: '300' });
+    await program.until(/^Takes tasks of memory: tasks\.takeSomeTime, tasks\.untilAborted$/m);
+    await program.until(/^task: started$/m);
+    program.kill('SIGTERM');
+    expect(await program.exited).toBe(0);
+    expect(program.output).toMatch(
+      /^SIGTERM: takes no more tasks[\s\S]*^task: done$[\s\S]*^Ended: 1 completed, 0 failed, 0 given back$/m,
+    );
+  });
+
+  it('gives back what does not end in time', async () => {
+    const program = work('worker-registry.mjs', ['--timeout', '100'], { TASK: 'tasks.untilAborted' });
+    await program.until(/^task: started$/m);
+    program.kill('SIGINT');
+    expect(await program.exited).toBe(0);
+    expect(program.output).toMatch(/^Ended: 0 completed, 0 failed, 1 given back$/m);
+  });
+
+  it('ends at once at the second signal', async () => {
+    const program = work('worker-registry.mjs', ['--timeout', '60000'], { TASK: 'tasks.untilAborted' });
+    await program.until(/^task: started$/m);
+    program.kill('SIGTERM');
+    await program.until(/^SIGTERM: takes no more/m);
+    program.kill('SIGTERM');
+    expect(await program.exited).toBe(1);
+  });
+
+  it('ends at a signal while it waits for an engine that cannot be reached', async () => {
+    const program = work('worker-registry.mjs', [], { FAILS: 'start' });
+    await program.until(/The engine memory: connection refused/);
+    program.kill('SIGTERM');
+    expect(await program.exited).toBe(0);
+  });
+});
+
+describe('the health of a worker program', () => {
+  it('is told by a route and by a file, while tasks are taken', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'background-tasks-health-'));
+    atEnd(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'health');
+    const program = work('worker-registry.mjs', ['--health-port', '0', '--health-file', file], {
+      TASK: 'tasks.untilAborted',
+    });
+    const port = Number((await program.until(/^Health: http:\/\/127\.0\.0\.1:(\d+)$/m))[1]);
+    await program.until(/^task: started$/m);
+    const { status, body } = await request(port);
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ status: 'working', running: 1, engine: { running: 1 } });
+    while (!existsSync(file)) await request(port);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ at: expect.any(String) });
+  });
+
+  it.each([
+    ['it waits for its engine', 'start', { phase: 'starting' }],
+    ['its engine does not answer', 'stats', { engine: 'Expected memory to count its tasks: connection refused' }],
+  ])('is 503 while %s', async (_name, method, facts) => {
+    const program = work('worker-registry.mjs', ['--health-port', '0'], { FAILS: method });
+    const port = Number((await program.until(/^Health: .*:(\d+)$/m))[1]);
+    if (method === 'stats') await program.until(/^Takes tasks/m);
+    const { status, body } = await request(port);
+    expect(status).toBe(503);
+    expect(JSON.parse(body)).toMatchObject({ status: 'unavailable', ...facts });
+  });
+});
