@@ -590,6 +590,7 @@ describe('when the instance is closed', () => {
     const { id } = await added.opened;
     const { abandoned } = await app.background.close({ timeout: 0 });
     expect(abandoned).toMatchObject([{ id, name: 'local.echo', executor: 'engine', arguments: ["'order 7'"] }]);
+    expect(abandoned[0]?.error?.message).toMatch(/ran out of time\. If the engine has it, its hold lets it run\.$/);
     expect(app.calls('discard')).toEqual([]);
     await durableApp(() => {}, { engine: app.engine, work: true });
     expect(await app.until(id, 'completed')).toMatchObject({ value: ['order 7'] });

@@ -226,7 +226,9 @@ describe('`close`', () => {
     const second = web.add(localTasks.echo, 2);
     await untilState(first, 'running');
     const closing = worker.close({ timeout: 100 });
-    expect(await closing).toMatchObject({ abandoned: [{ id: first.id }] });
+    const { abandoned } = await closing;
+    expect(abandoned.map(({ id }) => id)).toEqual([first.id]);
+    expect(abandoned[0]?.error?.message).toMatch(/It was given back to the engine, and runs elsewhere\.$/);
     // Given back: no attempt was counted, and the next worker has it at once.
     expect(await web.find(first.id)).toMatchObject({ state: 'waiting', attempts: 0 });
     expect(await web.find(second.id)).toMatchObject({ state: 'waiting', attempts: 0 });

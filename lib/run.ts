@@ -212,12 +212,17 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     return true;
   }
 
+  /** What becomes of it then, in a sentence that an error's message can go on with: nothing, where nobody else has it. */
+  protected get whenAbandoned(): string {
+    return '';
+  }
+
   /** `close` has run out of time. */
   abandon(): void {
     if (this.isSettled) return;
     const error = new BackgroundTaskError(
       'ERR_BACKGROUND_ABANDONED',
-      `Task ${this.name} was abandoned while it was ${this.#state}: background.close() ran out of time.`,
+      `Task ${this.name} was abandoned while it was ${this.#state}: background.close() ran out of time.${this.whenAbandoned}`,
     );
     this.#interrupt({ state: 'abandoned', error });
   }

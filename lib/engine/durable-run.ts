@@ -12,6 +12,10 @@ export class DurableRun extends TaskRun {
   override set accepted(accepted: Promise<void>) {
     this.#accepted = accepted;
   }
+
+  protected override get whenAbandoned(): string {
+    return ' If the engine has it, its hold lets it run.';
+  }
 }
 
 /** One attempt, counted by the engine. */
@@ -25,5 +29,9 @@ export class WorkRun extends TaskRun {
 
   override get attempt(): number {
     return this.#attempt;
+  }
+
+  protected override get whenAbandoned(): string {
+    return ' It was given back to the engine, and runs elsewhere.';
   }
 }
