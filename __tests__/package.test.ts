@@ -200,6 +200,32 @@ describe.each(moduleSystems)('an application of $name', (system) => {
   );
 });
 
+describe('the entry of an engine whose package is not installed', () => {
+  it.each([
+    ['bullmq', 'bullmq ioredis'],
+    ['pg-boss', 'pg-boss'],
+  ])(
+    '%s says what to install, however it is imported',
+    async (name, install) => {
+      const specifier = `express-background-tasks/${name}`;
+      const project = await makeProject(
+        packed,
+        {
+          'package.json': packageJson('module'),
+          'imported.mjs': `import('${specifier}').catch(({ code, message }) => console.log(code, message));`,
+          'required.cjs': `try { require('${specifier}') } catch ({ code, message }) { console.log(code, message) }`,
+        },
+        [],
+      );
+      const said = `ERR_BACKGROUND_PEER Expected the package ${name} to be installed, since ${specifier} was imported: npm install ${install}.\n`;
+      for (const file of ['imported.mjs', 'required.cjs']) {
+        expect(await runNode([file], project)).toEqual({ code: 0, stdout: said, stderr: '' });
+      }
+    },
+    TIMEOUT,
+  );
+});
+
 /** Compiled by `tsc`, which looks into every declaration file that it meets. */
 const tsconfig = (module: ModuleSystem['compiledAs']): object => ({
   compilerOptions: {

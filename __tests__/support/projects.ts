@@ -70,7 +70,6 @@ interface PackageJson {
   readonly bin?: string | Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
-  readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
 function readPackage(directory: string): PackageJson {
@@ -118,8 +117,9 @@ export async function makeProject(packed: Packed, files: ProjectFiles, needs: re
   await unpack(packed.file, modules);
   const installed = readPackage(join(modules, 'package'));
   renameSync(join(modules, 'package'), join(modules, installed.name));
-  const dependencies = { ...installed.dependencies, ...installed.optionalDependencies, ...installed.peerDependencies };
-  for (const name of new Set([...Object.keys(dependencies), ...needs])) link(name, modules);
+  const dependencies = Object.keys({ ...installed.dependencies, ...installed.optionalDependencies });
+  // Of the peers, all of them optional, each of these projects has one.
+  for (const name of new Set([...dependencies, 'express', ...needs])) link(name, modules);
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(project, path)), { recursive: true });
     writeFileSync(join(project, path), typeof content === 'string' ? content : JSON.stringify(content));
