@@ -91,14 +91,14 @@ export class BullMQWorking implements Working {
     const { envelope, retry } = job.data;
     const attempt = attemptsOf(job) + 1;
     const controller = new AbortController();
-    const running = this.#run(envelope, { attempt, stagedAt: job.timestamp, signal: controller.signal });
-    const entry = { controller, ended: running.catch(() => {}) };
+    const told = this.#run(envelope, { attempt, stagedAt: job.timestamp, signal: controller.signal })
+      .then((result) => this.#tell(job, token, result, attempt < retry.attempts))
+      .finally(() => {
+        if (this.#underWay.get(envelope.id) === entry) this.#underWay.delete(envelope.id);
+      });
+    const entry = { controller, ended: told.catch(() => {}) };
     this.#underWay.set(envelope.id, entry);
-    try {
-      return await this.#tell(job, token, await running, attempt < retry.attempts);
-    } finally {
-      if (this.#underWay.get(envelope.id) === entry) this.#underWay.delete(envelope.id);
-    }
+    return told;
   }
 
   async #tell(job: TaskJob, token: string | undefined, result: WorkResult, mayRetry: boolean): Promise<unknown> {

@@ -52,10 +52,7 @@ export class Attendance {
    */
   missedSince(from: number): number {
     let missed = 0;
-    for (const { begin, end, missedMs } of this.#intervalsSince(from)) {
-      // Later ones count in full: where a wait ends, all of it is counted, and it may be longer than the interval.
-      missed += begin < from ? Math.min(missedMs, end - from) : missedMs;
-    }
+    for (const { end, missedMs } of this.#intervalsSince(from)) missed += Math.min(missedMs, end - from);
     return missed;
   }
 
@@ -76,18 +73,18 @@ export class Attendance {
 
   /** Between two samples each, the latest first. */
   *#intervalsSince(from: number): Generator<Interval> {
+    let waited = 0;
     for (let index = this.#samples.length - 1; index > 0; index -= 1) {
       const [before, after] = [this.#samples[index - 1] as Sample, this.#samples[index] as Sample];
       if (after.readAt <= from) return;
-      yield { begin: before.askedAt, end: after.readAt, missedMs: this.#missedIn(before, after) };
+      const passed = after.readAt - before.readAt;
+      const ran = (after.ranMs ?? 0) - (before.ranMs ?? 0);
+      // The system counts a wait when it ends: if it is longer than the interval, the rest was in those before.
+      waited += (after.waitedMs ?? 0) - (before.waitedMs ?? 0);
+      const waitedHere = Math.min(waited, passed);
+      waited -= waitedHere;
+      const wasStopped = passed > LATE_TICK * this.#tickMs && ran + waitedHere < STOPPED_BELOW * passed;
+      yield { begin: before.askedAt, end: after.readAt, missedMs: wasStopped ? passed - ran : waitedHere };
     }
-  }
-
-  #missedIn(before: Sample, after: Sample): number {
-    const passed = after.readAt - before.readAt;
-    const waited = (after.waitedMs ?? 0) - (before.waitedMs ?? 0);
-    const ran = (after.ranMs ?? 0) - (before.ranMs ?? 0);
-    const wasStopped = passed > LATE_TICK * this.#tickMs && ran + waited < STOPPED_BELOW * passed;
-    return wasStopped ? passed - ran : waited;
   }
 }

@@ -1,0 +1,178 @@
+/** Web processes and workers of the engines' proof, and the journal of what they have told. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { atEnd } from '../../support/cleanup.ts';
+import { request } from '../../support/clients.ts';
+import { fixture } from '../../support/worker-kinds.ts';
+
+export interface Entry {
+  readonly kind: 'listening' | 'working' | 'accepted' | 'settled' | 'started' | 'ended' | 'log';
+  readonly pid: number;
+  readonly at: number;
+  readonly id: string;
+  readonly attempt: number;
+  readonly port: number;
+  readonly state: string;
+  readonly message: string;
+  readonly code: string | undefined;
+}
+
+/** Everything that all programs of a test have told, in the order heard. */
+export class Journal {
+  readonly entries: Entry[] = [];
+  readonly #checks = new Set<() => void>();
+
+  write(entry: Entry): void {
+    this.entries.push(entry);
+    for (const check of [...this.#checks]) check();
+  }
+
+  of(kind: Entry['kind']): readonly Entry[] {
+    return this.entries.filter((entry) => entry.kind === kind);
+  }
+
+  ids(kind: Entry['kind']): readonly string[] {
+    return [...new Set(this.of(kind).map(({ id }) => id))];
+  }
+
+  /** Resolves as soon as it is so. */
+  until(isSo: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (!isSo()) return;
+        this.#checks.delete(check);
+        resolve();
+      };
+      this.#checks.add(check);
+      check();
+    });
+  }
+
+  /** Those that were accepted, and have not ended. */
+  get missing(): readonly string[] {
+    const ended = new Set(this.ids('ended'));
+    return this.ids('accepted').filter((id) => !ended.has(id));
+  }
+
+  /** Those that were started more than once. */
+  get startedTwice(): readonly string[] {
+    const started = this.of('started').map(({ id }) => id);
+    return [...new Set(started.filter((id, index) => started.indexOf(id) !== index))];
+  }
+
+  /** Those that ended more than once: their work was done twice. */
+  get endedTwice(): readonly string[] {
+    const ended = this.of('ended').map(({ id }) => id);
+    return [...new Set(ended.filter((id, index) => ended.indexOf(id) !== index))];
+  }
+
+  /** What this process has started and not ended. */
+  underWayIn(pid: number): readonly string[] {
+    const own = this.entries.filter((entry) => entry.pid === pid);
+    const ended = new Set(own.filter(({ kind }) => kind === 'ended').map(({ id }) => id));
+    return own.filter(({ kind, id }) => kind === 'started' && !ended.has(id)).map(({ id }) => id);
+  }
+}
+
+export interface ProofProgram {
+  readonly pid: number;
+  readonly exited: Promise<unknown>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+export interface WebProgram extends ProofProgram {
+  /** Resolves to the status, or to `undefined` if the connection is lost. */
+  post(query?: string): Promise<number | undefined>;
+  get<Answer>(path: string): Promise<Answer>;
+}
+
+export interface ProgramOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly execArgv?: readonly string[];
+  /** A command that becomes it, such as that of a network namespace. */
+  readonly within?: readonly string[];
+}
+
+/** Programs that share an engine's store, and a journal. */
+export class ProofPrograms {
+  readonly journal: Journal = new Journal();
+  readonly #env: Readonly<Record<string, string>>;
+
+  constructor(engine: string, options: object) {
+    this.#env = { ENGINE: engine, OPTIONS: JSON.stringify(options) };
+  }
+
+  async web(options: ProgramOptions = {}): Promise<WebProgram> {
+    const { child, program } = this.#start('engine-web.mjs', options);
+    const { port } = await this.#told(child, 'listening');
+    return {
+      ...program,
+      post: (query = '') =>
+        request(port, { method: 'POST', path: `/?${query}` }).then(
+          ({ status }) => status,
+          () => undefined,
+        ),
+      get: async (path) => JSON.parse((await request(port, { path })).body),
+    };
+  }
+
+  /** Resolves when it takes tasks, or at once. */
+  async worker(options: ProgramOptions & { readonly isWorking?: boolean } = {}): Promise<ProofProgram> {
+    const { child, program } = this.#start('engine-worker.mjs', options);
+    if (options.isWorking !== false) await this.#told(child, 'working');
+    return program;
+  }
+
+  #start(file: string, { env = {}, execArgv = [], within = [] }: ProgramOptions) {
+    const [command, ...args] = [...within, process.execPath, ...execArgv, fileURLToPath(fixture(file))] as [string];
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...this.#env, ...env },
+    });
+    let unfinished = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      const lines = (unfinished + chunk).split('\n');
+      unfinished = lines.pop() as string;
+      for (const line of lines) this.journal.write({ ...JSON.parse(line), at: performance.now() });
+    });
+    const exited = once(child, 'close');
+    const kill = async (signal: NodeJS.Signals): Promise<void> => {
+      child.kill(signal);
+      await exited;
+    };
+    atEnd(() => kill('SIGKILL'));
+    return { child, program: { pid: child.pid as number, exited, kill } satisfies ProofProgram };
+  }
+
+  async #told(child: ChildProcess, kind: Entry['kind']): Promise<Entry> {
+    const find = (): Entry | undefined => this.journal.of(kind).find(({ pid }) => pid === child.pid);
+    await Promise.race([
+      this.journal.until(() => find() !== undefined),
+      once(child, 'exit').then(([code]) => {
+        throw new Error(`The program has ended with ${code} before it was ${kind}.`);
+      }),
+    ]);
+    return find() as Entry;
+  }
+}
+
+/** Requests, so many at once, until it is stopped. What the statuses were, it resolves to. */
+export function load(
+  web: WebProgram,
+  query: string,
+  concurrency: number,
+): { stop(): Promise<readonly (number | undefined)[]> } {
+  let isStopped = false;
+  const statuses: (number | undefined)[] = [];
+  const clients = Array.from({ length: concurrency }, async () => {
+    while (!isStopped) statuses.push(await web.post(query));
+  });
+  return {
+    async stop() {
+      isStopped = true;
+      await Promise.all(clients);
+      return statuses;
+    },
+  };
+}
