@@ -96,10 +96,11 @@ export interface ProgramOptions {
 
 /** Programs that share an engine's store, and a journal. */
 export class ProofPrograms {
-  readonly journal: Journal = new Journal();
+  readonly journal: Journal;
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(engine: string, options: object) {
+  constructor(engine: string, options: object, journal: Journal = new Journal()) {
+    this.journal = journal;
     this.#env = { ENGINE: engine, OPTIONS: JSON.stringify(options) };
   }
 
@@ -154,6 +155,19 @@ export class ProofPrograms {
       }),
     ]);
     return find() as Entry;
+  }
+}
+
+/** Resolves when all that was accepted has ended, and the engine has nothing left that could run again. */
+export async function untilDone(journal: Journal, web: WebProgram): Promise<void> {
+  await journal.until(() => journal.missing.length === 0);
+  await untilNothingIsLeft(web);
+}
+
+export async function untilNothingIsLeft(web: WebProgram): Promise<void> {
+  for (;;) {
+    const { held, waiting, running } = await web.get<Record<'held' | 'waiting' | 'running', number>>('/engine');
+    if (held + waiting + running === 0) return;
   }
 }
 

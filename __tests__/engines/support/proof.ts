@@ -2,7 +2,7 @@
 import { appendFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { fixture } from '../../support/worker-kinds.ts';
-import { type Journal, load, ProofPrograms, type WebProgram } from './proof-programs.ts';
+import { type Journal, load, ProofPrograms, untilDone, untilNothingIsLeft } from './proof-programs.ts';
 
 /** A server of an engine, of the test's own. */
 export interface EngineServer {
@@ -39,15 +39,6 @@ function record(engine: string, journal: Journal, figures: Readonly<Record<strin
     ...figures,
   };
   appendFileSync(FIGURES, `${JSON.stringify(facts)}\n`);
-}
-
-/** Resolves when all that was accepted has ended, and the engine has nothing left that could run again. */
-async function untilDone(journal: Journal, web: WebProgram): Promise<void> {
-  await journal.until(() => journal.missing.length === 0);
-  for (;;) {
-    const { held, waiting, running } = await web.get<{ held: number; waiting: number; running: number }>('/engine');
-    if (held + waiting + running === 0) return;
-  }
 }
 
 export function proveEngine({ name, startServer, quick, workersKeepHolds }: EngineUnderProof): void {
@@ -224,10 +215,7 @@ export function proveEngine({ name, startServer, quick, workersKeepHolds }: Engi
       );
       const mustRun = journal.ids('accepted').filter((id) => !skipped.has(id));
       await journal.until(() => mustRun.every((id) => journal.ids('ended').includes(id)));
-      for (;;) {
-        const { held, waiting, running } = await web.get<{ held: number; waiting: number; running: number }>('/engine');
-        if (held + waiting + running === 0) break;
-      }
+      await untilNothingIsLeft(web);
       const ranThoughSkipped = journal.ids('started').filter((id) => skipped.has(id));
       const lost = mustRun.filter((id) => !journal.ids('ended').includes(id)).length;
       record(name, journal, {
