@@ -1,16 +1,18 @@
 /** The application: an upload is answered at once, and its four tasks run after the response. */
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express from 'express';
 import { backgroundTasks, blocking, defineTask, move } from 'express-background-tasks';
 import { createEventStream } from './events.js';
+import { createFollower } from './follow.js';
 import { startSmtpServer } from './smtp.js';
 import { openAuditLog } from './tasks/audit.js';
 import { thumbnail } from './tasks/images.js';
 import { createMailer } from './tasks/mail.js';
 import { openRecords } from './tasks/records.js';
+import * as registry from './tasks/registry.js';
 import { PHOTOS, parseUpload, readUpload, samples } from './uploads.js';
 import { viewOf } from './view.js';
 
@@ -18,17 +20,23 @@ const PUBLIC = fileURLToPath(new URL('./public/', import.meta.url));
 const THUMBNAIL_WIDTH = 320;
 const BATCH = 20;
 
-const images = blocking(new URL('./tasks/images.js', import.meta.url), { timeout: 20_000 });
 /** The mistake, for whoever wants to see it: the same function, imported and added. Only the page's switch does so. */
 const thumbnailOnEventLoop = defineTask(thumbnail, { name: 'thumbnail' });
 
 /**
  * @param options.folder where everything is written: thumbnails, audit log, database
  * @param options.logger as the option of `backgroundTasks`
+ * @param options.engine what keeps the thumbnails' tasks, if anything does
  */
-export async function createApp({ folder, logger }) {
+export async function createApp({ folder, logger, engine }) {
+  // The line that says where thumbnails are made: in a thread of this process, or by a worker that outlives it.
+  const images = engine
+    ? registry.images
+    : blocking(new URL('./tasks/images.js', import.meta.url), { timeout: 20_000 });
+
   const thumbnails = join(folder, 'thumbnails');
-  await mkdir(thumbnails, { recursive: true });
+  const uploads = join(folder, 'uploads');
+  await Promise.all([thumbnails, uploads].map((path) => mkdir(path, { recursive: true })));
   const events = createEventStream();
   const smtp = await startSmtpServer((mail) => events.send('mail', mail));
   const { record, ...records } = await openRecords(join(folder, 'records'));
@@ -47,11 +55,16 @@ export async function createApp({ folder, logger }) {
     // Off where NODE_ENV says production, unless it is asked for, as here: the page shows what it sees.
     watchdog: { threshold: 50 },
     logger,
+    engine,
+    // No response here takes that long: so soon a task runs whose server has died before it could say so.
+    durable: { hold: 10_000 },
   });
+  const ending = new AbortController();
+  const follow = createFollower(background, events.send, ending.signal);
   background
-    .on('started', (event) => events.send('started', event))
+    .on('started', (event) => isHandedOver(event) || events.send('started', event))
     .on('retrying', (event) => events.send('retrying', viewOf(event)))
-    .on('settled', (outcome) => events.send('settled', viewOf(outcome)))
+    .on('settled', (outcome) => (isHandedOver(outcome) ? follow(outcome.id) : events.send('settled', viewOf(outcome))))
     .on('blocked', (block) => events.send('blocked', block));
 
   /** Where tasks are added: all of them. The lines stay the same, wherever the tasks run. */
@@ -71,6 +84,14 @@ export async function createApp({ folder, logger }) {
     });
   }
 
+  /** Moved, not copied: the buffer belongs to the thread then. For a worker, which has other memory, it is a file. */
+  async function handOn(buffer, id) {
+    if (!engine) return move(buffer);
+    const path = join(uploads, id);
+    await writeFile(path, buffer);
+    return path;
+  }
+
   function thumbnailFile(id) {
     return join(thumbnails, `${id}.webp`);
   }
@@ -84,19 +105,21 @@ export async function createApp({ folder, logger }) {
   });
   app.use(background);
 
-  app.post('/uploads', parseUpload, (req, res) => {
+  app.post('/uploads', parseUpload, async (req, res) => {
     const { id } = req;
     const { buffer, path, ...upload } = readUpload(req);
-    // Moved, not copied: from here on the buffer belongs to the thread.
-    const photo = buffer === undefined ? path : move(buffer);
+    const photo = buffer === undefined ? path : await handOn(buffer, id);
     const handles = addUploadTasks(res.locals.backgroundTasks, { id, ...upload, photo });
-    res.status(202).json({ id, name: upload.name, thumbnail: `/thumbnails/${id}.webp`, tasks: handles });
+    // Without an engine it is resolved. With one, the thumbnail is safe from here on, or the answer is 503.
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    res.status(202).json({ id, name: upload.name, thumbnail: `/thumbnails/${id}.webp`, tasks: handles.map(viewOf) });
   });
 
-  app.post('/thumbnails', (req, res) => {
+  app.post('/thumbnails', async (req, res) => {
     const task = req.query.executor === 'event-loop' ? thumbnailOnEventLoop : images.thumbnail;
     const handles = addThumbnailBatch(res.locals.backgroundTasks, req.id, task);
-    res.status(202).json({ id: req.id, tasks: handles });
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    res.status(202).json({ id: req.id, tasks: handles.map(viewOf) });
   });
 
   app.get('/ping', (_req, res) => res.set('Cache-Control', 'no-store').status(204).end());
@@ -105,8 +128,8 @@ export async function createApp({ folder, logger }) {
   app.get('/mails', (_req, res) => res.json(smtp.mails));
   app.get('/stats', (_req, res) => res.json(background.stats()));
 
-  app.get('/tasks/:id', (req, res) => {
-    const found = background.find(req.params.id);
+  app.get('/tasks/:id', async (req, res) => {
+    const found = await background.find(req.params.id);
     if (found === undefined) res.status(404).json({ error: 'No such task, or too long ago.' });
     else res.json(viewOf(found));
   });
@@ -134,13 +157,21 @@ export async function createApp({ folder, logger }) {
     app,
     background,
     /** What keeps the HTTP server from closing. */
-    endStreams: () => events.close(),
+    endStreams() {
+      ending.abort();
+      events.close();
+    },
     /** Once there are no more tasks: what they wrote to. */
     async close() {
       mailer.close();
       await Promise.all([smtp.close(), auditLog.close(), records.close()]);
     },
   };
+}
+
+/** It runs elsewhere, and what happened here was no more than that. */
+function isHandedOver({ executor, state = 'completed' }) {
+  return executor === 'engine' && state === 'completed';
 }
 
 function statusOfMulter(error) {

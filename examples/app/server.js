@@ -1,21 +1,29 @@
 /**
- * Starts the example: `node examples/app/server.js`.
+ * Starts the example: `node examples/app/server.js`, or with `--engine redis`, where thumbnails survive this process.
  *
  * Environment: PORT (3000; 0 for any that is free), DATA (a folder for what it writes; without it, a temporary one
- * that is removed at the end).
+ * that is removed at the end), REDIS_URL (the Redis of `--engine redis`; without it, one is started).
  */
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import closeWithGrace from 'close-with-grace';
 import { createApp } from './app.js';
+import { startEngine } from './engine.js';
 
 const SECOND = 1_000;
-const { PORT = '3000', DATA } = process.env;
+const { PORT = '3000', DATA, REDIS_URL } = process.env;
+const { values } = parseArgs({ options: { engine: { type: 'string' } } });
+if (values.engine !== undefined && values.engine !== 'redis') {
+  console.error(`Expected --engine to be redis, got ${values.engine}.`);
+  process.exit(2);
+}
 
 const folder = DATA ?? (await mkdtemp(join(tmpdir(), 'express-background-tasks-')));
-const example = await createApp({ folder });
+const kept = values.engine && (await startEngine({ url: REDIS_URL, folder }));
+const example = await createApp({ folder, engine: kept?.engine });
 const server = example.app.listen(Number(PORT), '127.0.0.1');
 try {
   await once(server, 'listening');
@@ -56,5 +64,6 @@ async function closeServer() {
 /** What the tasks wrote to, once there are none. */
 async function end() {
   await example.close();
+  await kept?.close();
   if (DATA === undefined) await rm(folder, { recursive: true, force: true });
 }

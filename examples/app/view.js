@@ -3,7 +3,8 @@ export function viewOf(task) {
   const { id, name, state, executor, attempt, attempts, waitedMs, ranMs, delayMs, value, error, response } = task;
   return {
     id,
-    name,
+    // In an engine a task's name begins with its module's.
+    name: name.split('.').at(-1),
     state,
     executor,
     attempt,

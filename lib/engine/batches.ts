@@ -13,13 +13,18 @@ interface Waiting<Item, Result> {
 
 export class Batches<Item, Result> {
   readonly #send: (items: readonly Item[], oldestSince: number) => Promise<readonly Result[]>;
+  readonly #mostCalls: number;
   #waiting: Waiting<Item, Result>[] = [];
   #calls = 0;
   #isFlushing = false;
 
   /** @param send must settle in bounded time. `oldestSince`: since when, by `performance.now()`, the first of them waits. */
-  constructor(send: (items: readonly Item[], oldestSince: number) => Promise<readonly Result[]>) {
+  constructor(
+    send: (items: readonly Item[], oldestSince: number) => Promise<readonly Result[]>,
+    mostCalls: number = MOST_CALLS,
+  ) {
     this.#send = send;
+    this.#mostCalls = mostCalls;
   }
 
   add(item: Item): Promise<Result> {
@@ -36,7 +41,7 @@ export class Batches<Item, Result> {
   }
 
   #flush(): void {
-    while (this.#waiting.length > 0 && this.#calls < MOST_CALLS) {
+    while (this.#waiting.length > 0 && this.#calls < this.#mostCalls) {
       const batch = this.#waiting.splice(0, MOST_ITEMS);
       this.#calls += 1;
       void this.#call(batch).finally(() => {

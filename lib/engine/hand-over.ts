@@ -57,6 +57,7 @@ export class HandOver implements Executor {
   readonly #handed = new Map<string, Handed>();
   readonly #withdrawals = new Set<Promise<void>>();
   readonly #staging: Batches<Handed, undefined>;
+  readonly #inTransactions = new WeakMap<object, Batches<Handed, undefined>>();
   readonly #releasing: Batches<string, ReleaseResult>;
   readonly #discarding: Batches<string, DiscardResult>;
   #isClosed = false;
@@ -86,8 +87,7 @@ export class HandOver implements Executor {
 
   async #stage(handed: Handed): Promise<void> {
     try {
-      if (handed.transaction === undefined) await this.#staging.add(handed);
-      else await this.#sendStage([handed], performance.now());
+      await this.#stagingIn(handed.transaction).add(handed);
       handed.isStaged = true;
     } catch (thrown) {
       const error = notAccepted(handed.run.name, toError(thrown));
@@ -95,6 +95,17 @@ export class HandOver implements Executor {
       else handed.attempt.ended({ ok: false, thrown: error });
       throw error;
     }
+  }
+
+  /** A client of the user's does one thing at a time. */
+  #stagingIn(transaction: unknown): Batches<Handed, undefined> {
+    if (transaction === undefined) return this.#staging;
+    let staging = this.#inTransactions.get(transaction as object);
+    if (staging === undefined) {
+      staging = new Batches((tasks, since) => this.#sendStage(tasks, since), 1);
+      this.#inTransactions.set(transaction as object, staging);
+    }
+    return staging;
   }
 
   async #sendStage(tasks: readonly Handed[], since: number): Promise<undefined[]> {
