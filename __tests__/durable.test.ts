@@ -332,7 +332,7 @@ describe('a release', () => {
         await accepted;
         res.end(id);
       },
-      { durable: { hold: 60 }, faults: { release: FAILED_CALL }, work: true },
+      { durable: { hold: 1_000 }, faults: { release: FAILED_CALL }, work: true },
     );
     const { body: id } = await app.request();
     expect(await app.until(id, 'completed')).toMatchObject({ attempts: 1 });

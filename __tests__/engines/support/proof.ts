@@ -190,13 +190,13 @@ export function proveEngine({ name, startServer, quick, workersKeepHolds }: Engi
 
   describe('holds that end while their tasks are released or discarded', () => {
     prove('let each task run once, or never', async () => {
-      const HOLD = 600;
+      const HOLD = 1_000;
       const programs = await programsOn((await startServer()).url);
       const { journal } = programs;
       const web = await programs.web({ env: { HOLD: String(HOLD) } });
       await programs.worker({ env: { CONCURRENCY: '20' } });
       const requests = Array.from({ length: 300 }, (_, index) => {
-        const after = Math.round(HOLD / 2 + (HOLD * index) / 300);
+        const after = Math.round((1.5 * HOLD * index) / 300);
         return web.post(`after=${after}&status=${index % 2 === 0 ? 202 : 500}`);
       });
       await Promise.all(requests);
