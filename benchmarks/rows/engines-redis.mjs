@@ -1,0 +1,15 @@
+import { noRedis, startRedis } from '../support/engine-servers.mjs';
+import { measureEngine } from '../support/engine-sides.mjs';
+
+export { ours, rival } from '../support/engine-sides.mjs';
+
+export const row = {
+  title: 'a durable task on Redis',
+  what: 'An Express handler stages a task in Redis and awaits that, the response ends, the task is released, and a worker in another process starts it: one request at a time, then 25 at once. By hand it is `queue.add` with a delay, `job.promote()` on `finish`, and a Worker with the same concurrency.',
+  rival: 'BullMQ by hand',
+  toReach: { atMost: 1.15 },
+};
+
+export const cannotRun = noRedis;
+
+export const measure = (settings) => measureEngine(import.meta.url, settings, startRedis);

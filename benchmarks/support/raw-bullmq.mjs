@@ -1,0 +1,21 @@
+// BullMQ by hand: a job that is delayed for a minute, and promoted.
+import { Queue, Worker } from 'bullmq';
+import Redis from 'ioredis';
+
+const QUEUE = 'raw';
+const HOLD = 60_000;
+
+export async function openProducer(url) {
+  const queue = new Queue(QUEUE, { connection: new Redis(url, { maxRetriesPerRequest: 1 }) });
+  await queue.waitUntilReady();
+  const keep = { removeOnComplete: { age: 3_600, count: 10_000 }, removeOnFail: { age: 604_800, count: 10_000 } };
+  return {
+    stage: (key) => queue.add('note', { key }, { jobId: key, delay: HOLD, attempts: 3, ...keep }),
+    release: (job) => job.promote(),
+  };
+}
+
+export async function openWorker(url, run, concurrency) {
+  const connection = new Redis(url, { maxRetriesPerRequest: null });
+  await new Worker(QUEUE, ({ data }) => run(data.key), { connection, concurrency }).waitUntilReady();
+}
