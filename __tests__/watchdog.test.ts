@@ -6,88 +6,28 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import express, { type Express, type RequestHandler } from 'express';
-import {
-  type BackgroundTasks,
-  type BackgroundTasksOptions,
-  type BlockedEvent,
-  backgroundTasks,
-  defineTask,
-  type TaskHandle,
-} from 'express-background-tasks';
+import { afterAll, describe, expect, it, jest } from '@jest/globals';
+import express, { type RequestHandler } from 'express';
+import { type BlockedEvent, defineTask, type TaskHandle } from 'express-background-tasks';
 import request from 'supertest';
 import { derive, looksLikeLetters, pack, read, spin, sumOf } from './fixtures/watchdog-work.ts';
-import { atEnd, makeBackground } from './support/cleanup.ts';
+import { atEnd } from './support/cleanup.ts';
 import { getText, RawClient } from './support/clients.ts';
-import { type LogLine, openLogBook } from './support/log-book.ts';
 import { linesBetween, lineWith } from './support/places.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { makeGate, work } from './support/promises.ts';
 import { expresses, listen } from './support/servers.ts';
+import { type Blocks, keepWatching, THRESHOLD, watch } from './support/watched.ts';
 
-jest.setTimeout(30_000);
+// On a slow machine a look costs more, and the next is longer in coming.
+jest.setTimeout(90_000);
 expectNoProcessFaults();
 
-const THRESHOLD = 50;
 const WORK = '__tests__/fixtures/watchdog-work.ts';
 const SPINNING = { file: WORK, function: 'spin' };
 const spinningLines = linesBetween('watchdog-work.ts', 'while (left > 0)', '}');
 
-/** The watchdog's thread takes some time to start: this keeps it for all tests of the file. */
-let keeper: BackgroundTasks;
-beforeAll(async () => {
-  keeper = backgroundTasks({ logger: false, watchdog: { threshold: THRESHOLD } });
-  const blocks = listenTo(keeper);
-  do {
-    keeper.add(spin, 4 * THRESHOLD);
-    await blocks.next();
-  } while (blocks.last.stack.length === 0);
-});
-afterAll(() => keeper.close());
-
-interface Blocks {
-  readonly events: readonly BlockedEvent[];
-  readonly last: BlockedEvent;
-  /** Those of tasks. Whatever else blocks the process, and be it jest, is told to all instances. */
-  readonly tasks: readonly (string | undefined)[];
-  /** Resolves to the first that matches, be it there already. */
-  until(matches: (event: BlockedEvent) => boolean, from?: number): Promise<BlockedEvent>;
-  ofTask(name: string): Promise<BlockedEvent>;
-  next(): Promise<BlockedEvent>;
-}
-
-function listenTo(background: BackgroundTasks): Blocks {
-  const events: BlockedEvent[] = [];
-  const checks = new Set<() => void>();
-  background.on('blocked', (event) => {
-    events.push(event);
-    for (const check of [...checks]) check();
-  });
-  const until = (matches: (event: BlockedEvent) => boolean, from = 0): Promise<BlockedEvent> =>
-    new Promise((resolve) => {
-      const check = (): void => {
-        const found = events.slice(from).find(matches);
-        if (found === undefined) return;
-        checks.delete(check);
-        resolve(found);
-      };
-      checks.add(check);
-      check();
-    });
-  return {
-    events,
-    get last() {
-      return events.at(-1) as BlockedEvent;
-    },
-    get tasks() {
-      return events.filter(({ cause }) => cause === 'task').map(({ task }) => task?.name);
-    },
-    until,
-    ofTask: (name) => until(({ task }) => task?.name === name),
-    next: () => until(() => true, events.length),
-  };
-}
+keepWatching();
 
 /** A busy machine may give the watchdog's thread a core too late for its look: has the task run until one was in time. */
 async function seen(blocks: Blocks, name: string, run: () => unknown): Promise<BlockedEvent> {
@@ -98,19 +38,6 @@ async function seen(blocks: Blocks, name: string, run: () => unknown): Promise<B
     const event = await told;
     if (event.task?.name === name && event.stack.length > 0) return event;
   }
-}
-
-interface Watched {
-  readonly app: Express;
-  readonly background: BackgroundTasks;
-  readonly blocks: Blocks;
-}
-
-function watch(options: BackgroundTasksOptions = {}): Watched {
-  const background = makeBackground({ watchdog: { threshold: THRESHOLD }, ...options });
-  const app = express();
-  app.use(background);
-  return { app, background, blocks: listenTo(background) };
 }
 
 /** A text that takes about so many milliseconds to parse. */
@@ -523,125 +450,6 @@ describe('much that comes at once, none of it long', () => {
     const isOfThese = ({ cause, stack }: BlockedEvent): boolean =>
       cause === 'load' || cause === 'other' || stack.some((frame) => frame.function === 'shortTimer');
     expect(await blocks.until(isOfThese)).toMatchObject({ task: undefined, request: undefined, stack: [] });
-  });
-});
-
-describe('the log', () => {
-  const linesOf = (lines: readonly LogLine[], level: string): string[] =>
-    lines.filter((line) => line.level === level && line.message.includes('block')).map(({ message }) => message);
-
-  async function blockedTwice(): Promise<Watched & { lines: readonly LogLine[] }> {
-    const { logger, lines } = openLogBook();
-    const watched = watch({ logger });
-    const { background, blocks } = watched;
-    await background.add(() => {}).settled;
-    for (const _time of ['first', 'second']) {
-      const before = blocks.tasks.length;
-      background.add(function sendReport() {
-        spin(200);
-      });
-      await blocks.until(() => blocks.tasks.length > before);
-    }
-    // The watchdog's thread takes some time to start, and a busy machine may give it a core too late for its look.
-    if (blocks.events[0]?.stack.length === 0) return blockedTwice();
-    return { ...watched, lines };
-  }
-
-  it('has one line for a task that blocks again and again; events, numbers and the summary have all', async () => {
-    const { lines, background, blocks } = await blockedTwice();
-    expect(blocks.tasks).toEqual(['sendReport', 'sendReport']);
-    const warnings = linesOf(lines, 'warn').filter((message) => message.includes('sendReport'));
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toMatch(
-      /^Task sendReport blocked the event loop for \d+ ms, at spin \(__tests__\/fixtures\/watchdog-work\.ts:\d+\); move it to a module and call it through blocking\(\), see docs\/blocking-tasks\.md#/,
-    );
-
-    const ofTask = blocks.events.filter(({ task }) => task?.name === 'sendReport').map(({ blockedMs }) => blockedMs);
-    const tally = {
-      times: 2,
-      totalMs: (ofTask[0] as number) + (ofTask[1] as number),
-      longestMs: Math.max(...ofTask),
-    };
-    const { blocked } = background.stats();
-    expect(blocked.byTask).toEqual({ sendReport: tally });
-    expect(blocked.byCause.task).toEqual(tally);
-    expect(blocked.all.times).toBe(blocks.events.length);
-
-    await background.close();
-    const summary = linesOf(lines, 'info').filter((message) => message.startsWith('The event loop was blocked'));
-    expect(summary).toHaveLength(1);
-    expect(summary[0]).toMatch(/: task sendReport 2 times for \d+ ms in all, \d+ ms at most, at spin \(.*:\d+\)$/);
-  });
-
-  it('has one line for each of two tasks', async () => {
-    const { logger, lines } = openLogBook();
-    const { background, blocks } = watch({ logger });
-    for (const name of ['first', 'second']) {
-      background.with({ name }).add(() => spin(200));
-      await blocks.ofTask(name);
-    }
-    expect(linesOf(lines, 'warn').filter((message) => /^Task (first|second) blocked/.test(message))).toHaveLength(2);
-  });
-
-  it('has no summary where nothing has blocked', async () => {
-    const { logger, lines } = openLogBook();
-    const { background, blocks } = watch({ logger, watchdog: { threshold: 10_000 } });
-    await background.add(() => {}).settled;
-    await background.close();
-    expect(blocks.events).toEqual([]);
-    expect(linesOf(lines, 'info').filter((message) => message.startsWith('The event loop'))).toEqual([]);
-  });
-
-  it('warns of no load: nobody could do anything about it there and then', async () => {
-    const { logger, lines } = openLogBook();
-    const { background, blocks } = watch({ logger, order: 'parallel' });
-    for (let count = 0; count < 300; count += 1) background.add(() => spin(1));
-    await blocks.until(({ cause }) => cause === 'load');
-    expect(linesOf(lines, 'debug').some((message) => message.startsWith('Much work at once'))).toBe(true);
-    expect(linesOf(lines, 'warn').filter((message) => /^(Task|Much work)/.test(message))).toEqual([]);
-  });
-});
-
-describe('the diagnostics channel', () => {
-  it('carries what the listeners are given', async () => {
-    const { subscribe, unsubscribe } = await import('node:diagnostics_channel');
-    const published: unknown[] = [];
-    const subscriber = (message: unknown): void => {
-      published.push(message);
-    };
-    subscribe('express-background-tasks:blocked', subscriber);
-    atEnd(() => unsubscribe('express-background-tasks:blocked', subscriber));
-    const { background, blocks } = watch();
-    background.with({ name: 'published' }).add(() => spin(200));
-    const event = await blocks.ofTask('published');
-    expect(published).toContain(event);
-  });
-});
-
-describe('an instance that is not watched', () => {
-  it.each<[string, BackgroundTasksOptions]>([
-    ['says nothing of it while jest has set NODE_ENV to test', {}],
-    ['has its watchdog off', { watchdog: false }],
-    ['does not run tasks by itself', { watchdog: true, mode: 'inline' }],
-  ])('because it %s is told of nothing', async (_why, { watchdog, ...options }) => {
-    const watched = watch();
-    const background = makeBackground({ ...options, ...(watchdog === undefined ? {} : { watchdog }) });
-    const blocks = listenTo(background);
-    await Promise.all([watched.background.add(() => {}).settled, background.add(() => {}).settled]);
-    setTimeout(() => spin(200), 1);
-    await watched.blocks.until(({ cause }) => cause === 'other');
-    expect(blocks.events).toEqual([]);
-    expect(background.stats().blocked).toMatchObject({ all: { times: 0 }, byTask: {} });
-  });
-
-  it('because it was closed is told of nothing more', async () => {
-    const [closed, watched] = [watch(), watch()];
-    await Promise.all([closed, watched].map(({ background }) => background.add(() => {}).settled));
-    await closed.background.close();
-    const before = closed.blocks.events.length;
-    setTimeout(() => spin(200), 1);
-    await watched.blocks.until(({ cause }) => cause === 'other');
-    expect(closed.blocks.events).toHaveLength(before);
   });
 });
 

@@ -10,10 +10,7 @@ export const row = {
   toReach: { atMost: 1.2 },
 };
 
-async function at(rate) {
-  const { loop } = await openOurs();
-  return { loop: ({ milliseconds }) => loop({ milliseconds, rate }) };
-}
+const at = async (rate) => ({ ...(await openOurs()), rate: () => rate });
 
 export const ours = () => at(RATE);
 export const rival = () => at(0);

@@ -16,8 +16,8 @@ import { quantile } from './statistics.mjs';
 
 const URL_VARIABLE = 'BENCH_ENGINE_URL';
 const CONCURRENT = 25;
-/** An idle server is looked at as often. */
-const WITHOUT_TASKS = 50;
+/** Of a row of few requests: some seconds. */
+const WARM_UP = 200;
 const LONGEST_WAIT = 20_000;
 const microseconds = (milliseconds) => milliseconds * 1_000;
 
@@ -42,6 +42,19 @@ function openLedger() {
   };
 }
 
+/** Sends a request and resolves when it was answered. */
+function poster(port) {
+  const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENT });
+  return () =>
+    new Promise((resolve, reject) => {
+      const sent = request({ host: '127.0.0.1', port, method: 'POST', agent }, (res) => {
+        res.resume().once('end', resolve);
+        if (res.statusCode !== 202) reject(new Error(`A request was answered with ${res.statusCode}.`));
+      });
+      sent.once('error', reject).end();
+    });
+}
+
 async function openSide(side, mount) {
   const url = process.env[URL_VARIABLE];
   const ledger = openLedger();
@@ -53,15 +66,7 @@ async function openSide(side, mount) {
   await mount(app, url, ledger);
   const server = app.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENT });
-  const post = () =>
-    new Promise((resolve, reject) => {
-      const sent = request({ host: '127.0.0.1', port: server.address().port, method: 'POST', agent }, (res) => {
-        res.resume().once('end', resolve);
-        if (res.statusCode !== 202) reject(new Error(`A request was answered with ${res.statusCode}.`));
-      });
-      sent.once('error', reject).end();
-    });
+  const post = poster(server.address().port);
 
   async function run({ milliseconds, clients }) {
     ledger.take();
@@ -89,24 +94,16 @@ async function openSide(side, mount) {
     }
     return sample;
   }
-  /** So many tasks a second; and how late the event loop is meanwhile. */
-  async function loop({ milliseconds, rate }) {
+  /** How late timers of 1 ms are in this process. */
+  async function lateness({ milliseconds }) {
     const delays = monitorEventLoopDelay({ resolution: 1 });
-    let due = performance.now();
-    const until = due + milliseconds;
-    const posts = [];
     delays.enable();
-    while (performance.now() < until) {
-      if (rate > 0) posts.push(post());
-      due += 1_000 / (rate || WITHOUT_TASKS);
-      await delay(Math.max(0, due - performance.now()));
-    }
+    await delay(milliseconds);
     delays.disable();
-    await Promise.all(posts);
     ledger.take();
-    return { operations: posts.length + 1, p99: delays.percentile(99) / 1_000 };
+    return delays.percentile(99) / 1_000;
   }
-  return { run, loop };
+  return { run, lateness, port: () => server.address().port };
 }
 
 export const ours = () =>
@@ -157,11 +154,21 @@ async function on(startServer, body) {
   }
 }
 
-/** How late the event loop of a web process is, with so many durable tasks a second and with none. */
+/** How late the event loop of a web process is, with as many requests a second as its side says. They come from this process. */
 export function measureLoop(row, { rounds }, startServer) {
+  async function measure(side, milliseconds) {
+    const [rate, post] = [await side.call('rate'), poster(await side.call('port'))];
+    const measured = side.call('lateness', { milliseconds });
+    const posts = [];
+    const timer = rate > 0 ? setInterval(() => posts.push(post()), 1_000 / rate) : undefined;
+    const p99 = await measured;
+    clearInterval(timer);
+    await Promise.all(posts);
+    return { operations: posts.length + 1, p99 };
+  }
   return on(startServer, async () => {
-    const settings = { rounds: Math.ceil(rounds / 4), roundMs: 1_000, warmUp: 100 };
-    const samples = await interleave(row, settings, (side, milliseconds) => side.call('loop', { milliseconds }));
+    const settings = { rounds: Math.ceil(rounds / 4), roundMs: 1_000, warmUp: WARM_UP };
+    const samples = await interleave(row, settings, measure);
     return [{ what: 'delay of the event loop, p99', unit: 'µs', ...pick(samples, 'p99') }];
   });
 }

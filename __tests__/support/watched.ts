@@ -1,0 +1,83 @@
+/** Instances that are watched, and what they are told of blocks. */
+import { afterAll, beforeAll } from '@jest/globals';
+import express, { type Express } from 'express';
+import {
+  type BackgroundTasks,
+  type BackgroundTasksOptions,
+  type BlockedEvent,
+  backgroundTasks,
+} from 'express-background-tasks';
+import { spin } from '../fixtures/watchdog-work.ts';
+import { makeBackground } from './cleanup.ts';
+
+export const THRESHOLD = 50;
+
+/** The watchdog's thread takes some time to start: this keeps it for all tests of a file. To be called once in it. */
+export function keepWatching(): void {
+  let keeper: BackgroundTasks;
+  beforeAll(async () => {
+    keeper = backgroundTasks({ logger: false, watchdog: { threshold: THRESHOLD } });
+    const blocks = listenTo(keeper);
+    do {
+      keeper.add(spin, 4 * THRESHOLD);
+      await blocks.next();
+    } while (blocks.last.stack.length === 0);
+  });
+  afterAll(() => keeper.close());
+}
+
+export interface Blocks {
+  readonly events: readonly BlockedEvent[];
+  readonly last: BlockedEvent;
+  /** Those of tasks. Whatever else blocks the process, and be it jest, is told to all instances. */
+  readonly tasks: readonly (string | undefined)[];
+  /** Resolves to the first that matches, be it there already. */
+  until(matches: (event: BlockedEvent) => boolean, from?: number): Promise<BlockedEvent>;
+  ofTask(name: string): Promise<BlockedEvent>;
+  next(): Promise<BlockedEvent>;
+}
+
+export function listenTo(background: BackgroundTasks): Blocks {
+  const events: BlockedEvent[] = [];
+  const checks = new Set<() => void>();
+  background.on('blocked', (event) => {
+    events.push(event);
+    for (const check of [...checks]) check();
+  });
+  const until = (matches: (event: BlockedEvent) => boolean, from = 0): Promise<BlockedEvent> =>
+    new Promise((resolve) => {
+      const check = (): void => {
+        const found = events.slice(from).find(matches);
+        if (found === undefined) return;
+        checks.delete(check);
+        resolve(found);
+      };
+      checks.add(check);
+      check();
+    });
+  return {
+    events,
+    get last() {
+      return events.at(-1) as BlockedEvent;
+    },
+    get tasks() {
+      return events.filter(({ cause }) => cause === 'task').map(({ task }) => task?.name);
+    },
+    until,
+    ofTask: (name) => until(({ task }) => task?.name === name),
+    next: () => until(() => true, events.length),
+  };
+}
+
+export interface Watched {
+  readonly app: Express;
+  readonly background: BackgroundTasks;
+  readonly blocks: Blocks;
+}
+
+export function watch(options: BackgroundTasksOptions = {}): Watched {
+  const background = makeBackground({ watchdog: { threshold: THRESHOLD }, ...options });
+  const app = express();
+  app.use(background);
+  return { app, background, blocks: listenTo(background) };
+}
