@@ -1,25 +1,9 @@
-import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { browserIsInstalled, startBrowser } from './support/browser.ts';
 import { type Example, startExample } from './support/example-app.ts';
 
 const PATIENCE = 60_000;
-const BROWSERS = [
-  process.env['CHROMIUM'] ?? '',
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-];
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 /** What the row of the thumbnail has shown, however short a time: a machine under load may skip a glance, not a change. */
 const RECORD_STATES = `
@@ -39,13 +23,7 @@ const UNTIL_COMPLETED = `new Promise((resolve) => {
   look();
 })`;
 
-const executablePath = BROWSERS.find((path) => path !== '' && existsSync(path));
-if (executablePath === undefined) {
-  process.stdout.write(
-    'The page of the example application is NOT tested: no Chromium was found. Install it (apt-get install chromium), or name it in CHROMIUM.\n',
-  );
-}
-const describePage = executablePath === undefined ? describe.skip : describe;
+const describePage = browserIsInstalled ? describe : describe.skip;
 
 describePage("the example application's page", () => {
   let example: Example;
@@ -56,10 +34,7 @@ describePage("the example application's page", () => {
   const strangers: string[] = [];
 
   beforeAll(async () => {
-    [example, browser] = await Promise.all([
-      startExample(),
-      chromium.launch({ executablePath: executablePath as string, args: FLAGS }),
-    ]);
+    [example, browser] = await Promise.all([startExample(), startBrowser()]);
     page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
     page.setDefaultTimeout(PATIENCE);
     page.on('pageerror', (error) => problems.push(error.message));

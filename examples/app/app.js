@@ -19,6 +19,8 @@ import { viewOf } from './view.js';
 const PUBLIC = fileURLToPath(new URL('./public/', import.meta.url));
 const THUMBNAIL_WIDTH = 320;
 const BATCH = 20;
+/** What callers are told; the reason, with addresses of ours in it, is for the log. */
+const SERVER_ERRORS = { 500: 'Internal error', 503: 'This cannot be taken on now. Try again in a moment.' };
 
 /** The mistake, for whoever wants to see it: the same function, imported and added. Only the page's switch does so. */
 const thumbnailOnEventLoop = defineTask(thumbnail, { name: 'thumbnail' });
@@ -59,8 +61,7 @@ export async function createApp({ folder, logger, engine }) {
     // No response here takes that long: so soon a task runs whose server has died before it could say so.
     durable: { hold: 10_000 },
   });
-  const ending = new AbortController();
-  const follow = createFollower(background, events.send, ending.signal);
+  const follow = createFollower(background, events.send);
   background
     .on('started', (event) => isHandedOver(event) || events.send('started', event))
     .on('retrying', (event) => events.send('retrying', viewOf(event)))
@@ -150,17 +151,14 @@ export async function createApp({ folder, logger, engine }) {
     const status = error.status ?? statusOfMulter(error) ?? 500;
     if (status === 500) console.error(error);
     res.status(status).set(error.headers ?? {});
-    res.json({ error: status === 500 ? 'Internal error' : error.message });
+    res.json({ error: SERVER_ERRORS[status] ?? error.message });
   });
 
   return {
     app,
     background,
     /** What keeps the HTTP server from closing. */
-    endStreams() {
-      ending.abort();
-      events.close();
-    },
+    endStreams: events.close,
     /** Once there are no more tasks: what they wrote to. */
     async close() {
       mailer.close();

@@ -26,6 +26,7 @@ export function createEventStream() {
     /** Streams are responses that do not end by themselves: the HTTP server could not close. */
     close() {
       for (const res of clients) res.end();
+      clients.clear();
     },
   };
 }

@@ -1,30 +1,45 @@
-/** What becomes of a durable task, which runs in another process: asked of the engine, and told as if it ran here. */
+/** What becomes of durable tasks, which run in another process: asked of the engine, and told as if they ran here. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { viewOf } from './view.js';
 
 const BETWEEN_LOOKS = 100;
 
-/** @returns `follow(id)`; it tells by `send(event, task)`, and stops when `signal` aborts */
-export function createFollower(background, send, signal) {
-  return async function follow(id) {
-    const handedOverAt = performance.now();
-    let startedAt;
-    try {
-      for (;;) {
-        const task = await background.find(id);
-        const times = () => ({ waitedMs: (startedAt ?? performance.now()) - handedOverAt, executor: 'worker' });
-        if (task?.state !== 'waiting' && startedAt === undefined) {
-          startedAt = performance.now();
-          send('started', { ...viewOf({ ...task, ...times() }), attempt: task.attempts });
-        }
-        if (task?.state === 'completed' || task?.state === 'failed') {
-          send('settled', viewOf({ ...task, ...times(), ranMs: performance.now() - startedAt }));
-          return;
-        }
-        await delay(BETWEEN_LOOKS, undefined, { signal });
-      }
-    } catch {
-      // The server ends, or the engine is away: the task goes on without a spectator.
+/** @returns `follow(id)`; it tells by `send(event, task)` */
+export function createFollower(background, send) {
+  const followed = new Map();
+  let isLooking = false;
+
+  async function look() {
+    isLooking = true;
+    while (followed.size > 0) {
+      await Promise.all([...followed].map(([id, seen]) => lookAt(id, seen).catch(() => {})));
+      // The engine may be away: the tasks go on without a spectator, and so may the end of this process.
+      await delay(BETWEEN_LOOKS, undefined, { ref: false });
     }
+    isLooking = false;
+  }
+
+  async function lookAt(id, seen) {
+    const task = await background.find(id);
+    const now = performance.now();
+    if (task === undefined) followed.delete(id);
+    else if (task.state === 'waiting') seen.waitingAt = now;
+    else tell(task, seen, now);
+  }
+
+  /** Its times are those of the looks: it has run since the last one that found it waiting. */
+  function tell(task, seen, now) {
+    const told = { ...task, executor: 'worker-process', waitedMs: seen.waitingAt - seen.handedOverAt };
+    if (!seen.hasStarted) send('started', { ...viewOf(told), attempt: task.attempts });
+    seen.hasStarted = true;
+    if (task.state !== 'completed' && task.state !== 'failed') return;
+    followed.delete(task.id);
+    send('settled', viewOf({ ...told, ranMs: now - seen.waitingAt }));
+  }
+
+  return function follow(id) {
+    const now = performance.now();
+    followed.set(id, { handedOverAt: now, waitingAt: now });
+    if (!isLooking) look();
   };
 }

@@ -7,32 +7,41 @@
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { join, resolve } from 'node:path';
 import closeWithGrace from 'close-with-grace';
 import { createApp } from './app.js';
 import { startEngine } from './engine.js';
 
 const SECOND = 1_000;
 const { PORT = '3000', DATA, REDIS_URL } = process.env;
-const { values } = parseArgs({ options: { engine: { type: 'string' } } });
-if (values.engine !== undefined && values.engine !== 'redis') {
-  console.error(`Expected --engine to be redis, got ${values.engine}.`);
-  process.exit(2);
+const args = process.argv.slice(2).join(' ');
+if (!['', '--engine redis', '--engine=redis'].includes(args)) {
+  misused(`no arguments or --engine redis, got ${args}. Try: npm start -- --engine redis`);
 }
+if (args && REDIS_URL && !/^rediss?:\/\//.test(REDIS_URL)) {
+  misused(`REDIS_URL to begin with redis:// or rediss://, got ${REDIS_URL}. Try: REDIS_URL=redis://127.0.0.1:6379`);
+}
+// Who reads what is printed may be gone first: after Ctrl-C, the other half of `npm start | tee log`.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-const folder = DATA ?? (await mkdtemp(join(tmpdir(), 'express-background-tasks-')));
-const kept = values.engine && (await startEngine({ url: REDIS_URL, folder }));
-const example = await createApp({ folder, engine: kept?.engine });
-const server = example.app.listen(Number(PORT), '127.0.0.1');
+const folder = DATA ? resolve(DATA) : await mkdtemp(join(tmpdir(), 'express-background-tasks-'));
+const kept = args ? await startEngine({ url: REDIS_URL, folder }) : undefined;
+if (args && !kept) {
+  await removeFolder();
+  process.exit(1);
+}
+let example;
+let server;
 try {
+  example = await createApp({ folder, engine: kept?.engine });
+  server = example.app.listen(Number(PORT), '127.0.0.1');
   await once(server, 'listening');
 } catch (error) {
-  console.error(`No server on port ${PORT}: ${error.message}. Name another by PORT.`);
+  const { message } = error.cause ?? error;
+  console.error(`No server on port ${PORT}, writing to ${folder}: ${message}. Name others by PORT and DATA.`);
   await end();
   process.exit(1);
 }
-console.log(`Listening on http://127.0.0.1:${server.address().port}, writing to ${folder}`);
 
 closeWithGrace({ delay: 15 * SECOND }, async ({ signal, err }) => {
   if (err) console.error(err);
@@ -44,6 +53,7 @@ closeWithGrace({ delay: 15 * SECOND }, async ({ signal, err }) => {
   for (const { name, id } of abandoned) console.log(`  abandoned: ${name} ${id}`);
   await end();
 });
+console.log(`Listening on http://127.0.0.1:${server.address().port}, writing to ${folder} (process ${process.pid})`);
 
 /** Requests that are under way may still add tasks, so this comes first. */
 async function closeServer() {
@@ -63,7 +73,16 @@ async function closeServer() {
 
 /** What the tasks wrote to, once there are none. */
 async function end() {
-  await example.close();
+  await example?.close();
   await kept?.close();
-  if (DATA === undefined) await rm(folder, { recursive: true, force: true });
+  await removeFolder();
+}
+
+async function removeFolder() {
+  if (!DATA) await rm(folder, { recursive: true, force: true });
+}
+
+function misused(expected) {
+  console.error(`Expected ${expected}`);
+  process.exit(2);
 }

@@ -36,6 +36,8 @@ export async function runBatch({ told, watch, executor }) {
     if (!response.ok) throw new Error(body.error);
     await settled(body.tasks, told, watch, (outcome) => {
       outcomes.push(outcome);
+      if (outcome.executor === 'worker-process')
+        byId('busy').querySelector('.name').textContent = '20 in a worker process';
       progress.textContent = `${outcomes.length} of ${body.tasks.length} thumbnails`;
     });
   }

@@ -6,6 +6,9 @@ import { Timeline } from './timeline.js';
 import { showBlock } from './watchdog.js';
 
 const PING_EVERY = 500;
+const CATCH_UP_EVERY = 1_000;
+const LIVE = ['held', 'waiting', 'running', 'retrying'];
+const LOST = { state: 'lost', error: { message: 'the server that had it in its memory is gone' } };
 const LARGEST_PHOTO = 4 * 1024 * 1024;
 
 const byId = (id) => document.getElementById(id);
@@ -19,6 +22,7 @@ const mails = new Map();
 /** The upload that is shown, with its tasks by name. */
 let shown;
 let batch;
+let nextCatchUp;
 
 const events = new EventSource('/events');
 events.addEventListener('open', () => byId('connection').setAttribute('class', 'dot on'));
@@ -40,14 +44,19 @@ function hear(task) {
   if (shown?.tasks.some(({ id }) => id === task.id)) showTask(task);
 }
 
-/** Events that were missed while the connection was down. */
+/** What was missed while the connection was down. A server that was started anew tells of its own tasks only: it is asked. */
 async function catchUp() {
-  for (const { id } of shown?.tasks ?? []) {
-    if (told.get(id)?.type === 'settled') continue;
-    const response = await fetch(`/tasks/${id}`);
-    const task = response.ok ? await response.json() : undefined;
-    if (task?.attempts !== undefined) hear({ type: 'settled', ...task });
+  clearTimeout(nextCatchUp);
+  const open = (shown?.tasks ?? []).filter(({ id }) => told.get(id)?.type !== 'settled');
+  for (const { id, name } of open) {
+    const response = await fetch(`/tasks/${id}`).catch(() => undefined);
+    if (response?.status === 404) hear({ type: 'settled', id, name, ...LOST });
+    if (!response?.ok) continue;
+    const task = await response.json();
+    // An engine knows what came of its task, and not how long that took.
+    if (!LIVE.includes(task.state)) hear({ type: 'settled', executor: 'worker-process', ...task });
   }
+  if (open.length > 0) nextCatchUp = setTimeout(catchUp, CATCH_UP_EVERY);
 }
 
 form.addEventListener('submit', async (event) => {
@@ -134,10 +143,12 @@ function showMail({ from, to, subject, text }) {
   fill('mail', 'here', list, element('pre', {}, text.trim()));
 }
 
+/** Not where a time is unknown. */
 function showInlineCost() {
   const settled = shown.tasks.map(({ id }) => told.get(id)).filter((task) => task?.type === 'settled');
   if (settled.length < shown.tasks.length) return;
   const ranMs = settled.reduce((sum, task) => sum + task.ranMs, 0);
+  if (Number.isNaN(ranMs)) return;
   byId('inline-cost').textContent =
     `Awaited one after the other in the handler, the same work would have made it ${milliseconds(shown.tookMs + ranMs)}.`;
 }

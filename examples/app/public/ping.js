@@ -10,15 +10,20 @@ export async function ping() {
  * Pings at an even rate until `until` resolves, whether or not the answers keep up: a server that stands still must
  * not be asked less often.
  *
- * @returns {Promise<{ at: number, took: number }[]>}
+ * @returns {Promise<{ at: number, took: number }[]>} rejects as soon as there is no answer
  */
 export async function pingUntil(until, everyMs) {
   const pings = [];
-  const timer = setInterval(() => {
-    const at = performance.now();
-    pings.push(ping().then((took) => ({ at, took })));
-  }, everyMs);
-  await until.finally(() => clearInterval(timer));
+  let timer;
+  const failed = new Promise((_resolve, reject) => {
+    timer = setInterval(() => {
+      const at = performance.now();
+      const pinged = ping().then((took) => ({ at, took }));
+      pinged.catch(() => reject(new Error('The server did not answer.')));
+      pings.push(pinged);
+    }, everyMs);
+  });
+  await Promise.race([until, failed]).finally(() => clearInterval(timer));
   return Promise.all(pings);
 }
 

@@ -26,6 +26,7 @@ export class Timeline {
       row.setAttribute('data-state', task.state);
       this.#settled.set(task.id, task);
       facts.replaceChildren(...factsOf(task));
+      this.#rows.get(task.id).track.replaceChildren();
       this.#draw();
     } else if (!this.#settled.has(task.id)) {
       row.setAttribute('data-state', task.type === 'started' ? 'running' : 'retrying');
@@ -38,8 +39,9 @@ export class Timeline {
 
   /** All bars share one scale, which grows with the task that ended last. */
   #draw() {
-    const longest = Math.max(...[...this.#settled.values()].map(({ waitedMs, ranMs }) => waitedMs + ranMs));
-    for (const [id, task] of this.#settled) {
+    const timed = [...this.#settled].filter(([, { ranMs }]) => ranMs !== undefined);
+    const longest = Math.max(0, ...timed.map(([, { waitedMs, ranMs }]) => waitedMs + ranMs));
+    for (const [id, task] of timed) {
       const percent = (value) => (100 * value) / longest;
       const ran = bar(
         `ran ${task.state === 'completed' ? task.executor : 'bad'}`,
@@ -66,7 +68,9 @@ function place(executor) {
 
 function factsOf({ executor, waitedMs, ranMs, attempts, state, error }) {
   const number = (value) => element('b', {}, milliseconds(value));
-  const facts = [place(executor), 'waited ', number(waitedMs), ', ran ', number(ranMs)];
+  const facts = executor === undefined ? [] : [place(executor)];
+  if (ranMs === undefined) facts.push(state);
+  else facts.push('waited ', number(waitedMs), ', ran ', number(ranMs));
   if (attempts > 1) facts.push(`, ${attempts} attempts`);
   if (error !== undefined) facts.push(element('div', { class: 'failed' }, `${state}: ${error.message}`));
   return facts;
