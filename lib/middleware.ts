@@ -162,8 +162,11 @@ function listFor(
   res: ServerResponse & { locals?: Record<string, unknown> },
 ): TaskList {
   // Connect and bare node:http know no locals.
-  res.locals ??= Object.create(null) as Record<string, unknown>;
-  const { locals } = res;
+  let { locals } = res;
+  if (locals == null) {
+    locals = Object.create(null) as Record<string, unknown>;
+    res.locals = locals;
+  }
   const present = locals['backgroundTasks'];
   if (present instanceof ResponseTasks && present.runtime === instance.runtime) return present;
   const list = new ResponseTasks(instance, req, res);

@@ -1,5 +1,5 @@
 /** When a response has ended, and how. The one room that knows on-finished, and what on-finished does not tell. */
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
 import type { ResponseEnd } from './outcome.ts';
@@ -11,13 +11,24 @@ type Listener = (end: ResponseEnd) => void;
  * if that was before. Never within the call itself.
  */
 export function whenResponseEnded(res: ServerResponse, listener: Listener): void {
-  if (isUnderWay(res)) onFinished(res, () => listener(endOf(res, wasSentNow(res))));
-  else whenUnusualResponseEnded(res, listener);
+  const socket = ownSocketOf(res);
+  if (socket === undefined) whenUnusualResponseEnded(res, listener);
+  else onFinished(res, () => listener(endOf(res, wasSentOver(socket, res))));
 }
 
-/** What nearly every response is when a task is added: not ended yet, on a connection of its own that lives. */
-function isUnderWay(res: ServerResponse): boolean {
-  return !res.writableEnded && res.socket?.destroyed === false && !res.destroyed && streamOf(res) === undefined;
+/**
+ * The connection of what nearly every response is when a task is added: one of HTTP/1, not ended yet, on a connection of
+ * its own that lives. Little is read of the response: Express 5 makes each of them a stranger to V8, whose every property is looked up anew.
+ */
+function ownSocketOf(res: ServerResponse): Socket | undefined {
+  if (!(res instanceof ServerResponse) || res.writableEnded) return undefined;
+  const { socket } = res;
+  return socket === null || socket.destroyed ? undefined : socket;
+}
+
+/** Node takes the socket from a response that it has sent. */
+function wasSentOver(socket: Socket, res: ServerResponse): boolean {
+  return (res.socket === null && !socket.destroyed) || wasSentNow(res);
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
