@@ -4,7 +4,6 @@ import { profileBurst, profileServer } from './support/profiles.mjs';
 const ROWS = {
   'no-task': profileServer,
   'one-task': profileServer,
-  'on-finished': profileServer,
   watchdog: profileServer,
   burst: profileBurst,
 };

@@ -1,11 +1,13 @@
 import express from 'express';
 import { backgroundTasks } from 'express-background-tasks';
+import onFinished from 'on-finished';
 import { compareServers, serve } from '../support/servers.mjs';
 
 export const row = {
   title: 'request with one event-loop task',
-  what: 'The handler adds one asynchronous function, which does next to nothing, and answers with a small JSON.',
+  what: 'The handler adds one asynchronous function, which does next to nothing, and answers with a small JSON. The floor of whatever learns of the end from on-finished stands below: `onFinished(res, …)` in the handler, behind a middleware that does nothing.',
   rival: "`res.on('finish')` by hand",
+  others: { onFinishedByHand: '`onFinished` by hand' },
   toReach: { atLeast: 0.95 },
 };
 
@@ -15,30 +17,41 @@ async function count(step) {
   calls += step;
 }
 
-/** The server of this row, by the options of the middleware. */
-export function serveTasks(options) {
+/** @param addTask `(res) => …`, in the handler before it answers. */
+function serveWith(middleware, addTask, idle = () => {}) {
   const app = express();
-  const background = backgroundTasks(options);
-  app.use(background);
+  if (middleware !== undefined) app.use(middleware);
   app.get('/', (_req, res) => {
-    res.locals.backgroundTasks.add(count, 1);
+    addTask(res);
     res.json({ message: 'Hello' });
   });
   return serve(app, async () => {
-    await background.idle();
+    await idle();
     return calls;
   });
 }
 
-export const ours = () => serveTasks();
-
-export function rival() {
-  const app = express();
-  app.get('/', (_req, res) => {
-    res.on('finish', () => count(1));
-    res.json({ message: 'Hello' });
-  });
-  return serve(app, () => calls);
+/** The server of this row, by the options of the middleware. */
+export function serveTasks(options) {
+  const background = backgroundTasks(options);
+  return serveWith(
+    background,
+    (res) => res.locals.backgroundTasks.add(count, 1),
+    () => background.idle(),
+  );
 }
 
-export const measure = (settings) => compareServers(import.meta.url, settings);
+export const ours = () => serveTasks();
+export const rival = () => serveWith(undefined, (res) => res.on('finish', () => count(1)));
+export const onFinishedByHand = () =>
+  serveWith(
+    (_req, _res, next) => next(),
+    (res) => onFinished(res, () => count(1)),
+  );
+
+export const measure = (settings) =>
+  compareServers(import.meta.url, settings, {
+    others: ['onFinishedByHand'],
+    title: 'A request with one event-loop task',
+    labels: { ours: 'ours', rival: "res.on('finish')", onFinishedByHand: 'onFinished by hand' },
+  });

@@ -2,6 +2,7 @@
 import { bars } from './bars.mjs';
 import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
 import { watchMainThread } from './main-thread.mjs';
+import { percentilesOf } from './percentiles.mjs';
 import { median } from './statistics.mjs';
 
 export const BURST = 2_000;
@@ -12,14 +13,18 @@ export function inBursts(runOne) {
     async run({ milliseconds, expected, burst = BURST }) {
       const spent = watchMainThread();
       const startedAt = performance.now();
+      const bursts = [];
       let tasks = 0;
       do {
+        const addedAt = performance.now();
         const values = await Promise.all(Array.from({ length: burst }, () => runOne()));
         const wrong = values.find((value) => value !== expected);
         if (wrong !== undefined) throw new Error(`Expected the task to return ${expected}, got ${wrong}.`);
+        bursts.push(performance.now() - addedAt);
         tasks += burst;
       } while (performance.now() - startedAt < milliseconds);
-      return { tasks, seconds: (performance.now() - startedAt) / 1_000, ...spent() };
+      const seconds = (performance.now() - startedAt) / 1_000;
+      return { tasks, seconds, ...spent(), ...percentilesOf(bursts) };
     },
   };
 }
@@ -27,8 +32,8 @@ export function inBursts(runOne) {
 /** The figures of a row whose sides are made by {@link inBursts}. */
 export async function compareBursts(row, settings, { expected, labels, others, cpuToReach, ...texts }) {
   async function measure(side, milliseconds) {
-    const { tasks, seconds, cpu, active } = await side.call('run', { milliseconds, expected });
-    return { operations: tasks, throughput: tasks / seconds, cpu: cpu / tasks, active: active / tasks };
+    const { tasks, seconds, cpu, active, p50, max } = await side.call('run', { milliseconds, expected });
+    return { operations: tasks, throughput: tasks / seconds, cpu: cpu / tasks, active: active / tasks, p50, max };
   }
 
   const samples = await interleave(row, stretch(settings, { sides: 2 + others.length }), measure, { others });
@@ -36,6 +41,12 @@ export async function compareBursts(row, settings, { expected, labels, others, c
     { what: 'throughput', unit: 'tasks/s', ...pick(samples, 'throughput') },
     { what: "main thread's CPU a task", unit: 'µs', toReach: cpuToReach, ...pick(samples, 'cpu') },
     { what: 'event loop active, a task', unit: 'µs', ...pickTwo(samples, 'active') },
+    { what: `until all ${BURST.toLocaleString('en')} have settled, p50`, unit: 'ms', ...pickTwo(samples, 'p50') },
+    {
+      what: `until all ${BURST.toLocaleString('en')} have settled, the longest`,
+      unit: 'ms',
+      ...pickTwo(samples, 'max'),
+    },
   ];
   const barsOf = (key) =>
     Object.entries(labels).map(([name, text]) => ({

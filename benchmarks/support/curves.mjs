@@ -58,10 +58,10 @@ export async function compareCurves(
         points.map((point, place) => ({ what: `${what}, ${text(point)}`, unit, ...atPoint(place, key) })),
       ),
     ],
-    facts: steps.map(({ what, ours, limit, from, to }) => {
-      const verdict = ours > limit ? 'a step is worse than linear' : 'no step is worse than linear';
-      return `${what}: ${verdict} (the cost of one at ${text(to)} is ${ours.toFixed(2)} times that at ${text(from)})`;
-    }),
+    facts: steps.map(
+      ({ what, from, to, ...step }) =>
+        `${what}: ${verdictOn(step)} (the cost of one at ${text(to)} is ${step.ours.toFixed(2)} times that at ${text(from)}, the rival's ${step.rival.toFixed(2)} times)`,
+    ),
     plot: plot({
       isXLog: true,
       xTicks: points.map((point) => [drawing.place?.(point) ?? point, text(point)]),
@@ -76,6 +76,11 @@ export async function compareCurves(
       })),
     }),
   };
+}
+
+function verdictOn({ ours, limit }) {
+  if (ours <= LARGEST_STEP) return 'no step is worse than linear';
+  return ours <= limit ? "a step is worse than linear, and the rival's as well" : 'a step is worse than linear';
 }
 
 /** The same value of both sides, for a panel. */

@@ -5,8 +5,9 @@ import { HEADINGS, lines } from './results.mjs';
 
 const folder = new URL('../../docs/benchmarks/', import.meta.url);
 const RESULTS = /^results-node(\d+)\.json$/;
+const rowsFolder = new URL('../rows/', import.meta.url);
 
-/** Rows that were not measured this time stay as they were. A row's plot lies beside the results of its Node. */
+/** Rows that were not measured this time stay as they were, unless they are no more. A row's plot lies beside the results of its Node. */
 export function save(results, plots = {}) {
   mkdirSync(folder, { recursive: true });
   const [major] = process.versions.node.split('.');
@@ -22,7 +23,9 @@ export function save(results, plots = {}) {
     cores: availableParallelism(),
     processor: cpus()[0]?.model ?? 'unknown',
     date: new Date().toISOString().slice(0, 10),
-    rows: { ...before, ...results },
+    rows: Object.fromEntries(
+      Object.entries({ ...before, ...results }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
+    ),
   };
   writeFileSync(file, `${JSON.stringify(run, undefined, 2)}\n`);
   writeFileSync(new URL('README.md', folder), page());
@@ -43,7 +46,7 @@ Written by \`npm run bench -- --save\` from the JSON files beside it: do not edi
 Each row is a ratio against a rival in the same run. All sides have processes of their own and are measured by turns
 (A B, B A, …) in many short rounds; once in a run all are started anew. A figure is the median over the rounds, a
 ratio the median of the rounds' ratios, with its quartiles. Where there are further rivals, each has a line below the first,
-which is the one that decides. Requests come from another process, over keep-alive connections; where a row speaks of so
+which is the one that decides; the last column says of them, too, whether what is to be reached would be. Requests come from another process, over keep-alive connections; where a row speaks of so
 many a second they are sent when they are due, whether or not those before have been answered, and a latency counts from
 that moment: so waiting is counted. The package has its default options, logger included, but for what a row says.
 

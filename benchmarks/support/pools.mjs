@@ -17,8 +17,10 @@ export const bestPiscina = (threads, module) => new Piscina({ filename: file(mod
 
 export const piscina = (threads) => runIn(bestPiscina(threads, 'hash.mjs'));
 
-/** Its defaults: a thread takes one task at a time. */
-export const plainPiscina = (threads) => runIn(new Piscina({ filename: file('hash.mjs'), ...size(threads) }));
+/** Its defaults: a thread takes one task at a time, and the others wait in its queue. */
+export const defaultPiscina = (threads, module) => new Piscina({ filename: file(module), ...size(threads) });
+
+export const plainPiscina = (threads) => runIn(defaultPiscina(threads, 'hash.mjs'));
 
 const runIn = (pool) => (name, data) => pool.run(data, { name });
 

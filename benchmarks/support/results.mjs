@@ -58,16 +58,20 @@ export const HEADINGS = ['row', 'figure', 'ours', 'rival', 'ratio [q1..q3]', 'to
 
 /** A line for each figure and each rival; what is to be reached is to be reached against the first. */
 export function lines(results) {
-  return Object.entries(results).flatMap(([name, { toReach, isReached: reached, figures }]) =>
-    figures.flatMap(({ what, unit, ours, others = [], ...figure }, index) => [
-      [
-        index === 0 ? name : '',
-        `${what} (${unit})`,
-        ...comparison(ours, figure),
-        ...(index === 0 ? verdictOn(toReach, reached) : verdictOn(figure.toReach ?? {}, figure.isReached)),
-      ],
-      ...others.map((other) => ['', `… against ${other.name}`, ...comparison(ours, other), '', '']),
-    ]),
+  return Object.entries(results).flatMap(([name, { toReach, figures }]) =>
+    figures.flatMap(({ what, unit, ours, others = [], ...figure }, index) => {
+      const limit = (index === 0 ? toReach : figure.toReach) ?? {};
+      return [
+        [index === 0 ? name : '', `${what} (${unit})`, ...comparison(ours, figure), ...verdict(ours, figure, limit)],
+        ...others.map((other) => [
+          '',
+          `… against ${other.name}`,
+          ...comparison(ours, other),
+          '',
+          verdict(ours, other, limit.unit === undefined ? limit : {})[1],
+        ]),
+      ];
+    }),
   );
 }
 
@@ -80,10 +84,11 @@ function comparison(ours, { rival, ratio }) {
 }
 
 /** A figure without a limit is there to compare others with. */
-function verdictOn({ atLeast, atMost, unit }, reached) {
+function verdict(ours, { ratio }, toReach) {
+  const { atLeast, atMost, unit } = toReach;
   if (atLeast === undefined && atMost === undefined) return ['', ''];
   const limit = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
-  return [unit === undefined ? limit : `${limit} ${unit}`, reached ? 'yes' : 'no'];
+  return [unit === undefined ? limit : `${limit} ${unit}`, isReached({ ours, ratio }, toReach) ? 'yes' : 'no'];
 }
 
 export function table(results) {

@@ -1,7 +1,9 @@
-// Compares two servers by throughput and by CPU time per request.
+// Compares servers by throughput, by CPU time per request, and by how long requests take.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { interleave, pick } from './interleave.mjs';
+import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
+import { drawPercentiles, percentilesOf } from './percentiles.mjs';
+import { expectOnly, latenciesOf } from './pings.mjs';
 import { start } from './processes.mjs';
 
 /** Longer than a server waits for its turn. */
@@ -17,6 +19,8 @@ export async function serve(app, calls) {
   });
   return {
     port: () => server.address().port,
+    /** For how many microseconds the event loop has not been idle so far. */
+    active: () => performance.eventLoopUtilization().active * 1_000,
     /** Every request must have had its task. */
     check: async () => {
       const called = await calls?.();
@@ -27,30 +31,72 @@ export async function serve(app, calls) {
   };
 }
 
-/**
- * The figures of a row whose exports `ours` and `rival` are made by {@link serve}. The server has one core, the load
- * generator another. A server's own CPU time per request feels less of what else the machine does, so it stands
- * beside the throughput; its ratio is the rival's to ours, to be read like that of the throughput.
- */
-export async function compareServers(row, settings) {
-  const generator = await start(new URL('load.mjs', import.meta.url), 'load', { core: 1 });
+/** Far from what any of the servers can do, and enough of them for a p99. */
+const PER_SECOND = 1_000;
+const ROUND_BY_THE_CLOCK = { roundMs: 1_000, fewest: 8 };
+const WARM_UP_BY_THE_CLOCK = 5_000;
 
-  async function measure(side, milliseconds) {
+/**
+ * The figures of a row whose sides are made by {@link serve}: what a server can do at most, then how long single requests
+ * take that come by the clock. The server has one core, the load generator another. A server's own CPU time per request
+ * feels less of what else the machine does, so it stands beside the throughput; its ratio is the rival's to ours, to be
+ * read like that of the throughput.
+ *
+ * @param others further sides, by the names of their exports.
+ * @param labels how all sides are called in the plot.
+ */
+export async function compareServers(row, settings, { others = [], title, labels }) {
+  const [generator, clock] = await Promise.all([
+    start(new URL('load.mjs', import.meta.url), 'load', { core: 1 }),
+    start(new URL('open-loop.mjs', import.meta.url), 'openLoop', { core: 1 }),
+  ]);
+
+  async function atMost(side, milliseconds) {
     const port = await side.call('port');
-    const cpuBefore = await side.call('cpu');
+    const [cpuBefore, activeBefore] = [await side.call('cpu'), await side.call('active')];
     const { requests, seconds } = await generator.call('run', { port, milliseconds });
-    const cpu = (await side.call('cpu')) - cpuBefore;
+    const [cpu, active] = [(await side.call('cpu')) - cpuBefore, (await side.call('active')) - activeBefore];
     await side.call('check');
-    return { operations: requests, throughput: requests / seconds, cpu: cpu / requests };
+    return { operations: requests, throughput: requests / seconds, cpu: cpu / requests, active: active / requests };
   }
 
+  async function byTheClock(side, milliseconds) {
+    const asked = { port: await side.call('port'), path: '/', perSecond: PER_SECOND, milliseconds };
+    const { statuses, answers } = await clock.call('run', asked);
+    expectOnly(statuses, [200]);
+    await side.call('check');
+    return { operations: answers.length, ...percentilesOf(latenciesOf(answers)) };
+  }
+
+  const options = { others, core: 0 };
+  const sides = 2 + others.length;
   try {
-    const samples = await interleave(row, settings, measure, { core: 0 });
-    return [
-      { what: 'throughput', unit: 'requests/s', ...pick(samples, 'throughput') },
-      { what: 'CPU a request', unit: 'µs', isInverse: true, ...pick(samples, 'cpu') },
-    ];
+    const most = await interleave(row, stretch(settings, { sides }), atMost, options);
+    const calm = {
+      ...stretch(settings, { sides, ...ROUND_BY_THE_CLOCK }),
+      warmUp: Math.min(settings.warmUp, WARM_UP_BY_THE_CLOCK),
+    };
+    const single = await interleave(row, calm, byTheClock, options);
+    return {
+      figures: [
+        { what: 'throughput', unit: 'requests/s', ...pick(most, 'throughput') },
+        { what: 'CPU a request', unit: 'µs', isInverse: true, ...pick(most, 'cpu') },
+        { what: 'event loop active, a request', unit: 'µs', isInverse: true, ...pickTwo(most, 'active') },
+        ...['p50', 'p99', 'max'].map((key) => ({
+          what: `${PER_SECOND.toLocaleString('en')} requests a second, ${key}`,
+          unit: 'ms',
+          ...pickTwo(single, key),
+        })),
+      ],
+      plot: drawPercentiles(single, {
+        title,
+        subtitle: `${PER_SECOND.toLocaleString('en')} requests a second, each sent when it is due. Medians over the rounds.`,
+        label: 'From due to answered (ms)',
+        of: 'requests',
+        labels,
+      }),
+    };
   } finally {
-    await generator.end();
+    await Promise.all([generator.end(), clock.end()]);
   }
 }
