@@ -41,10 +41,11 @@ beforeAll(async () => {
 }, TIMEOUT);
 
 describe('the README', () => {
-  it('says on its first screen what to type, and shows a whole program', () => {
+  it('says on its first screen what to type, when to use something else, and shows a whole program', () => {
     const firstScreen = read('README.md').split('\n').slice(0, 30).join('\n');
     expect(firstScreen).toContain('npm ci && npm run example');
     expect(firstScreen).toContain('npm ci && npm test');
+    expect(firstScreen).toContain('Use something else');
     expect(codeBlocksOf(firstScreen).map(({ file }) => file)).toEqual([undefined, 'app.mjs']);
   });
 
