@@ -27,6 +27,8 @@ interface ThreadErrors {
   readonly rejection: Thrower;
   readonly thenable: Thrower;
   readonly plain: Thrower;
+  readonly throwBranded: (change: string) => void;
+  readonly leaveBranded: (change: string) => void;
 }
 
 const url = new URL('./fixtures/thread-errors.mjs', import.meta.url);
@@ -174,6 +176,30 @@ describe('an error that a thread throws', () => {
       code: 'ERR_BACKGROUND_EXPORT',
       help: expect.stringContaining('err_background_export'),
     });
+  });
+});
+
+describe('an error of the package whose code a thread has changed', () => {
+  const cases: [string, string, unknown][] = [
+    ['to a number', 'number', 408],
+    ['by taking it away', 'none', undefined],
+    ['to a getter', 'getter', undefined],
+  ];
+
+  it.each(cases)('is one of the package no more, and keeps the rest: %s', async (_how, change, code) => {
+    const { state, error } = await oneThread().add(errors.throwBranded, change).settled;
+    expect(state).toBe('failed');
+    expect(error).toBeInstanceOf(Error);
+    expect(error).not.toBeInstanceOf(BackgroundTaskError);
+    expect(error).toMatchObject({ name: 'BackgroundTaskError', message: 'of the package' });
+    expect((error as { code?: unknown }).code).toBe(code);
+  });
+
+  it.each(cases)('harms nobody when it is a rejection that was left behind: %s', async (_how, change) => {
+    const background = oneThread();
+    await background.add(errors.leaveBranded, change).settled;
+    const next = await background.add(errors.byName, 'TypeError').settled;
+    expect(next.error).toBeInstanceOf(TypeError);
   });
 });
 

@@ -232,6 +232,10 @@ const { thing } = fc.letrec<{ thing: Description; error: Description }>((tie) =>
       ...['revoked', 'function', 'tagged', 'unprintable', 'weak', 'port', 'shared'].map((kind) => ({ kind })),
     ),
     fc.record({ kind: fc.constantFrom('foreign', 'imitation'), message: fc.string() }),
+    fc.record(
+      { kind: fc.constant('branded'), code: tie('thing'), isGetter: fc.boolean() },
+      { requiredKeys: ['kind', 'isGetter'] },
+    ),
     fc.record({ kind: fc.constant('symbol'), text: fc.string() }),
     fc.record({ kind: fc.constant('ring'), length: fc.integer({ min: 1, max: 12 }) }),
     fc.record({ kind: fc.constant('deep'), depth: fc.integer({ min: 1, max: 2_000 }) }),

@@ -77,8 +77,19 @@ function encodeList(list: Iterable<unknown>, depth: number, errors: { left: numb
   return encoded;
 }
 
-/** What {@link encodeError} was given, as near as another thread can have it. */
+/**
+ * What {@link encodeError} was given, as near as another thread can have it. Never throws, whatever came: who hears of
+ * one error has the ends of other tasks to tell as well.
+ */
 export function decodeError(encoded: EncodedError): unknown {
+  try {
+    return decode(encoded);
+  } catch (thrown) {
+    return thrown;
+  }
+}
+
+function decode(encoded: EncodedError): unknown {
   if (encoded.kind === 'value') return encoded.value;
   const options = encoded.cause === undefined ? undefined : { cause: decodeError(encoded.cause) };
   const error = makeError(encoded, options);
@@ -96,8 +107,11 @@ function makeError(
   options: { cause: unknown } | undefined,
 ): Error {
   if (errors !== undefined) return new AggregateError(errors.map(decodeError), message, options);
-  if (base === OWN_BASE)
-    return new BackgroundTaskError(properties['code'] as BackgroundTaskErrorCode, message, options);
+  const { code } = properties;
+  // The error was in the task's hands: it may have another code by now, of any kind, or none.
+  if (base === OWN_BASE && typeof code === 'string') {
+    return new BackgroundTaskError(code as BackgroundTaskErrorCode, message, options);
+  }
   const Base = Object.hasOwn(BASES, base) ? BASES[base as keyof typeof BASES] : Error;
   return new Base(message, options);
 }
