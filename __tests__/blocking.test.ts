@@ -1,6 +1,6 @@
 /** Blocking tasks, in threads and in processes alike: where they run, what they are told, and in which order. */
 import { describe, expect, it, jest } from '@jest/globals';
-import type { Outcome } from 'express-background-tasks';
+import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
@@ -59,6 +59,49 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     await request(port, { path: '/orders/7' });
     const [outcome] = await Promise.all(settled);
     expect(outcome?.value).toMatchObject({ context: { path: '/orders/7', since: new Date(0) } });
+  });
+
+  describe('that a task of a request adds outside of its response', () => {
+    interface Context {
+      path: string;
+      close?: () => void;
+    }
+
+    /** Calls `add` in a task on the event loop, which has the context as it is; resolves when that task has ended. */
+    async function inTask(add: (context: Context) => void): Promise<void> {
+      const settled: Promise<Outcome>[] = [];
+      const port = await serve(
+        bareHttp.listener([shared()], (_req, res) => {
+          settled.push(res.locals.backgroundTasks.add(() => add(currentTask()?.context as Context)).settled);
+          res.end();
+        }),
+      );
+      await request(port, { path: '/orders/8' });
+      expect((await settled[0])?.error).toBeUndefined();
+    }
+
+    it('know the context of that task as it was then', async () => {
+      const background = shared();
+      const gate = await makeWorkerGate();
+      background.add(tasks.hold, gate.port);
+      await gate.entered();
+      let waiting: TaskHandle | undefined;
+      await inTask((context) => {
+        waiting = background.add(aware.describeTask);
+        context.path = '/changed';
+      });
+      gate.open();
+      expect((await waiting?.settled)?.value).toMatchObject({ context: { path: '/orders/8', since: new Date(0) } });
+    });
+
+    it('are refused where that context cannot be copied', async () => {
+      await inTask((context) => {
+        context.close = () => {};
+        const { code, message } = thrownBy(() => shared().add(aware.describeTask));
+        expect(code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
+        expect(message).toContain('the `context` of the task that added it');
+      });
+    });
   });
 
   it('start after the response, one after the other, in the order added', async () => {

@@ -254,14 +254,18 @@ export class Instance implements Owner {
   #contextFor(req: IncomingMessage | undefined, clone: Clone | undefined): unknown {
     const { context } = this.options;
     // A task without a request was most likely added by a task that had one.
-    if (req === undefined || context === undefined) return currentTask()?.context;
-    let value: unknown;
-    try {
-      value = context(req);
-    } catch (thrown) {
-      throw hookError('`context`', thrown);
-    }
-    return clone === undefined ? value : snapshot(value, 'what `context` returned', clone);
+    const isInherited = req === undefined || context === undefined;
+    const value = isInherited ? currentTask()?.context : askForContext(context, req);
+    if (clone === undefined) return value;
+    return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', clone);
+  }
+}
+
+function askForContext(context: NonNullable<ResolvedOptions['context']>, req: IncomingMessage): unknown {
+  try {
+    return context(req);
+  } catch (thrown) {
+    throw hookError('`context`', thrown);
   }
 }
 
