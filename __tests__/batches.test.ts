@@ -1,4 +1,5 @@
 /** Several short tasks in one message: nobody but the clock may notice. */
+import { MessagePort } from 'node:worker_threads';
 import { describe, expect, it, jest } from '@jest/globals';
 import {
   type BackgroundTasks,
@@ -7,7 +8,7 @@ import {
   type Outcome,
   type TaskHandle,
 } from 'express-background-tasks';
-import { makeBackground } from './support/cleanup.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { makeThreadGate } from './support/thread-gate.ts';
 
@@ -48,6 +49,26 @@ async function addTogether<Handle>(background: BackgroundTasks, add: () => Handl
 
 const settle = (handles: readonly TaskHandle[]): Promise<Outcome[]> =>
   Promise.all(handles.map(({ settled }) => settled));
+
+/** Until the test ends, no port takes a message with this argument in it; what it returns counts those that were refused. */
+function refuseToSend(refused: string): () => number {
+  let refusals = 0;
+  const { postMessage } = MessagePort.prototype;
+  const spy = jest.spyOn(MessagePort.prototype, 'postMessage').mockImplementation(function (
+    this: MessagePort,
+    ...args: Parameters<typeof postMessage>
+  ) {
+    const [message] = args as [{ args?: unknown; tasks?: readonly unknown[] }];
+    const sent = [message.args, ...(message.tasks ?? [])].filter(Array.isArray).flat();
+    if (sent.includes(refused)) {
+      refusals += 1;
+      throw new Error(`${refused} could not be cloned.`);
+    }
+    postMessage.apply(this, args);
+  });
+  atEnd(() => spy.mockRestore());
+  return () => refusals;
+}
 
 /** Adds {@link COUNT} tasks that count their runs; the one at `index` as it is told to. */
 function addUnruly(
@@ -252,6 +273,24 @@ describe('in a batch', () => {
     const { abandoned } = await background.close({ timeout: 100 });
     expect(abandoned).toHaveLength(COUNT);
     expect([...runs]).toEqual([1, ...new Array(COUNT - 1).fill(0)]);
+  });
+
+  it('one that cannot be sent fails alone, and the others are sent without it', async () => {
+    const background = await makeTaught();
+    const runs = countRuns();
+    const refusals = refuseToSend('the refused one');
+    // A machine that is busy may make them look long, and send each alone. In a batch it is refused there, and then alone.
+    for (let round = 1, batches = 0; batches < 2; round += 1) {
+      const before = refusals();
+      const outcomes = await addTogether(background, () =>
+        addUnruly(background, runs, 4, () => background.add(tasks.end, 'the refused one')),
+      ).then(settle);
+      expect(outcomes.map(resultOf)).toEqual([0, 1, 2, 3, 'failed', 5, 6, 7, 8, 9, 10, 11]);
+      expect(outcomes[4]).toMatchObject({ attempts: 0, error: { message: 'the refused one could not be cloned.' } });
+      expect([...runs]).toEqual(Array.from(runs, (_, index) => (index === 4 ? 0 : round)));
+      if (refusals() - before === 2) batches += 1;
+    }
+    expect(background.stats().executors.thread).toMatchObject({ waiting: 0, running: 0, idleThreads: 1 });
   });
 
   it('retries come as they do alone', async () => {

@@ -52,13 +52,14 @@ export class ChildProcess implements PoolWorker {
       if (isOurs(message)) this.#hear(message[REPLY]);
     });
     this.#exit = this.#whenGone().then(({ code, signal }) => this.#exited(code, signal));
-    this.#send({ maxResultSize: options.maxResultSize });
+    // One that could not begin has no channel, and is heard of by its exit.
+    if (this.#child.connected) this.#send({ maxResultSize: options.maxResultSize });
     lowerPriority(this.#child, options.niceIncrement);
   }
 
   run([message]: readonly TaskMessage[]): void {
-    this.#hold();
     this.#send(message as TaskMessage);
+    this.#hold();
   }
 
   /** It is given one task at a time, which has begun, and tells its end by itself. */
@@ -100,12 +101,8 @@ export class ChildProcess implements PoolWorker {
   }
 
   #send(order: Order): void {
-    try {
-      // A child that has just died is heard of by its exit.
-      this.#child.send(order, () => {});
-    } catch (thrown) {
-      if ('module' in order) this.#answered(toError(thrown));
-    }
+    // A child that has just died is heard of by its exit.
+    this.#child.send(order, () => {});
   }
 
   #hear(message: Reply | ReadyMessage | WrittenReply): void {
@@ -125,7 +122,7 @@ export class ChildProcess implements PoolWorker {
     }
   }
 
-  #answered(result: Result | Error, ranMs?: number): void {
+  #answered(result: Result, ranMs: number | undefined): void {
     this.#letGo();
     this.#observer.progressed({ ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
   }

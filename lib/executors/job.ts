@@ -16,8 +16,8 @@ export interface JobHolder {
 
 export class Job implements Queued<Job> {
   readonly attempt: Attempt;
-  /** Whether it must not share a message with others: what is moved cannot be taken back. */
-  readonly isAlone: boolean;
+  /** Whether it must not share a message with others: what is moved cannot be taken back, what cannot be sent keeps all from going. */
+  isAlone: boolean;
   state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
   /** None while it waits, and none any more when its worker has answered. */
   holder: JobHolder | undefined;
@@ -71,8 +71,7 @@ export class Job implements Queued<Job> {
 }
 
 /** What a worker's answer means to the run. */
-export function attemptResultOf(result: Result | Error, taskName: string): AttemptResult {
-  if (result instanceof Error) return { ok: false, thrown: result };
+export function attemptResultOf(result: Result, taskName: string): AttemptResult {
   switch (result.kind) {
     case 'value':
       return { ok: true, value: result.value };

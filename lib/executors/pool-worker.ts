@@ -10,7 +10,10 @@ export interface AttemptName {
 
 /** One thread or process: it runs a task at a time. */
 export interface PoolWorker {
-  /** Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is free. */
+  /**
+   * Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is
+   * free. Throws where a message cannot be sent: then it has none of them, and is as free as before.
+   */
   run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void;
   /** Takes back the task at this place of its batch; `false` if it has begun. */
   recall(place: number): boolean;
@@ -24,7 +27,7 @@ export interface PoolWorker {
 
 /** What one of the tasks that a worker was given has come to. */
 export interface Ended {
-  readonly result: Result | Error;
+  readonly result: Result;
   /** By the main thread's `performance.now()`, where the worker has written it down. */
   readonly startedAt?: number;
   readonly ranMs: number | undefined;

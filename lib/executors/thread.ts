@@ -66,16 +66,11 @@ export class Thread implements PoolWorker {
   }
 
   run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void {
+    const [first] = messages as [TaskMessage];
+    if (messages.length === 1) this.#send(first, transferList);
+    else this.#runBatch(messages);
     // While it runs a task, the thread keeps the process alive.
     this.#port?.ref();
-    const [first] = messages as [TaskMessage];
-    try {
-      if (messages.length === 1) this.#send(first, transferList);
-      else this.#runBatch(messages);
-    } catch (thrown) {
-      // The arguments were copied once, and should have gone through: the thread is as it was.
-      this.#free(messages.map(() => toError(thrown)));
-    }
   }
 
   recall(place: number): boolean {
@@ -120,7 +115,13 @@ export class Thread implements PoolWorker {
       this.#send({ ledger: this.#batch.memory });
     }
     this.#batch.begin(batch.length);
-    this.#send(packBatch(batch));
+    try {
+      this.#send(packBatch(batch));
+    } catch (thrown) {
+      // Its places would seem to wait for a thread that knows nothing of them.
+      this.#batch = undefined;
+      throw thrown;
+    }
   }
 
   #reportBatch(isOver: boolean): void {
@@ -155,7 +156,7 @@ export class Thread implements PoolWorker {
         this.#reportBatch(reply.isOver);
         break;
       default:
-        this.#free([reply], reply.ranMs);
+        this.#answered(reply, reply.ranMs);
     }
   }
 
@@ -179,10 +180,9 @@ export class Thread implements PoolWorker {
     else this.#hear({ kind: 'value-lost', reason, ranMs: undefined });
   }
 
-  #free(results: readonly (Result | Error)[], ranMs?: number): void {
+  #answered(result: Result, ranMs: number | undefined): void {
     this.#port?.unref();
-    const ended = results.map((result) => ({ result, ranMs }));
-    this.#observer.progressed({ ended, nextStartedAt: undefined, isFree: true });
+    this.#observer.progressed({ ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
   }
 
   #exited(code: number): void {

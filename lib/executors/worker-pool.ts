@@ -7,7 +7,7 @@ import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
 import { attemptResultOf, Job } from './job.ts';
-import type { Ended, Progress } from './pool-worker.ts';
+import type { Progress } from './pool-worker.ts';
 import type { Seat } from './seat.ts';
 import { TurnBudget } from './turn-budget.ts';
 import type { StrayMessage } from './wire.ts';
@@ -24,6 +24,14 @@ export interface WorkerPoolStats extends ExecutorStats {
   readonly idleWorkers: number;
   /** The part of the workers' time that was spent in tasks, from `0` to `1`. */
   readonly utilization: number;
+}
+
+/** What an attempt came to: with when it began, where only now that is known, and how long its code ran. */
+interface End {
+  readonly job: Job;
+  readonly result: AttemptResult;
+  readonly startedAt?: number | undefined;
+  readonly ranMs?: number | undefined;
 }
 
 /** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
@@ -43,7 +51,7 @@ export class WorkerPool implements Executor {
   /** How many attempts it has taken on that have not ended. */
   #size = 0;
   /** What has ended, and is still to be told of. */
-  readonly #ends: { readonly job: Job; readonly ended: Ended }[] = [];
+  readonly #ends: End[] = [];
   /** What has started, and is still to be told of: after the ends of what ran there before. */
   readonly #starts: { readonly job: Job; readonly at: number }[] = [];
   /** Whether the news is being told, or will be in a moment. */
@@ -176,14 +184,19 @@ export class WorkerPool implements Executor {
 
   #give(jobs: [Job, ...Job[]], seat: Seat): void {
     const [first] = jobs;
-    const { worker } = seat;
+    const { args, isLast } = first.attempt;
+    try {
+      seat.worker.run(
+        jobs.map(({ message }) => message),
+        first.isAlone && isLast ? transferListOf(args) : [],
+      );
+    } catch (thrown) {
+      this.#workforce.putBack(seat);
+      this.#notSent(jobs, thrown);
+      return;
+    }
     seat.occupy(jobs);
     for (const [place, job] of jobs.entries()) job.giveTo(seat, place);
-    const { args, isLast } = first.attempt;
-    worker.run(
-      jobs.map(({ message }) => message),
-      first.isAlone && isLast ? transferListOf(args) : [],
-    );
     if (jobs.length > 1) {
       seat.batchTimer ??= setTimeout(() => this.#shorten(seat), LONGEST_BATCH).unref();
       seat.batchTimer.refresh();
@@ -192,11 +205,23 @@ export class WorkerPool implements Executor {
     this.#starts.push({ job: first, at: performance.now() });
   }
 
+  /** All of it was copied before, and can go: but for one of them, or for being too much at once. */
+  #notSent(jobs: [Job, ...Job[]], thrown: unknown): void {
+    const [job] = jobs;
+    if (jobs.length === 1) {
+      job.state = 'ended';
+      this.#ends.push({ job, result: { ok: false, thrown } });
+      return;
+    }
+    for (const one of jobs) one.isAlone = true;
+    this.#requeue(jobs);
+  }
+
   #tell(): void {
     if (this.#isTelling) return;
     this.#isTelling = true;
     while (this.#ends.length + this.#starts.length > 0) {
-      for (const { job, ended } of this.#ends.splice(0)) this.#ended(job, ended);
+      for (const end of this.#ends.splice(0)) this.#ended(end);
       for (const { job, at } of this.#starts.splice(0)) job.start(at);
     }
     this.#isTelling = false;
@@ -209,7 +234,8 @@ export class WorkerPool implements Executor {
     for (const [index, job] of jobs.entries()) {
       // The worker may be given others at once: what is told to it from here on must not mean this one.
       job.holder = undefined;
-      this.#ends.push({ job, ended: ended[index] as Ended });
+      const { result, startedAt, ranMs } = ended[index] as (typeof ended)[number];
+      this.#ends.push({ job, result: attemptResultOf(result, job.attempt.facts.name), startedAt, ranMs });
     }
     if (isFree) {
       seat.vacate();
@@ -221,10 +247,10 @@ export class WorkerPool implements Executor {
     this.#tell();
   }
 
-  #ended(job: Job, { result, startedAt, ranMs }: Ended): void {
+  #ended({ job, result, startedAt, ranMs }: End): void {
     if (ranMs !== undefined) this.#plan.learn(job.attempt.target, ranMs);
     job.start(startedAt);
-    this.#end(job, attemptResultOf(result, job.attempt.facts.name), ranMs);
+    this.#end(job, result, ranMs);
   }
 
   /** A worker is gone: the task that ran fails, those behind it are for others. */

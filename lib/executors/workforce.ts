@@ -85,6 +85,11 @@ export class Workforce {
     return this.#free.pop();
   }
 
+  /** Takes back a worker that was {@link take taken} and could not be given anything. */
+  putBack(seat: Seat): void {
+    this.#free.push(seat);
+  }
+
   /** Starts a worker, where there may be another; returns whether it did. */
   startOne(): boolean {
     if (this.#isClosed || this.#restartDelay.isRunning || this.#seats.size >= this.#options.max) return false;
