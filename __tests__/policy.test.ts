@@ -16,6 +16,7 @@ import { request } from './support/clients.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { makeGate, work } from './support/promises.ts';
+import { runScript } from './support/scripts.ts';
 import { bareHttp, serve, type TaskedResponse } from './support/servers.ts';
 
 jest.setTimeout(20_000);
@@ -499,6 +500,12 @@ describe('a time limit on the event loop', () => {
     await request(port);
     await background.idle();
     expect(background.stats().outcomes).toMatchObject({ completed: 1, 'timed-out': 0 });
+  });
+
+  it('leaves no timer behind when the task that follows has ended too: the process ends at once', async () => {
+    const { states, timers } = JSON.parse(await runScript('script-timed-out.mjs', '1000'));
+    expect(states).toEqual(['timed-out', 'completed']);
+    expect(timers).toEqual([]);
   });
 
   it('says nothing to a task that has ended', async () => {

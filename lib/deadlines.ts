@@ -65,8 +65,8 @@ export class Deadlines {
     return this.#neutral.runInAsyncScope(() => setTimeout(() => this.#fire(row), milliseconds));
   }
 
+  /** The timer that has fired stays the row's until all are told: whoever sets a limit meanwhile starts none beside it. */
   #fire(row: Row): void {
-    row.timer = undefined;
     const now = performance.now();
     for (let { first } = row; first !== undefined; { first } = row) {
       const left = first.deadline - now;
