@@ -610,6 +610,76 @@ describe('when', () => {
     expect(failed.error?.message).toContain(message);
   });
 
+  describe.each(['sequential', 'parallel'] as const)('in %s order', (order) => {
+    type List = TaskedResponse['locals']['backgroundTasks'];
+    const broken = (): never => {
+      throw new Error('the hook is broken');
+    };
+
+    /** What becomes of each task by its name, and which of them ran. */
+    function watch(options: BackgroundTasksOptions): {
+      background: BackgroundTasks;
+      states: Record<string, Outcome['state']>;
+      ran: string[];
+      add: (list: List, name: string, when?: When) => void;
+    } {
+      const background = makeBackground({ ...options, order });
+      const states: Record<string, Outcome['state']> = {};
+      const ran: string[] = [];
+      background.on('settled', ({ name, state }) => {
+        states[name] = state;
+      });
+      const add = (list: List, name: string, when?: When): void => {
+        list.with({ name, when }).add(() => ran.push(name));
+      };
+      return { background, states, ran, add };
+    }
+
+    it.each<[string, Outcome['state'], (add: () => void) => { when: When; onError?: () => void }]>([
+      ['`when` that says yes', 'completed', (add) => ({ when: () => [add()].length > 0 })],
+      ['`when` that says no', 'skipped', (add) => ({ when: () => [add()].length === 0 })],
+      ['`onError`', 'failed', (add) => ({ when: broken, onError: add })],
+    ])('is asked about every task before any starts, though %s adds another', async (_who, state, arrange) => {
+      let addAnother = (): void => {};
+      const { when, ...options } = arrange(() => addAnother());
+      const { background, states, ran, add } = watch(options);
+      await respond(background, (list) => {
+        addAnother = () => add(list, 'another');
+        add(list, 'first', when);
+        add(list, 'second', 'failure');
+      });
+      expect(states).toEqual({ first: state, second: 'skipped', another: 'completed' });
+      expect(ran).toEqual(state === 'completed' ? ['first', 'another'] : ['another']);
+    });
+
+    it('is asked about every task before any starts, though a listener of what settles adds another', async () => {
+      const { background, states, ran, add } = watch({});
+      await respond(background, (list) => {
+        background.on('settled', ({ name }) => {
+          if (name === 'first') add(list, 'another');
+        });
+        add(list, 'first', 'failure');
+        add(list, 'second', 'failure');
+      });
+      expect(states).toEqual({ first: 'skipped', second: 'skipped', another: 'completed' });
+      expect(ran).toEqual(['another']);
+    });
+
+    it('keeps a task that is added late from running, though it adds another when it is asked', async () => {
+      const { background, states, ran, add } = watch({});
+      let list: List | undefined;
+      await respond(background, (tasks) => {
+        list = tasks;
+        add(tasks, 'early');
+      });
+      const late = list as List;
+      add(late, 'late', () => [add(late, 'another')].length === 0);
+      await background.idle();
+      expect(states).toEqual({ early: 'completed', late: 'skipped', another: 'completed' });
+      expect(ran).toEqual(['early', 'another']);
+    });
+  });
+
   it('is not asked about a task without a response', async () => {
     const background = makeBackground({ when: 'failure' });
     const when = jest.fn(() => false);

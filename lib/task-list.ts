@@ -66,6 +66,9 @@ export class ResponseTasks implements TaskList, Owner {
   readonly #req: IncomingMessage;
   #runs: TaskRun[] = NONE;
   #end: ResponseEnd | undefined;
+  /** How many of the runs were judged: none starts before. */
+  #judged = 0;
+  #isJudging = false;
   /** In sequential order: the first run that was not looked at yet, and whether one is under way. */
   #next = 0;
   #isBusy = false;
@@ -111,28 +114,25 @@ export class ResponseTasks implements TaskList, Owner {
       whenResponseEnded(this.#res, (end) => this.#release(end));
     } else {
       this.#runs.push(run);
-      if (this.#end !== undefined) this.#addedLate(run, this.#end);
+      if (this.#end !== undefined) this.#release(this.#end);
     }
     return run.handle as TaskHandle<Value>;
   }
 
-  /** The response has ended: what `when` rules out settles, the rest starts. */
+  /** The response has ended, now or before a task was added: what `when` rules out settles, the rest starts. */
   #release(end: ResponseEnd): void {
+    // Whoever is asked or told meanwhile may add another: it is judged in its turn, and nothing starts until all are.
+    if (this.#isJudging) return;
     this.#end = end;
-    for (const run of [...this.#runs]) {
+    const first = this.#judged;
+    this.#isJudging = true;
+    for (let run = this.#runs[first]; run !== undefined; run = this.#runs[this.#judged]) {
       this.#judge(run, end);
-      this.#handOver(run, end);
+      this.#judged += 1;
     }
-    this.#advance();
-  }
-
-  #addedLate(run: TaskRun, end: ResponseEnd): void {
-    this.#judge(run, end);
-    this.#handOver(run, end);
-    // A task that waits for one that it added itself would wait for ever, if that one had to wait for it.
-    if (isStartable(run) && this.#instance.isAddedByTaskOf(this)) {
-      run.start(end);
-      return;
+    this.#isJudging = false;
+    for (const run of this.#runs.slice(first, this.#judged)) {
+      if (isStartable(run) && this.#waitsForNone(run)) run.start(end);
     }
     this.#advance();
   }
@@ -146,18 +146,20 @@ export class ResponseTasks implements TaskList, Owner {
     }
   }
 
-  /** Durable tasks wait for none that run here: a hold would not wait for them either. They go to the engine in the order added. */
-  #handOver(run: TaskRun, end: ResponseEnd): void {
-    if (run.executor === 'engine' && !run.isSettled) run.start(end);
+  /**
+   * Durable tasks wait for none that run here: a hold would not wait for them either. They go to the engine in the order
+   * added. And a task that waits for one that it added itself would wait for ever, if that one had to wait for it.
+   */
+  #waitsForNone(run: TaskRun): boolean {
+    return run.executor === 'engine' || this.#instance.isAddedByTaskOf(this);
   }
 
   #advance(): void {
     // A synchronous task settles within its start: the loop that started it goes on, rather than a deeper one.
     if (this.#isAdvancing) return;
     this.#isAdvancing = true;
-    while (!this.#isBusy) {
-      const run = this.#runs[this.#next];
-      if (run === undefined) break;
+    while (!this.#isBusy && this.#next < this.#judged) {
+      const run = this.#runs[this.#next] as TaskRun;
       this.#next += 1;
       if (!isStartable(run)) continue;
       this.#start(run, this.#instance.options.order);
