@@ -877,7 +877,15 @@ describe.each(frameworks)('under $name', (framework) => {
       expect(lines).toHaveLength(1);
       expect(lines[0]?.[0]).toBe('error');
       expect(lines[0]?.[1]).toContain('Task bad failed');
-      expect(lines[0]?.[2]).toMatchObject({ task: 'bad', id: outcome.id, attempt: 1 });
+      const { name, message, stack } = outcome.error as Error;
+      expect(lines[0]?.[2]).toMatchObject({
+        task: 'bad',
+        id: outcome.id,
+        attempt: 1,
+        waitedMs: Math.round(outcome.waitedMs),
+        ranMs: Math.round(outcome.ranMs),
+        error: { name, message, stack },
+      });
       expect(told).toHaveLength(1);
       expect(told[0]?.[0] === outcome.error && told[0]?.[1] === outcome).toBe(true);
     });

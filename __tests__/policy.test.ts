@@ -221,6 +221,17 @@ describe('retry', () => {
     expect(delays).toEqual([2, 6, 18, 40, 40]);
   });
 
+  it.each([
+    [0, 0],
+    [1, 40],
+  ])('waits from %d ms on as it says, though the growth becomes more than a number can hold', async (delay, last) => {
+    const retry = { attempts: 5, delay, factor: Number.MAX_VALUE, maxDelay: 40, jitter: 0 };
+    const background = makeBackground({ retry });
+    const delays = delaysOf(background);
+    await background.add(fail).settled;
+    expect(delays).toEqual([delay, last, last, last]);
+  });
+
   it('waits for `maxDelay` even where the first delay is longer', async () => {
     const background = makeBackground({ retry: { attempts: 3, delay: 5_000, maxDelay: 3, jitter: 0 } });
     const delays = delaysOf(background);

@@ -92,15 +92,20 @@ function onOneLine(text: string): string {
 
 const DEEPEST_CAUSE = 4;
 
-/** An error as plain data: loggers that know no errors print it as well. */
+/** An error as plain data: loggers that know no errors print it as well, and those that write JSON can. */
 export function errorFields(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, stack, cause } = error;
-  const code = (error as { code?: unknown }).code;
+  const { code } = error as { code?: unknown };
   return {
     name,
     message,
-    ...(code === undefined ? {} : { code }),
-    stack,
+    ...(code === undefined ? {} : { code: isTextOrNumber(code) ? code : describe(code) }),
+    stack: typeof stack === 'string' ? stack : undefined,
     ...(isError(cause) && depth < DEEPEST_CAUSE ? { cause: errorFields(cause, depth + 1) } : {}),
   };
+}
+
+/** Anything can be written on an error. */
+function isTextOrNumber(value: unknown): value is string | number {
+  return typeof value === 'string' || typeof value === 'number';
 }

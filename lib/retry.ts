@@ -3,6 +3,8 @@ import type { RetryPolicy } from './policy.ts';
 
 /** How long to wait after attempt number `attempt` has failed, in milliseconds. */
 export function delayAfter(attempt: number, retry: Omit<RetryPolicy, 'retryIf'>): number {
-  const grown = Math.min(retry.delay * retry.factor ** (attempt - 1), retry.maxDelay);
+  // Powers become infinite, and no wait at all times infinity is no number.
+  const growth = Math.min(retry.factor ** (attempt - 1), Number.MAX_VALUE);
+  const grown = Math.min(retry.delay * growth, retry.maxDelay);
   return Math.round(grown * (1 - retry.jitter * Math.random()));
 }

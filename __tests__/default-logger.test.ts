@@ -1,0 +1,61 @@
+/** What an operator reads where the application has given no logger. */
+import { describe, expect, it, jest } from '@jest/globals';
+import { runScriptAndListen } from './support/scripts.ts';
+
+jest.setTimeout(30_000);
+
+interface Failure {
+  readonly id: string;
+  readonly waitedMs: number;
+  readonly ranMs: number;
+  readonly stack?: string;
+}
+
+/** A line: when, how bad, what a person looks for, what a machine looks for. */
+const LINE = /^(\d{4}-\d\d-\d\dT[\d:.]+Z) error: (Task \w+ failed: [^{]*) (\{.*\})$/;
+
+describe('without a logger of its own, an application has one line on standard error for each task that failed', () => {
+  it('with all that is known of it as JSON, whatever its error carries', async () => {
+    const { stdout, stderr } = await runScriptAndListen('script-default-logger.mjs');
+    const failures = JSON.parse(stdout) as Failure[];
+    const lines = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => LINE.exec(line)?.slice(2))
+      .map((parts) => parts && { message: parts[0], fields: JSON.parse(parts[1] as string) as unknown });
+    const names: [string, unknown][] = [
+      ['text', 'E_TEXT'],
+      ['number', 7],
+      ['bigInt', '10n'],
+      ['circle', '<ref *1> { self: [Circular *1] }'],
+      ['symbol', 'Symbol(code)'],
+      ['trap', '{ toJSON: [Function: toJSON] }'],
+    ];
+    expect(lines).toEqual([
+      ...names.map(([name, code], index) => ({
+        message: `Task ${name} failed: with ${name}`,
+        fields: {
+          ...fieldsOf(name, failures[index] as Failure),
+          error: {
+            name: 'RangeError',
+            message: `with ${name}`,
+            code,
+            stack: failures[index]?.stack,
+            cause: { name: 'Error', message: 'why', code, stack: expect.stringContaining('script-default-logger.mjs') },
+          },
+        },
+      })),
+      {
+        message: 'Task stack failed: with a stack',
+        fields: {
+          ...fieldsOf('stack', failures[names.length] as Failure),
+          error: { name: 'Error', message: 'with a stack' },
+        },
+      },
+    ]);
+  });
+});
+
+function fieldsOf(task: string, { id, waitedMs, ranMs }: Failure): Record<string, unknown> {
+  return { task, id, attempt: 1, waitedMs: Math.round(waitedMs), ranMs: Math.round(ranMs) };
+}
