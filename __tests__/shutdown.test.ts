@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
+import { linesOfScript } from './support/scripts.ts';
 import { startShutdownServer, type WantedTask } from './support/shutdown-server.ts';
 
 jest.setTimeout(30_000);
@@ -121,6 +122,17 @@ describe('after SIGTERM the process exits by itself', () => {
     expect(abandoned.map(({ id }) => id).sort()).toEqual(ids.sort());
     expect(abandoned.map(({ arguments: [, duration] }) => duration)).toEqual(['60000', '60000', '60000']);
     expect(server.journal()).toEqual([]);
+  });
+});
+
+describe('when time has run out, and a task on the event loop never comes back from its signal', () => {
+  it('every task that was abandoned is in the log before, wherever it ran', async () => {
+    const lines = await linesOfScript('script-abort-loops.mjs', 'the loop begins');
+    const named = lines.flatMap((line) => /error: Task (.*?) was abandoned/.exec(line)?.[1] ?? []);
+    expect(named.sort()).toEqual([
+      ...['deaf in a process', 'deaf in a thread', 'heeding in a thread'],
+      ...['loops at its signal', 'on the event loop'],
+    ]);
   });
 });
 

@@ -8,8 +8,8 @@ import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 export interface CloseOptions {
   /**
    * How long everything may take, in milliseconds; `Infinity`: as long as the tasks do. The clock starts at the call.
-   * The last fifth of it, at most a second, is kept for what has to be stopped: half of that for tasks that heed
-   * their signal, half for ending what does not.
+   * The last fifth of it, at most a second, is kept for what has to be stopped: half of that for threads and
+   * processes, which are then ended, and half for what heeds its signal on the event loop.
    *
    * @default 10_000
    */
@@ -35,8 +35,10 @@ export interface CloseReport {
 const DEFAULT_TIMEOUT = 10 * SECOND;
 const LONGEST_GRACE = 1 * SECOND;
 const GRACE_PART = 0.2;
-/** Of the grace, for code that heeds its signal. The rest is what it takes to end threads and processes that do not. */
+/** Of the grace, for code in threads and processes that heeds its signal, and after it as much for code on the event loop. */
 const HEEDING_PART = 0.5;
+
+const ELSEWHERE = EXECUTOR_NAMES.filter((name) => name !== 'event-loop');
 
 /** The engine's side of the end; none without one. */
 interface Durable {
@@ -72,10 +74,15 @@ export async function close(
   backlog.close();
   const { pending } = backlog;
   for (const run of pending) described.set(run.id, run.args.map(describe));
-  // Those that wait go first: the end of one that runs would start the next in its list.
-  for (const run of pending) if (run.state === 'waiting') run.abandon();
+  // Those that do not run go first: the end of one that does would start the next in its list.
+  for (const run of pending) if (run.state !== 'running') run.abandon();
+  const elsewhere = pending.filter(({ executor }) => executor !== 'event-loop');
+  for (const run of elsewhere) run.abandon();
+  const ends = ELSEWHERE.map((name) => executors[name].close(grace * HEEDING_PART));
+  // What listens to a signal on the event loop may never come back: by then all others have settled and were logged.
+  await Promise.all(elsewhere.map(({ settled }) => settled));
   for (const run of pending) run.abandon();
-  await Promise.all(EXECUTOR_NAMES.map((name) => executors[name].close(grace * HEEDING_PART)));
+  await Promise.all([...ends, executors['event-loop'].close(grace * HEEDING_PART)]);
   await backlog.idle();
   await durable?.close();
 

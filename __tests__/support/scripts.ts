@@ -1,6 +1,8 @@
 /** Programs of the fixtures, each in a process of its own. */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { atEnd } from './cleanup.ts';
 import { fixture } from './worker-kinds.ts';
 
 const LIMIT = 20_000;
@@ -21,4 +23,16 @@ export function runScriptAndListen(
       else resolve({ stdout, stderr });
     });
   });
+}
+
+/** Resolves to what a program that does not end by itself has written to standard error before the line `last`. */
+export async function linesOfScript(name: string, last: string): Promise<string[]> {
+  const child = spawn(process.execPath, [fileURLToPath(fixture(name))], { stdio: ['ignore', 'ignore', 'pipe'] });
+  atEnd(() => child.kill('SIGKILL'));
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: child.stderr })) {
+    if (line === last) return lines;
+    lines.push(line);
+  }
+  throw new Error(`${name} has ended: ${lines.join('\n')}`);
 }
