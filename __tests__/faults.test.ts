@@ -2,10 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { runInThisContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CONTESTANTS } from './faults/contestants.ts';
-import { FaultyServer, type Report, UNHARMED } from './faults/run-fault.ts';
-import { runInOwnProcess } from './faults/run-in-own-process.ts';
-import { EXECUTORS, type ExecutorName, FAULTS, type Fault } from './faults/table.ts';
-import { WeighedServer, type Weight } from './faults/weighed-server.ts';
+import { expectBorne, faultsOf } from './faults/expectations.ts';
+import { FaultyServer, type Report } from './faults/run-fault.ts';
+import { EXECUTORS, type ExecutorName, type Fault } from './faults/table.ts';
 import { canCountWorkers, countWorkers } from './support/live-workers.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 
@@ -68,34 +67,17 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
   afterAll(() => servers.close());
 
   async function commit(fault: Fault): Promise<Report> {
-    if (fault.needsOwnProcess?.includes(executor)) return runInOwnProcess(executor, fault, LIMIT);
     const server = await servers.with(fault.workers ?? WORKERS);
     const report = await server.commit(fault);
     if (canCountWorkers) expect(newWorkers()).toBeLessThanOrEqual(servers.mostWorkers + OTHER_THREADS);
     return report;
   }
 
-  const faults = FAULTS.filter(({ expected }) => expected[executor] !== undefined);
-  it.each(faults.filter(isBearable))(
+  it.each(faultsOf(executor, { inOwnProcess: false }))(
     '$what: it alone is told, and all else goes on',
-    async (fault) => {
-      const report = await commit(fault);
-      expectText(report.caller, fault.expected[executor]);
-      expect(report).toMatchObject({ others: UNHARMED, servesAgain: true, pings: { unanswered: 0 } });
-      expect(report.pings.answered).toBeGreaterThan(0);
-      if (fault.mostStarted !== undefined) expect(report.settledInWindow).toBeLessThanOrEqual(fault.mostStarted);
-    },
+    async (fault) => expectBorne(await commit(fault), fault, executor),
     TEST_TIMEOUT,
   );
-
-  const deadly = faults.filter((fault) => !isBearable(fault));
-  if (deadly.length > 0) {
-    it.each(deadly)(
-      '$what: the whole server dies, and the documents say so',
-      async (fault) => expectText((await commit(fault)).caller, fault.expected[executor]),
-      TEST_TIMEOUT,
-    );
-  }
 
   it('has ended leaves no thread, process or handle behind when its instance is closed', async () => {
     await servers.close();
@@ -107,58 +89,4 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
     const { threads, children } = countWorkers();
     return threads - threadsBefore + children;
   }
-
-  function isBearable({ expected }: Fault): boolean {
-    return !String(expected[executor]).startsWith('the server dies');
-  }
 });
-
-describe('a server in which faults are committed over and over', () => {
-  /** Caches are filled and code is compiled until then. */
-  const WARM_UP_BATCHES = 2;
-  const BATCHES = 3;
-  /** A leak of a few hundred bytes in every task is more than this. */
-  const MOST_GROWTH = 1.15;
-  /** What is on its way out may take its time; what leaks never goes. */
-  const WEIGHINGS = 5;
-
-  let server: WeighedServer | undefined;
-  afterAll(() => server?.kill());
-
-  it(
-    'holds no more memory, handles or listeners after the last than after the first, and ends when it is closed',
-    async () => {
-      server = await WeighedServer.start();
-      const first = await weightAfter(server, WARM_UP_BATCHES);
-      let last = await weightAfter(server, BATCHES);
-      for (let weighing = 1; weighing < WEIGHINGS && grown(first, last).length > 0; weighing += 1) {
-        last = await server.weigh();
-      }
-      expect(grown(first, last)).toEqual([]);
-      expect(last.warnings).toEqual([]);
-      expect(last.memory / first.memory).toBeLessThan(MOST_GROWTH);
-      for (const state of ['failed', 'timed-out'] as const) {
-        expect(first.outcomes[state]).toBeGreaterThan(0);
-        expect(last.outcomes[state] / first.outcomes[state]).toBe((WARM_UP_BATCHES + BATCHES) / WARM_UP_BATCHES);
-      }
-      expect(await server.close()).toBe(0);
-    },
-    2 * TEST_TIMEOUT,
-  );
-
-  async function weightAfter(weighed: WeighedServer, batches: number): Promise<Weight> {
-    for (let batch = 0; batch < batches; batch += 1) await weighed.commitBatch();
-    return weighed.weigh();
-  }
-
-  function grown(before: Weight, after: Weight): string[] {
-    return Object.entries(after.held)
-      .filter(([name, count]) => !(count <= (before.held[name] ?? 0)))
-      .map(([name, count]) => `${name}: ${before.held[name]}, then ${count}`);
-  }
-});
-
-function expectText(text: string, expected: string | RegExp | undefined): void {
-  if (expected instanceof RegExp) expect(text).toMatch(expected);
-  else expect(text).toBe(expected);
-}

@@ -55,6 +55,8 @@ export type ContestantName = keyof typeof CONTESTANTS;
 /** Megabytes of old space, for each in its own way: with the machine's own limit a heap takes long to fill. */
 const HEAP = 32;
 const heapFlag = `--max-old-space-size=${HEAP}`;
+/** Node's options of a server, where it is the server that runs the tasks. */
+export const SERVER_FLAGS: { readonly [Name in ContestantName]?: readonly string[] } = { 'event-loop': [heapFlag] };
 const CLOSE_TIMEOUT = 500;
 
 const requireHere = createRequire(import.meta.url);
@@ -78,7 +80,12 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
     middleware: background,
     run({ module, task, argument, timeout }, res) {
       const adder = (res as { locals?: { backgroundTasks: TaskList } })?.locals?.backgroundTasks ?? background;
-      const handle: TaskHandle = adder.with({ timeout }).add(taskOf(executor, module, task), argument);
+      let handle: TaskHandle;
+      try {
+        handle = adder.with({ timeout }).add(taskOf(executor, module, task), argument);
+      } catch (thrown) {
+        return { settled: Promise.resolve(`refused by add: ${describeThrown(thrown)}`), cancel: () => {} };
+      }
       return { settled: handle.settled.then(describeOutcome), cancel: () => void handle.cancel() };
     },
     close: () => background.close({ timeout: CLOSE_TIMEOUT }),
@@ -86,9 +93,17 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
 }
 
 function taskOf(executor: ExecutorName, module: string, task: string): Task<[unknown]> {
-  if (executor === 'event-loop') return requireHere(pathOf(module))[task];
+  if (executor === 'event-loop')
+    return isLoadedWithServer(module) ? requireHere(pathOf(module))[task] : importing(module, task);
   const tasks = blocking<Record<string, (argument: unknown) => unknown>>(urlOf(module).href, { executor });
   return tasks[task] as Task<[unknown]>;
+}
+
+/** The others are at fault themselves while they are loaded: on the event loop that is a task's only if it imports them. */
+const isLoadedWithServer = (module: string): boolean => module.endsWith('.cjs');
+
+function importing(module: string, task: string): Task<[unknown]> {
+  return async (argument) => (await import(urlOf(module).href))[task](argument);
 }
 
 function describeOutcome({ state, value, error }: Awaited<TaskHandle['settled']>): string {

@@ -1,7 +1,7 @@
 /** A fault that may take the whole server with it, in a server that nobody needs. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { ContestantName } from './contestants.ts';
+import { type ContestantName, SERVER_FLAGS } from './contestants.ts';
 import { HANGS, type Report } from './run-fault.ts';
 import type { Fault } from './table.ts';
 
@@ -10,24 +10,36 @@ const program = fileURLToPath(new URL('./own-process.mjs', import.meta.url));
 /** How often the limit for one step is allowed for the whole. */
 const STEPS = 4;
 
+/** How long a server may take until it has started, in milliseconds. */
+const START_LIMIT = 60_000;
+/** What the program sends when it has started. */
+const READY = 'ready';
+
 /** `limit`: how long one step may take until it counts as hanging, in milliseconds. Of processes that are left over, none stays. */
 export async function runInOwnProcess(name: ContestantName, fault: Fault, limit: number): Promise<Report> {
   const args = [name, fault.what, String(limit)];
-  const child = fork(program, args, { silent: true, execArgv: [], detached: true });
+  const child = fork(program, args, { silent: true, execArgv: [...(SERVER_FLAGS[name] ?? [])], detached: true });
   child.stdout?.resume();
   let errors = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-LONGEST_EXCERPT);
   });
   let report: Report | undefined;
-  let isLate = false;
-  child.on('message', (message: Report) => {
-    report = message;
+  let lateBy: string | undefined;
+  const allow = (ms: number, orElse: string): NodeJS.Timeout =>
+    setTimeout(() => {
+      lateBy = orElse;
+      killGroup(child.pid);
+    }, ms);
+  let timer = allow(START_LIMIT, 'never starts');
+  child.on('message', (message: typeof READY | Report) => {
+    if (message !== READY) {
+      report = message;
+      return;
+    }
+    clearTimeout(timer);
+    timer = allow(STEPS * limit, HANGS);
   });
-  const timer = setTimeout(() => {
-    isLate = true;
-    killGroup(child.pid);
-  }, STEPS * limit);
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
     child.once('exit', (...how) => resolve(how));
   });
@@ -36,9 +48,7 @@ export async function runInOwnProcess(name: ContestantName, fault: Fault, limit:
   if (report !== undefined) return report;
   if (process.env['FAULTS_DEBUG'] !== undefined) console.error(errors);
   return {
-    caller: isLate
-      ? `the server ${HANGS}`
-      : `the server dies of ${signal ?? uncaughtIn(errors) ?? `exit code ${code}`}`,
+    caller: `the server ${lateBy ?? `dies of ${signal ?? uncaughtIn(errors) ?? `exit code ${code}`}`}`,
     others: 'lost',
     servesAgain: false,
     pings: { answered: 0, unanswered: 0 },

@@ -3,6 +3,18 @@
 export const EXECUTORS = ['event-loop', 'thread', 'process'] as const;
 export type ExecutorName = (typeof EXECUTORS)[number];
 
+/** What the caller must be told, as text or as a pattern of it. */
+export type Expectation = string | RegExp | Impossible;
+
+/** That an executor cannot commit such a fault at all, for want of something. */
+export interface Impossible {
+  readonly forWantOf: string;
+}
+
+export function isPossible(expectation: Expectation): expectation is string | RegExp {
+  return typeof expectation === 'string' || expectation instanceof RegExp;
+}
+
 export interface Fault {
   /** Completes the sentence "a task that …". */
   readonly what: string;
@@ -19,20 +31,30 @@ export interface Fault {
   readonly window?: number;
   /** Where the fault reaches the whole process: the server is then given one of its own. */
   readonly needsOwnProcess?: readonly ExecutorName[];
-  /** What the caller must be told, by executor; as text, or as a pattern of it. An executor that is left out cannot run such a task. */
-  readonly expected: { readonly [Name in ExecutorName]?: string | RegExp };
+  readonly expected: Readonly<Record<ExecutorName, Expectation>>;
   /** The most of its tasks that may have been started within `window`. */
   readonly mostStarted?: number;
   /** How often it is in each batch of those that are committed over and over, to see whether anything leaks: the cheap ones are. */
   readonly repeated?: { readonly [Name in ExecutorName]?: number };
 }
 
-const everywhere = (expected: string): Fault['expected'] => ({
+const everywhere = (expected: Expectation): Fault['expected'] => ({
   'event-loop': expected,
   thread: expected,
   process: expected,
 });
-const inWorkers = (expected: string): Fault['expected'] => ({ thread: expected, process: expected });
+const inWorkers = (expected: Expectation): Pick<Fault['expected'], 'thread' | 'process'> => ({
+  thread: expected,
+  process: expected,
+});
+/** On the event loop a task is the server itself. */
+const serverDies = (how: string): Pick<Fault['expected'], 'event-loop'> => ({
+  'event-loop': `the server dies of ${how}`,
+});
+const UNCAUGHT = 'an uncaughtException';
+const SERVER_HANGS = { 'event-loop': 'the server hangs' };
+const NO_WORKERS = { 'event-loop': { forWantOf: 'workers' } };
+const NO_CHANNEL = { 'event-loop': { forWantOf: 'channel to a parent' } };
 
 const NOT_AN_ERROR = 'failed: BackgroundTaskError ERR_BACKGROUND_NOT_AN_ERROR';
 const THREAD_EXITED = 'failed: BackgroundTaskError ERR_BACKGROUND_THREAD_EXITED';
@@ -75,38 +97,48 @@ export const FAULTS: readonly Fault[] = [
     needsOwnProcess: ['process'],
     // A newer V8 may learn to read it.
     repeated: { thread: 20 },
-    expected: { thread: /^completed: /, process: /^completed: / },
+    expected: everywhere(/^completed: /),
   },
   {
     what: 'sends its parent a message that V8 can write but not read',
     task: 'sendUnreadable',
     needsOwnProcess: ['process'],
-    expected: inWorkers("completed: 'sent'"),
+    expected: { ...NO_CHANNEL, ...inWorkers("completed: 'sent'") },
   },
   {
     what: 'names an export that is not there',
     task: 'notThere',
     repeated: { thread: 20, process: 20 },
-    expected: inWorkers('failed: BackgroundTaskError ERR_BACKGROUND_EXPORT'),
+    expected: {
+      'event-loop': 'refused by add: BackgroundTaskError ERR_BACKGROUND_TASK',
+      ...inWorkers('failed: BackgroundTaskError ERR_BACKGROUND_EXPORT'),
+    },
   },
   {
     what: 'calls process.exit',
     task: 'exit',
     argument: 3,
+    needsOwnProcess: ['event-loop'],
     repeated: { thread: 1, process: 1 },
-    expected: { thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
+    expected: {
+      ...serverDies('exit code 3'),
+      thread: `${THREAD_EXITED}, exitCode 3`,
+      process: `${PROCESS_EXITED}, exitCode 3`,
+    },
   },
   {
     what: 'calls process.exit while others wait for the only worker',
     task: 'exit',
     argument: 3,
     workers: 1,
-    expected: { thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
+    expected: { ...NO_WORKERS, thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
   },
   {
     what: 'calls process.abort',
     task: 'abort',
+    needsOwnProcess: ['event-loop'],
     expected: {
+      ...serverDies('SIGABRT'),
       thread: 'failed: TypeError ERR_WORKER_UNSUPPORTED_OPERATION',
       process: `${PROCESS_EXITED}, signal SIGABRT`,
     },
@@ -115,56 +147,73 @@ export const FAULTS: readonly Fault[] = [
     what: 'kills its own process by SIGKILL',
     task: 'killItself',
     argument: 'SIGKILL',
-    needsOwnProcess: ['thread'],
-    expected: { thread: 'the server dies of SIGKILL', process: `${PROCESS_EXITED}, signal SIGKILL` },
+    needsOwnProcess: ['event-loop', 'thread'],
+    expected: {
+      ...serverDies('SIGKILL'),
+      thread: 'the server dies of SIGKILL',
+      process: `${PROCESS_EXITED}, signal SIGKILL`,
+    },
   },
   {
     what: 'kills its own process by SIGSEGV, as native code does that reads where it must not',
     task: 'killItself',
     argument: 'SIGSEGV',
-    needsOwnProcess: ['thread'],
-    expected: { thread: 'the server dies of SIGSEGV', process: `${PROCESS_EXITED}, signal SIGSEGV` },
+    needsOwnProcess: ['event-loop', 'thread'],
+    expected: {
+      ...serverDies('SIGSEGV'),
+      thread: 'the server dies of SIGSEGV',
+      process: `${PROCESS_EXITED}, signal SIGSEGV`,
+    },
   },
   {
     what: 'takes away all error handlers and throws in a timer',
     task: 'dropHandlersAndThrow',
-    expected: { thread: `${THREAD_EXITED}, exitCode 1`, process: `${PROCESS_EXITED}, exitCode 1` },
+    needsOwnProcess: ['event-loop'],
+    expected: {
+      ...serverDies('exit code 1'),
+      thread: `${THREAD_EXITED}, exitCode 1`,
+      process: `${PROCESS_EXITED}, exitCode 1`,
+    },
   },
   {
     what: 'cuts the channel to its parent',
     task: 'cutChannel',
-    expected: { thread: "completed: 'cut'", process: `${PROCESS_EXITED}, exitCode 0` },
+    expected: { ...NO_CHANNEL, thread: "completed: 'cut'", process: `${PROCESS_EXITED}, exitCode 0` },
   },
   {
     what: 'leaves a timer behind that throws when the task is over',
     task: 'leaveThrowingTimer',
     argument: 20,
-    expected: inWorkers("completed: 'done'"),
+    needsOwnProcess: ['event-loop'],
+    expected: { ...serverDies(UNCAUGHT), ...inWorkers("completed: 'done'") },
   },
   {
     what: 'leaves a rejection behind',
     task: 'leaveRejection',
+    needsOwnProcess: ['event-loop'],
     repeated: { thread: 20, process: 20 },
-    expected: inWorkers("completed: 'done'"),
+    expected: { ...serverDies(UNCAUGHT), ...inWorkers("completed: 'done'") },
   },
   {
     what: 'throws in a timer of its own while it runs',
     task: 'throwInOwnTimer',
-    expected: inWorkers('failed: RangeError'),
+    needsOwnProcess: ['event-loop'],
+    expected: { ...serverDies(UNCAUGHT), ...inWorkers('failed: RangeError') },
   },
   {
     what: 'loops for ever, under a timeout',
     task: 'loopForEver',
     timeout: SHORT,
+    needsOwnProcess: ['event-loop'],
     repeated: { thread: 1, process: 1 },
-    expected: inWorkers(TIMEOUT),
+    expected: { ...SERVER_HANGS, ...inWorkers(TIMEOUT) },
   },
   {
     what: 'loops for ever while others wait for the only worker',
     task: 'loopForEver',
     timeout: SHORT,
     workers: 1,
-    expected: inWorkers(TIMEOUT),
+    expected: { ...NO_WORKERS, ...inWorkers(TIMEOUT) },
   },
   {
     what: 'ignores its signal and never ends, under a timeout',
@@ -176,7 +225,9 @@ export const FAULTS: readonly Fault[] = [
   {
     what: 'fills its heap',
     task: 'fillHeap',
+    needsOwnProcess: ['event-loop'],
     expected: {
+      ...serverDies('SIGABRT'),
       thread: 'failed: BackgroundTaskError ERR_BACKGROUND_OUT_OF_MEMORY',
       process: new RegExp(`^${PROCESS_EXITED}, (signal (SIGABRT|SIGTRAP)|exitCode \\d+)$`),
     },
@@ -184,8 +235,9 @@ export const FAULTS: readonly Fault[] = [
   {
     what: 'fills its heap by one array that is larger than all of it',
     task: 'fillHeapAtOnce',
-    needsOwnProcess: ['thread'],
+    needsOwnProcess: ['event-loop', 'thread'],
     expected: {
+      ...serverDies('SIGABRT'),
       // Node ends a thread that comes near its limit; what goes far beyond it in one step ends the process.
       thread: 'the server dies of SIGABRT',
       process: new RegExp(`^${PROCESS_EXITED}, (signal (SIGABRT|SIGTRAP)|exitCode \\d+)$`),
@@ -195,14 +247,15 @@ export const FAULTS: readonly Fault[] = [
     what: 'fills 300 MB of Buffers',
     task: 'fillBuffers',
     argument: 300,
-    expected: inWorkers('completed: 300'),
+    expected: everywhere('completed: 300'),
   },
   {
     what: 'closes file descriptors 1 and 2, and prints',
     task: 'closeOutputs',
-    needsOwnProcess: ['thread'],
+    needsOwnProcess: ['event-loop', 'thread'],
     expected: {
-      // A thread's are the server's own, and a server dies of its next line, unless it listens for errors of its outputs.
+      // A server that has printed before dies of its next line, unless it listens for errors of its outputs. A thread's are the server's own.
+      ...serverDies('exit code 1'),
       thread: 'the server dies of exit code 1',
       // What is printed fails before the task has ended, or behind it: that depends on what the outputs are.
       process: /^(completed: 'closed'|failed: Error (EBADF|EPIPE), errno -\d+, syscall write)$/,
@@ -212,50 +265,59 @@ export const FAULTS: readonly Fault[] = [
     what: 'floods standard output with 20 MB',
     task: 'floodOutput',
     argument: 20,
-    needsOwnProcess: ['thread', 'process'],
-    expected: inWorkers('completed: 20'),
+    needsOwnProcess: EXECUTORS,
+    expected: everywhere('completed: 20'),
   },
   {
     what: 'floods file descriptor 1 with 20 MB',
     task: 'floodDescriptor',
     argument: 20,
-    needsOwnProcess: ['thread', 'process'],
-    expected: inWorkers('completed: 20'),
+    needsOwnProcess: EXECUTORS,
+    expected: everywhere('completed: 20'),
   },
   {
     what: 'is in a module that throws while it is loaded (20 such tasks)',
     module: 'throws.mjs',
     task: 'anything',
     times: 20,
+    needsOwnProcess: ['event-loop'],
     repeated: { thread: 20, process: 20 },
-    expected: inWorkers(`20 × ${MODULE}`),
+    expected: { 'event-loop': '20 × failed: Error E_CONFIGURATION', ...inWorkers(`20 × ${MODULE}`) },
   },
   {
     what: 'is in a module that imports what is not there (20 such tasks)',
     module: 'imports-missing.mjs',
     task: 'anything',
     times: 20,
-    expected: inWorkers(`20 × ${MODULE}`),
+    needsOwnProcess: ['event-loop'],
+    expected: { 'event-loop': '20 × failed: Error ERR_MODULE_NOT_FOUND', ...inWorkers(`20 × ${MODULE}`) },
   },
   {
     what: 'is in a module that loops for ever while it is loaded, under a timeout',
     module: 'loops.mjs',
     task: 'anything',
     timeout: SHORT,
-    expected: inWorkers(TIMEOUT),
+    needsOwnProcess: ['event-loop'],
+    expected: { ...SERVER_HANGS, ...inWorkers(TIMEOUT) },
   },
   {
     what: 'is in a module that waits for ever while it is loaded, under a timeout',
     module: 'waits.mjs',
     task: 'anything',
     timeout: SHORT,
-    expected: inWorkers(TIMEOUT),
+    needsOwnProcess: ['event-loop'],
+    expected: everywhere(TIMEOUT),
   },
   {
     what: 'is in a module that calls process.exit while it is loaded',
     module: 'exits.mjs',
     task: 'anything',
-    expected: { thread: `${THREAD_EXITED}, exitCode 7`, process: `${PROCESS_EXITED}, exitCode 7` },
+    needsOwnProcess: ['event-loop'],
+    expected: {
+      ...serverDies('exit code 7'),
+      thread: `${THREAD_EXITED}, exitCode 7`,
+      process: `${PROCESS_EXITED}, exitCode 7`,
+    },
   },
   {
     what: 'crashes its worker, 1,000 times',
@@ -265,6 +327,7 @@ export const FAULTS: readonly Fault[] = [
     window: 1_500,
     mostStarted: 20,
     expected: {
+      ...NO_WORKERS,
       thread: new RegExp(
         `^\\d+ × ${THREAD_EXITED}, exitCode 3; \\d+ × cancelled: BackgroundTaskError ERR_BACKGROUND_CANCELLED$`,
       ),
