@@ -68,6 +68,7 @@ export function urlOf(module: string): URL {
 const pathOf = (module: string): string => fileURLToPath(urlOf(module));
 
 function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Contestant {
+  const tasksOf = taskSource(executor);
   const resourceLimits = { maxOldGenerationSizeMb: HEAP };
   const background = backgroundTasks({
     logger: false,
@@ -82,7 +83,7 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
       const adder = (res as { locals?: { backgroundTasks: TaskList } })?.locals?.backgroundTasks ?? background;
       let handle: TaskHandle;
       try {
-        handle = adder.with({ timeout }).add(taskOf(executor, module, task), argument);
+        handle = adder.with({ timeout }).add(tasksOf(module)[task] as Task<[unknown]>, argument);
       } catch (thrown) {
         return { settled: Promise.resolve(`refused by add: ${describeThrown(thrown)}`), cancel: () => {} };
       }
@@ -92,18 +93,26 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
   };
 }
 
-function taskOf(executor: ExecutorName, module: string, task: string): Task<[unknown]> {
-  if (executor === 'event-loop')
-    return isLoadedWithServer(module) ? requireHere(pathOf(module))[task] : importing(module, task);
-  const tasks = blocking<Record<string, (argument: unknown) => unknown>>(urlOf(module).href, { executor });
-  return tasks[task] as Task<[unknown]>;
+type TasksOf = (module: string) => Record<string, Task<[unknown]>>;
+
+function taskSource(executor: ExecutorName): TasksOf {
+  if (executor === 'event-loop') {
+    return (module) => (isLoadedWithServer(module) ? requireHere(pathOf(module)) : importing(module));
+  }
+  // How long a task takes is known of a reference.
+  const known = new Map<string, Record<string, Task<[unknown]>>>();
+  return (module) => {
+    const tasks = known.get(module) ?? blocking<Record<string, Task<[unknown]>>>(urlOf(module), { executor });
+    known.set(module, tasks);
+    return tasks;
+  };
 }
 
 /** The others are at fault themselves while they are loaded: on the event loop that is a task's only if it imports them. */
 const isLoadedWithServer = (module: string): boolean => module.endsWith('.cjs');
 
-function importing(module: string, task: string): Task<[unknown]> {
-  return async (argument) => (await import(urlOf(module).href))[task](argument);
+function importing(module: string): Record<string, Task<[unknown]>> {
+  return { anything: async (argument) => (await import(urlOf(module).href)).anything(argument) };
 }
 
 function describeOutcome({ state, value, error }: Awaited<TaskHandle['settled']>): string {

@@ -20,10 +20,13 @@ export interface Report {
 export const UNHARMED = 'unharmed';
 export const HANGS = 'hangs';
 
-/** One that begins before the guilty task, and those that begin with it or after. */
-const BEFORE = 1;
+/** One that begins before the guilty task, those that wait between the two if it is in a batch, and those that begin with it or after. */
+const FIRST = 1;
+const BEFORE_IN_BATCH = 4;
 const AFTER = 4;
 const REST = 40;
+/** So often a task must have run until it is taken for short, whatever the machine does at the time. */
+const LESSONS = 30;
 
 export class FaultyServer {
   readonly #contestant: Contestant;
@@ -52,6 +55,7 @@ export class FaultyServer {
   }
 
   async commit(fault: Fault): Promise<Report> {
+    if (fault.isBatched) await this.#showThatItIsShort(fault);
     const pings = this.#keepPinging();
     const { guilty, others } = await this.#addTasks(fault);
     let settled = 0;
@@ -80,8 +84,14 @@ export class FaultyServer {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
+  async #showThatItIsShort({ module = 'tasks.cjs', task }: Fault): Promise<void> {
+    for (let value = 0; value < LESSONS; value += 1) {
+      await this.#endOf(this.#contestant.run({ module, task, argument: { value }, timeout: undefined }));
+    }
+  }
+
   /** In the handler of one request, so that they keep their order. */
-  #addTasks({ module = 'tasks.cjs', task, argument, timeout, times = 1 }: Fault): Promise<{
+  #addTasks({ module = 'tasks.cjs', task, argument, timeout, times = 1, isBatched = false }: Fault): Promise<{
     guilty: readonly Running[];
     others: readonly Running[];
   }> {
@@ -91,9 +101,11 @@ export class FaultyServer {
         const rest = (value: number): Running =>
           run({ module: 'tasks.cjs', task: 'rest', argument: { ms: REST, value }, timeout: undefined });
         const numbers = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
-        const before = numbers(0, BEFORE).map(rest);
+        const alike = (value: number): Running => run({ module, task, argument: { value }, timeout: undefined });
+        const before = [...numbers(0, FIRST).map(rest), ...numbers(FIRST, isBatched ? BEFORE_IN_BATCH : 0).map(alike)];
         const guilty = numbers(0, times).map(() => run({ module, task, argument, timeout }));
-        resolve({ guilty, others: [...before, ...numbers(BEFORE, AFTER).map(rest)] });
+        const after = numbers(before.length, AFTER).map(isBatched ? alike : rest);
+        resolve({ guilty, others: [...before, ...after] });
       };
       this.#ask('/tasks').catch(reject);
     });

@@ -1,5 +1,6 @@
 /** A fault that may take the whole server with it, in a server that nobody needs. */
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { type ContestantName, SERVER_FLAGS } from './contestants.ts';
 import { HANGS, type Report } from './run-fault.ts';
@@ -40,9 +41,10 @@ export async function runInOwnProcess(name: ContestantName, fault: Fault, limit:
     clearTimeout(timer);
     timer = allow(STEPS * limit, HANGS);
   });
-  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
-    child.once('exit', (...how) => resolve(how));
-  });
+  // What it has sent may be read only after its end is known.
+  const disconnected = once(child, 'disconnect');
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  await disconnected;
   clearTimeout(timer);
   killGroup(child.pid);
   if (report !== undefined) return report;

@@ -27,6 +27,11 @@ export interface Fault {
   readonly times?: number;
   /** How many threads or processes; tasks that wait for the only one wait for the guilty one. */
   readonly workers?: number;
+  /**
+   * In the middle of a batch: it is first shown to be short, in runs that are given `{ value }` and return it, and so are
+   * those beside it, but for the one that they wait for.
+   */
+  readonly isBatched?: boolean;
   /** For so long the tasks are watched, in milliseconds; those that have not settled by then are cancelled. */
   readonly window?: number;
   /** Where the fault reaches the whole process: the server is then given one of its own. */
@@ -54,6 +59,7 @@ const serverDies = (how: string): Pick<Fault['expected'], 'event-loop'> => ({
 const UNCAUGHT = 'an uncaughtException';
 const SERVER_HANGS = { 'event-loop': 'the server hangs' };
 const NO_WORKERS = { 'event-loop': { forWantOf: 'workers' } };
+const NO_BATCHES = { forWantOf: 'batches' };
 const NO_CHANNEL = { 'event-loop': { forWantOf: 'channel to a parent' } };
 
 const NOT_AN_ERROR = 'failed: BackgroundTaskError ERR_BACKGROUND_NOT_AN_ERROR';
@@ -132,6 +138,19 @@ export const FAULTS: readonly Fault[] = [
     argument: 3,
     workers: 1,
     expected: { ...NO_WORKERS, thread: `${THREAD_EXITED}, exitCode 3`, process: `${PROCESS_EXITED}, exitCode 3` },
+  },
+  {
+    what: 'calls process.exit in the middle of a batch, with the number of tasks before it',
+    task: 'exitInBatch',
+    argument: {},
+    workers: 1,
+    isBatched: true,
+    expected: {
+      'event-loop': NO_BATCHES,
+      // None would be before it if it had gone alone.
+      thread: new RegExp(`^${THREAD_EXITED}, exitCode [1-9]$`),
+      process: NO_BATCHES,
+    },
   },
   {
     what: 'calls process.abort',

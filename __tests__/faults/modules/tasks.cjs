@@ -33,6 +33,14 @@ exports.returnFunctionHolder = () => ({ retry: () => {} });
 exports.returnRichValues = () => [new Map([['a', 1n]]), new Date(0), new Uint8Array([1, 2])];
 
 exports.exit = (code) => process.exit(code);
+/** The tasks of a batch run in one turn of the event loop. */
+let tasksOfTurn = 0;
+exports.exitInBatch = (argument) => {
+  if (!('value' in argument)) process.exit(tasksOfTurn);
+  if (tasksOfTurn === 0) setImmediate(() => (tasksOfTurn = 0));
+  tasksOfTurn += 1;
+  return argument.value;
+};
 exports.killItself = async (signal) => {
   process.kill(process.pid, signal);
   await delay(60_000);
