@@ -70,6 +70,16 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     },
   );
 
+  it('that is CommonJS and throws at import runs no more than once', async () => {
+    const { globalOf } = kind.refer<typeof import('./fixtures/place-tasks.mjs')>('place-tasks.mjs');
+    const broken = kind.refer<{ work(): string }>('module-counts-and-throws.cjs');
+    const background = shared();
+    for (let count = 1; count <= 2; count += 1) {
+      expect(codeOf(await background.add(broken.work).settled)).toBe('ERR_BACKGROUND_MODULE');
+      expect((await background.add(globalOf, 'runsOfThrowing').settled).value).toBe(1);
+    }
+  });
+
   it('that fails at import fails each of a hundred tasks', async () => {
     const broken = kind.refer<{ work(): string }>('module-throws.mjs');
     const background = shared();

@@ -1,10 +1,14 @@
 /** How many threads and processes there are, when they start, and when they end: in the same way for both. */
+import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
+import { atEnd } from './support/cleanup.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
 import { work } from './support/promises.ts';
-import { runScript } from './support/scripts.ts';
+import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/worker-gate.ts';
 import { fixture, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
@@ -162,6 +166,20 @@ describe.each(workerKinds)('$plural that cannot start', (kind) => {
     expect(thrownBy(() => kind.open(1, { ...refused[executor].workers, min: 1 })).code).toBe(cannotStart);
   });
 
+  it.each([[{}], [{ min: 1 }]])('start as soon as they can, and the next task completes: %j', async (workers) => {
+    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-start-'));
+    atEnd(() => rmSync(directory, { recursive: true }));
+    const obstacle = join(directory, 'obstacle');
+    writeFileSync(obstacle, '');
+    const { execArgv } = preloading('preload-exits-while.mjs');
+    const background = kind.open(1, { ...workers, execArgv, env: { ...process.env, EXIT_WHILE: obstacle } });
+    for (let count = 1; count <= 2; count += 1) {
+      expect(codeOf(await background.add(tasks.add, count, count).settled)).toBe(cannotStart);
+    }
+    unlinkSync(obstacle);
+    expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3 });
+  });
+
   it('do no harm to tasks of the other executor, or on the event loop', async () => {
     const [other] = workerKinds.filter((one) => one !== kind) as [WorkerKind];
     const background = kind.open(2, exiting.workers, other.options(1));
@@ -207,6 +225,16 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     const { pid, counts } = JSON.parse(await runScript('script-idle.mjs', executor, warm));
     expect(counts).toMatchObject({ [plural]: 2, outcomes: { completed: 1 } });
     await untilGone(pid, 5_000);
+  });
+
+  it("runs tasks under its own loaders, where they are given other options of Node's too", async () => {
+    const options = JSON.stringify(kind.options(1, { execArgv: ['--no-warnings'] }));
+    const loader = ['--import', fixture('preload-counts.mjs').href];
+    const { preloads, nodeOptions } = JSON.parse(
+      await runScriptWith(loader, 'script-preloaded.mjs', executor, options),
+    );
+    expect(preloads).toBe(1);
+    expect(nodeOptions).toContain('--no-warnings');
   });
 
   it('runs a blocking task all the same that it adds before it comes to its end', async () => {

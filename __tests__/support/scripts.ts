@@ -9,16 +9,32 @@ const LIMIT = 20_000;
 
 /** Resolves to what the program printed. Rejects if it fails, or has to be ended. */
 export async function runScript(name: string, ...args: readonly string[]): Promise<string> {
-  return (await runScriptAndListen(name, ...args)).stdout;
+  return (await run([], name, args)).stdout;
+}
+
+/** The same, with options for Node. */
+export async function runScriptWith(
+  nodeOptions: readonly string[],
+  name: string,
+  ...args: readonly string[]
+): Promise<string> {
+  return (await run(nodeOptions, name, args)).stdout;
 }
 
 /** The same with what it wrote to standard error. */
-export function runScriptAndListen(
-  name: string,
-  ...args: readonly string[]
-): Promise<{ readonly stdout: string; readonly stderr: string }> {
+export function runScriptAndListen(name: string, ...args: readonly string[]): Promise<Printed> {
+  return run([], name, args);
+}
+
+interface Printed {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(nodeOptions: readonly string[], name: string, args: readonly string[]): Promise<Printed> {
+  const all = [...nodeOptions, fileURLToPath(fixture(name)), ...args];
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [fileURLToPath(fixture(name)), ...args], { timeout: LIMIT }, (error, stdout, stderr) => {
+    execFile(process.execPath, all, { timeout: LIMIT }, (error, stdout, stderr) => {
       if (error) reject(error);
       else resolve({ stdout, stderr });
     });
