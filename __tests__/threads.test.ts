@@ -1,14 +1,19 @@
 /** What is peculiar to tasks in threads: memory and ports that they share with the server. See also blocking*.test.ts. */
+import { existsSync } from 'node:fs';
 import nodeModule from 'node:module';
+import { availableParallelism, getPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, jest } from '@jest/globals';
-import { move } from 'express-background-tasks';
+import { move, type PoolOptions } from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
+import { openLogBook } from './support/log-book.ts';
 import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { makeThreadGate } from './support/thread-gate.ts';
-import { threads } from './support/worker-kinds.ts';
+import { fixture, threads } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();
@@ -56,6 +61,44 @@ describe('tasks in threads', () => {
     const outcome = await background.add(width, 'Small').settled;
     if (isReached) expect(outcome).toMatchObject({ state: 'completed', value: 100 });
     else expect(codeOf(outcome)).toBe('ERR_BACKGROUND_MODULE');
+  });
+});
+
+const tellsNiceness = existsSync('/proc/thread-self/stat');
+if (!tellsNiceness)
+  process.stdout.write('The priority of threads is NOT tested: this system has no /proc to tell it.\n');
+
+(tellsNiceness ? describe : describe.skip)('the priority of threads', () => {
+  const NICEST = 19;
+  const places = threads.refer<typeof import('./fixtures/place-tasks.mjs')>('place-tasks.mjs');
+  const nicenessIn = async (pool: PoolOptions): Promise<unknown> =>
+    (await makeBackground({ pool: { maxThreads: 1, ...pool } }).add(places.niceness).settled).value;
+
+  it("is below the event loop's by 10, or by what `niceIncrement` says", async () => {
+    const ofServer = getPriority();
+    expect(await nicenessIn({})).toBe(Math.min(ofServer + 10, NICEST));
+    expect(await nicenessIn({ niceIncrement: 2 })).toBe(Math.min(ofServer + 2, NICEST));
+    expect(await nicenessIn({ niceIncrement: 0 })).toBe(ofServer);
+  });
+
+  it("is the event loop's where @napi-rs/nice is not installed, and nothing is said of that", async () => {
+    const log = openLogBook();
+    const background = makeBackground({
+      logger: log.logger,
+      watchdog: false,
+      pool: { maxThreads: 1, execArgv: ['--require', fileURLToPath(fixture('preload-without-nice.cjs'))] },
+    });
+    expect(await background.add(places.niceness).settled).toMatchObject({ state: 'completed', value: getPriority() });
+    expect((await background.add(places.globalOf, 'niceWasAskedFor').settled).value).toBe(true);
+    expect(log.lines.filter(({ level }) => level !== 'debug')).toEqual([]);
+  });
+});
+
+describe('an instance that is told nothing of its pools', () => {
+  it('has a thread and a process less than there are cores, and one of each at least', () => {
+    const { thread, process: child } = makeBackground().stats().executors;
+    const most = Math.max(availableParallelism() - 1, 1);
+    expect([thread.maxThreads, child.maxProcesses]).toEqual([most, most]);
   });
 });
 
