@@ -106,6 +106,53 @@ describe('`accepted`', () => {
     expect(app.log.lines.map(({ code }) => code)).toEqual(['ERR_BACKGROUND_ENGINE', undefined]);
   });
 
+  it.each<[string, (mayFail: Promise<void>) => Promise<void>]>([
+    ['is lost', async () => {}],
+    ['is lost after nobody waits for it any more', (mayFail) => mayFail],
+  ])(
+    'rejects where the answer %s, and the task that the engine has all the same is taken back',
+    async (_when, wait) => {
+      const mayFail = makeGate();
+      const app = await durableApp(
+        async (_req, res) => {
+          const { id, accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
+          await accepted.catch((error: BackgroundTaskError) => res.writeHead(error.status as number));
+          res.end(id);
+        },
+        {
+          durable: { acceptTimeout: 100 },
+          faults: {
+            async stage(proceed) {
+              await wait(mayFail.opened);
+              await proceed();
+              throw new Error('connection lost');
+            },
+          },
+        },
+      );
+      const { status, body: id } = await app.request();
+      expect(status).toBe(503);
+      mayFail.open();
+      await app.background.close();
+      expect([app.calls('release'), app.calls('discard')]).toEqual([[], [[id]]]);
+      expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+      expect(await app.find(id)).toBeUndefined();
+    },
+  );
+
+  it('rejects with what the engine refuses a task for, and then there is nothing to take back', async () => {
+    const app = await durableApp(
+      async (_req, res) => {
+        const { accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
+        res.end(await accepted.then(String, (error: Error) => error.message));
+      },
+      { faults: { stage: () => Promise.reject(new BackgroundTaskError('ERR_BACKGROUND_OPTION', 'not like this')) } },
+    );
+    expect((await app.request()).body).toContain('was not accepted. Expected memory to accept tasks: not like this');
+    await app.background.close();
+    expect(app.calls('discard')).toEqual([]);
+  });
+
   it('need not be looked at: the failure is in the outcome and in the log, and nothing is left unhandled', async () => {
     const handles: TaskHandle[] = [];
     const app = await durableApp(

@@ -30,6 +30,8 @@ export interface DurableApp {
   /** The ids that each call of a method was about, in order. */
   calls(method: 'stage' | 'release' | 'discard'): readonly (readonly string[])[];
   request(path?: string): Promise<Answer>;
+  /** The task as the engine has it. */
+  find(id: string): Promise<DurableTask | undefined>;
   /** Resolves to the task as the engine has it, as soon as it is in that state. */
   until(id: string, state: DurableTask['state']): Promise<DurableTask>;
 }
@@ -62,6 +64,7 @@ export async function durableApp(handler: Handler, options: AppOptions = {}): Pr
     calls: (method) =>
       calls.filter(([name]) => name === method).map(([, argument]) => (argument as unknown[]).map(idOf)),
     request: (path = '/') => request(port, { path }),
+    find: (id) => observer.find(id),
     until: (id, state) =>
       until(
         () => observer.find(id),

@@ -135,6 +135,9 @@ export interface TaskEngine {
   /**
    * Resolves when all of these tasks are kept durably, or none. The same id twice is one task: the later call changes
    * nothing. A task that is not released runs when its hold is over.
+   *
+   * `ERR_BACKGROUND_OPTION` says that none is kept. After any other rejection they may be kept all the same: what was held
+   * is discarded then.
    */
   stage(tasks: readonly StagedTask[], options: StageOptions): Promise<void>;
   /** Ends holds, in one round trip where the engine can: the tasks may run, in this order. Idempotent. */

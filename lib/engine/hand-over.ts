@@ -1,19 +1,18 @@
-/** Hands durable tasks to the engine: staged at `add`, released when they may run, discarded when they must not. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
 import { BackgroundTaskError } from '../errors.ts';
 import type { Attempt, Executor, ExecutorStats } from '../executors/executor.ts';
 import { type Outcome, toError } from '../outcome.ts';
-import { delayed, SECOND } from '../timers.ts';
 import { Batches } from './batches.ts';
 import type { DurableRun } from './durable-run.ts';
-import type { DiscardResult, ReleaseResult, StagedTask } from './engine.ts';
+import type { StagedTask } from './engine.ts';
+import { type Held, HoldCalls, NOT_HELD } from './hold-calls.ts';
 import type { EngineLink } from './link.ts';
+import { type Kept, type OnNotWithdrawn, Withdrawals } from './withdrawals.ts';
 
 export interface HandOverOptions {
   readonly hold: number;
   readonly acceptTimeout: number;
-  /** A discard did not work, and the task will run, or may have. */
-  readonly onNotDiscarded: (task: { readonly id: string; readonly name: string }, error: Error) => void;
+  readonly onNotWithdrawn: OnNotWithdrawn;
 }
 
 /** A task to be handed over. Whether it is held is decided when it goes. */
@@ -24,73 +23,75 @@ export interface NewDurable {
   readonly transaction: unknown;
 }
 
-class Handed implements NewDurable {
+class Handed implements Held {
   readonly run: DurableRun;
-  readonly staged: NewDurable['staged'];
-  readonly transaction: unknown;
-  /** When its hold is over, by `performance.now()`. */
-  dueAt = Number.POSITIVE_INFINITY;
-  isHeld = false;
-  isStaged = false;
+  dueAt = NOT_HELD;
+  /** Set when the engine was asked to take it. */
+  kept: Promise<Kept> | undefined;
   /** Set when it may run. */
   attempt: Attempt | undefined;
 
-  constructor({ run, staged, transaction }: NewDurable) {
+  constructor(run: DurableRun) {
     this.run = run;
-    this.staged = staged;
-    this.transaction = transaction;
   }
+
+  get id(): string {
+    return this.run.id;
+  }
+
+  get name(): string {
+    return this.run.name;
+  }
+}
+
+interface Staging {
+  readonly handed: Handed;
+  readonly staged: NewDurable['staged'];
+  readonly transaction: unknown;
 }
 
 /** A task is withdrawn after these; one that is abandoned, as one whose process dies, runs when its hold is over. */
 const WITHDRAWN_AFTER: ReadonlySet<Outcome['state']> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
 
-/** Near the end of a hold nobody may know who was first: so much of it, at most, is left alone. */
-const MARGIN_PART = 0.25;
-const BETWEEN_DISCARDS = 0.5 * SECOND;
+/** With these an engine says that it has not taken a task; with any other error it may have. */
+const REFUSALS: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_OPTION']);
 
 export class HandOver implements Executor {
   readonly #link: EngineLink;
   readonly #options: HandOverOptions;
-  /** For so long before the end of a hold no call about it is under way: none lasts longer than that. */
-  readonly #margin: number;
+  readonly #calls: HoldCalls;
+  readonly #withdrawals: Withdrawals;
   readonly #handed = new Map<string, Handed>();
-  readonly #withdrawals = new Set<Promise<void>>();
-  readonly #staging: Batches<Handed, undefined>;
-  readonly #inTransactions = new WeakMap<object, Batches<Handed, undefined>>();
-  readonly #releasing: Batches<string, ReleaseResult>;
-  readonly #discarding: Batches<string, DiscardResult>;
-  #isClosed = false;
+  readonly #staging: Batches<Staging, undefined>;
+  readonly #inTransactions = new WeakMap<object, Batches<Staging, undefined>>();
 
   constructor(link: EngineLink, options: HandOverOptions) {
     this.#link = link;
     this.#options = options;
-    this.#margin = Math.min(options.acceptTimeout, options.hold * MARGIN_PART);
+    this.#calls = new HoldCalls(link, options);
+    this.#withdrawals = new Withdrawals(this.#calls, link.engine.name, options.onNotWithdrawn);
     this.#staging = new Batches((tasks, since) => this.#sendStage(tasks, since));
-    this.#releasing = new Batches((ids) => link.call('release tasks', this.#margin, (engine) => engine.release(ids)));
-    this.#discarding = new Batches((ids) => link.call('discard tasks', this.#margin, (engine) => engine.discard(ids)));
   }
 
   /** Stages the task: from here on it runs, unless the engine refuses it or it is withdrawn. */
-  take(durable: NewDurable): void {
-    const handed = new Handed(durable);
-    const { run } = handed;
+  take({ run, staged, transaction }: NewDurable): void {
+    const handed = new Handed(run);
     this.#handed.set(run.id, handed);
-    run.accepted = this.#stage(handed);
+    run.accepted = this.#stage({ handed, staged, transaction });
     // Whoever does not look finds the failure in the outcome and in the log.
     run.accepted.catch(() => {});
     void run.settled.then(({ state }) => {
-      if (handed.attempt === undefined && WITHDRAWN_AFTER.has(state)) this.#withdraw(handed);
+      if (WITHDRAWN_AFTER.has(state)) this.#withdrawals.add(handed, keptOf(handed));
       this.#handed.delete(run.id);
     });
   }
 
-  async #stage(handed: Handed): Promise<void> {
+  async #stage(staging: Staging): Promise<void> {
+    const { handed, transaction } = staging;
     try {
-      await this.#stagingIn(handed.transaction).add(handed);
-      handed.isStaged = true;
+      await this.#stagingIn(transaction).add(staging);
     } catch (thrown) {
-      const error = notAccepted(handed.run.name, toError(thrown));
+      const error = notAccepted(handed.name, toError(thrown));
       if (handed.attempt === undefined) handed.run.fail(error);
       else handed.attempt.ended({ ok: false, thrown: error });
       throw error;
@@ -98,7 +99,7 @@ export class HandOver implements Executor {
   }
 
   /** A client of the user's does one thing at a time. */
-  #stagingIn(transaction: unknown): Batches<Handed, undefined> {
+  #stagingIn(transaction: unknown): Batches<Staging, undefined> {
     if (transaction === undefined) return this.#staging;
     let staging = this.#inTransactions.get(transaction as object);
     if (staging === undefined) {
@@ -108,38 +109,32 @@ export class HandOver implements Executor {
     return staging;
   }
 
-  async #sendStage(tasks: readonly Handed[], since: number): Promise<undefined[]> {
+  async #sendStage(tasks: readonly Staging[], since: number): Promise<undefined[]> {
     const sentAt = performance.now();
     const { hold, acceptTimeout } = this.#options;
-    for (const handed of tasks) {
-      handed.isHeld = handed.attempt === undefined;
-      if (handed.isHeld) handed.dueAt = sentAt + hold;
-    }
+    const stagedTasks = tasks.map(({ handed, staged }): StagedTask => {
+      if (handed.attempt !== undefined) return { ...staged, holdMs: 0 };
+      handed.dueAt = sentAt + hold;
+      return { ...staged, holdMs: hold };
+    });
     const [{ transaction } = { transaction: undefined }] = tasks;
-    const stagedTasks = tasks.map(({ staged, isHeld }): StagedTask => ({ ...staged, holdMs: isHeld ? hold : 0 }));
     let isLate = false;
     const limit = acceptTimeout - (sentAt - since);
-    const staging = this.#link.call('accept tasks', limit, async (engine) => {
+    const accepting = this.#link.call('accept tasks', limit, async (engine) => {
       // What was refused must not be accepted after that.
       if (isLate) return;
-      await engine.stage(stagedTasks, transaction === undefined ? {} : { transaction });
-      if (isLate) this.#tooLate(tasks);
+      const answer = engine.stage(stagedTasks, transaction === undefined ? {} : { transaction });
+      const kept = keptAfter(answer);
+      for (const { handed } of tasks) handed.kept = kept;
+      await answer;
     });
     try {
-      await staging;
+      await accepting;
     } catch (thrown) {
       isLate = true;
       throw thrown;
     }
     return new Array(tasks.length);
-  }
-
-  /** The engine took so long that the handler was told it had not: nobody waits for these tasks any more. */
-  #tooLate(tasks: readonly Handed[]): void {
-    for (const handed of tasks) {
-      handed.isStaged = true;
-      this.#withdraw(handed);
-    }
   }
 
   /** The response has ended, and the task may run. */
@@ -153,83 +148,43 @@ export class HandOver implements Executor {
     );
   }
 
-  async #release({ run, isHeld, dueAt }: Handed, attempt: Attempt): Promise<void> {
-    if (isHeld && !this.#isNear(dueAt)) {
-      try {
-        await this.#releasing.add(run.id);
-      } catch (thrown) {
-        // Its hold will be over: it runs then.
-        attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
-        return;
-      }
+  async #release(handed: Handed, attempt: Attempt): Promise<void> {
+    try {
+      await this.#calls.release(handed);
+      attempt.ended({ ok: true, value: undefined });
+    } catch (thrown) {
+      // Its hold will be over: it runs then.
+      attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
     }
-    attempt.ended({ ok: true, value: undefined });
   }
 
   /** `cancel`, or `close` that has run out of time. */
   abort(attempt: Attempt, reason: Error): void {
-    const handed = this.#handed.get(attempt.facts.id) as Handed;
     attempt.ended({ ok: false, thrown: reason });
-    if (handed.run.state === 'cancelled') this.#withdraw(handed);
-  }
-
-  #withdraw(handed: Handed): void {
-    const withdrawal = this.#discard(handed).catch((thrown) => {
-      const { id, name } = handed.run;
-      this.#options.onNotDiscarded({ id, name }, toError(thrown));
-    });
-    this.#withdrawals.add(withdrawal);
-    void withdrawal.then(() => this.#withdrawals.delete(withdrawal));
-  }
-
-  /** A discard that failed is tried again for as long as the hold lasts: nothing else keeps the task from running. */
-  async #discard(handed: Handed): Promise<void> {
-    const { run, transaction } = handed;
-    if (!handed.isStaged) {
-      try {
-        await run.accepted;
-      } catch {
-        return;
-      }
-    }
-    let cause: unknown;
-    while (handed.isHeld && !this.#isNear(handed.dueAt)) {
-      try {
-        const result = await this.#discarding.add(run.id);
-        // What was never committed is not there either; nor is what was discarded by a call whose answer was lost.
-        if (result === 'discarded' || transaction !== undefined) return;
-        if (cause !== undefined && (await this.#isGone(run.id))) return;
-        cause = undefined;
-        break;
-      } catch (thrown) {
-        cause = thrown;
-        if (this.#isClosed) break;
-        await delay(BETWEEN_DISCARDS);
-      }
-    }
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_NOT_DISCARDED',
-      `Expected task ${run.name} to be withdrawn from ${this.#link.engine.name}, but ${cause === undefined ? 'it was too late' : toError(cause).message}: it will run, or has run.`,
-      { cause },
-    );
-  }
-
-  /** What has run is still there for a while. */
-  async #isGone(id: string): Promise<boolean> {
-    return (await this.#link.call('find a task', this.#margin, (engine) => engine.find(id))) === undefined;
-  }
-
-  #isNear(dueAt: number): boolean {
-    return performance.now() > dueAt - this.#margin;
   }
 
   stats(): ExecutorStats {
     return { queued: this.#handed.size, running: 0 };
   }
 
-  async close(grace: number): Promise<void> {
-    this.#isClosed = true;
-    await delayed(grace, Promise.all(this.#withdrawals));
+  close(grace: number): Promise<void> {
+    return this.#withdrawals.close(grace);
+  }
+}
+
+/** Whether the engine has the task: known when it has given its last answer, whoever still waits for that. */
+async function keptOf(handed: Handed): Promise<Kept> {
+  // By then the engine was asked, or never will be.
+  await handed.run.accepted.catch(() => {});
+  return handed.kept ?? 'refused';
+}
+
+async function keptAfter(answer: Promise<void>): Promise<Kept> {
+  try {
+    await answer;
+    return 'kept';
+  } catch (thrown) {
+    return REFUSALS.has((thrown as { code?: unknown } | undefined)?.code) ? 'refused' : 'unknown';
   }
 }
 
