@@ -89,6 +89,13 @@ const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
   watchdog: ['on', 1, 50, null, [], nothing],
   'watchdog.threshold': [...noNumber, 0, -1, 19, tooLong, Number.POSITIVE_INFINITY],
   'watchdog.stacks': ['yes', 1, null, {}, [], nothing],
+  durable: noObject,
+  'durable.hold': [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY],
+  'durable.acceptTimeout': [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY],
+  'durable.maxArgumentsSize': [...noInteger, 0, -1],
+  work: ['yes', 1, null, [], nothing],
+  'work.concurrency': [...noInteger, 0, -1],
+  'work.unknownFor': [...noNumber, -1, tooLong],
   mode: ['test', '', 1, null, true, {}],
 };
 
@@ -171,6 +178,20 @@ describe('an option of the wrong type or out of range', () => {
     const other = refusalOf(() => makeBackground({ processes: { minProcesses: 3, maxProcesses: 2 } }));
     expectRefusal(other, 'processes.minProcesses');
     expect(other.message).toContain('maxProcesses (2)');
+
+    const hold = refusalOf(() => makeBackground({ durable: { hold: 9_999 } }));
+    expectRefusal(hold, 'durable.hold');
+    expect(hold.message).toContain('at least twice acceptTimeout (5000)');
+    expectRefusal(
+      refusalOf(() => makeBackground({ durable: { acceptTimeout: 30_001 } })),
+      'durable.hold',
+    );
+    expectRefusal(
+      refusalOf(() => makeBackground({ durable: { hold: 1, acceptTimeout: 1 } })),
+      'durable.hold',
+    );
+    expect(() => makeBackground({ durable: { hold: 2, acceptTimeout: 1 } })).not.toThrow();
+    expect(() => makeBackground({ durable: { hold: 10_000 } })).not.toThrow();
   });
 
   it('says what came, whatever that was', () => {

@@ -154,6 +154,7 @@ export interface DurableOptions {
   /**
    * How long the engine holds a task that is neither released nor discarded, in milliseconds. The clock starts at `add`. It
    * bounds how late a task runs whose web process has died; a response that takes longer does not keep its tasks back.
+   * At least twice `acceptTimeout`.
    *
    * @default 60_000
    */

@@ -13,6 +13,7 @@ import {
   check,
   either,
   oneOf,
+  type Rule,
   type Rules,
 } from './option-rules.ts';
 import type {
@@ -303,8 +304,15 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
 function resolveDurable(given: BackgroundTasksOptions): ResolvedDurableOptions {
   const { hold = DEFAULT_HOLD, acceptTimeout = DEFAULT_ACCEPT_TIMEOUT } = given.durable ?? {};
   const { maxArgumentsSize = DEFAULT_MAX_ARGUMENTS_SIZE } = given.durable ?? {};
+  check({ hold }, { hold: longEnough(acceptTimeout) }, 'backgroundTasks()', 'durable.');
   const policy = mergePolicy(mergePolicy(DEFAULT_POLICY, { retry: { attempts: DURABLE_ATTEMPTS } }), given);
   return Object.freeze({ hold, acceptTimeout, maxArgumentsSize, policy });
+}
+
+/** A task may be accepted as late as that, and the last quarter of a hold is left alone. */
+function longEnough(acceptTimeout: number): Rule {
+  const expected = `at least twice acceptTimeout (${acceptTimeout}), so that a task can be released before its hold is over`;
+  return aNumber(expected, 2 * acceptTimeout);
 }
 
 function resolveWork(

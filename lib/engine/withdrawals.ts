@@ -2,7 +2,8 @@
 import { BackgroundTaskError } from '../errors.ts';
 import { toError } from '../outcome.ts';
 import { delayed, SECOND } from '../timers.ts';
-import { type Held, type HoldCalls, NOT_HELD } from './hold-calls.ts';
+import type { DiscardResult } from './engine.ts';
+import { type Held, type HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 
 /** What the engine has of a task. `unknown`: it was asked to take it, and nobody heard whether it did. */
 export type Kept = 'kept' | 'refused' | 'unknown';
@@ -11,7 +12,7 @@ export type Kept = 'kept' | 'refused' | 'unknown';
 export type OnNotWithdrawn = (task: Held, error: BackgroundTaskError) => void;
 
 /** What a try came to. `absent`: the task is not there, and may yet come. `near`: there was no time for a try. */
-type Tried = 'discarded' | 'too-late' | 'absent' | 'near';
+type Tried = DiscardResult | 'absent' | Near;
 
 /** Between two tries. */
 const FIRST_WAIT = 0.5 * SECOND;

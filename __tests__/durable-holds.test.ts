@@ -1,0 +1,182 @@
+/** What an engine is told of tasks that it holds, and when it is told nothing any more. */
+import { describe, expect, it, jest } from '@jest/globals';
+import type { TaskHandle } from 'express-background-tasks';
+import { atEnd } from './support/cleanup.ts';
+import { type AppOptions, type DurableApp, durableApp, type Fault, localTasks, tasks } from './support/durable-app.ts';
+import { type Gate, makeGate } from './support/promises.ts';
+import type { TaskedResponse } from './support/servers.ts';
+
+const HOLD = 40_000;
+const MARGIN = 10_000;
+const DURABLE = { hold: HOLD, acceptTimeout: MARGIN };
+const QUICK = { hold: HOLD, acceptTimeout: 200 };
+const SHORT = { hold: 3_000, acceptTimeout: 1_500 };
+
+/** Lets so many milliseconds pass at once, for everything that asks how late it is. Timers are not hurried. */
+function later(milliseconds: number): void {
+  const now = performance.now.bind(performance);
+  const spy = jest.spyOn(performance, 'now').mockImplementation(() => now() + milliseconds);
+  atEnd(() => spy.mockRestore());
+}
+
+/** Held, until its response ends. */
+interface HeldTask {
+  readonly handle: TaskHandle;
+  end(statusCode?: number): void;
+}
+
+interface HeldTasks {
+  readonly app: DurableApp;
+  /** One for each path that is asked for. */
+  hold(path: string): Promise<HeldTask>;
+}
+
+/** Tasks in an engine for which nobody works. With status 500 they are discarded. */
+async function heldTasks(options: AppOptions = {}): Promise<HeldTasks> {
+  const gates = new Map<string, Gate<HeldTask>>();
+  const app = await durableApp(
+    async (req, res) => {
+      const handle = res.locals.backgroundTasks.with({ when: 'success' }).add(tasks.echo);
+      await handle.accepted;
+      const end = (statusCode = 200): void => {
+        res.statusCode = statusCode;
+        res.end();
+      };
+      gates.get(req.url as string)?.open({ handle, end });
+    },
+    { durable: DURABLE, ...options },
+  );
+  return {
+    app,
+    hold(path) {
+      const gate = makeGate<HeldTask>();
+      gates.set(path, gate);
+      void app.request(path);
+      return gate.opened;
+    },
+  };
+}
+
+const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
+
+const CALLS = [
+  ['release', 200],
+  ['discard', 500],
+] as const;
+
+describe.each(CALLS)('a %s', (method, statusCode) => {
+  it.each([
+    ['is sent before the end of the hold is near', DURABLE, HOLD - MARGIN - 1_000, 1],
+    ['is not sent near the end of the hold, when nobody could tell who came first', DURABLE, HOLD - MARGIN + 1, 0],
+    ['is not sent in the last second, however soon a task must be accepted', QUICK, HOLD - 999, 0],
+    ['is not sent in the last quarter of a short hold', SHORT, SHORT.hold * 0.75 + 1, 0],
+    ['is sent before the last quarter of a short hold', SHORT, SHORT.hold * 0.5, 1],
+  ])('%s', async (_when, durable, afterMs, count) => {
+    const { app, hold } = await heldTasks({ durable });
+    const { handle, end } = await hold('/');
+    later(afterMs);
+    end(statusCode);
+    await handle.settled;
+    await app.background.close();
+    expect(app.calls(method)).toEqual(count === 0 ? [] : [[handle.id]]);
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toHaveLength(method === 'discard' ? 1 - count : 0);
+  });
+
+  it('that has waited behind others until the end of the hold was near is not sent', async () => {
+    const mayAnswer = makeGate();
+    const slow: Fault = (proceed) => mayAnswer.opened.then(proceed);
+    const { app, hold } = await heldTasks({ faults: { [method]: slow } });
+    const held = await Promise.all(['/1', '/2', '/3'].map(hold));
+    for (const [index, { end }] of held.entries()) {
+      end(statusCode);
+      while (app.calls(method).length < Math.min(index + 1, 2)) await new Promise(setImmediate);
+    }
+    do await new Promise(setImmediate);
+    while (held.some(({ handle }) => handle.state === 'waiting'));
+    later(HOLD - MARGIN + 1);
+    mayAnswer.open();
+    await Promise.all(held.map(({ handle }) => handle.settled));
+    await app.background.close();
+    expect(app.calls(method)).toEqual(held.slice(0, 2).map(({ handle }) => [handle.id]));
+  });
+});
+
+describe('a release', () => {
+  it('that fails is told of, and the hold lets the task run, once', async () => {
+    const app = await durableApp(
+      async (_req, res) => {
+        const { id, accepted } = res.locals.backgroundTasks.add(localTasks.echo, 1);
+        await accepted;
+        res.end(id);
+      },
+      { durable: { hold: 1_000, acceptTimeout: 500 }, faults: { release: FAILED_CALL }, work: true },
+    );
+    const { body: id } = await app.request();
+    expect(await app.until(id, 'completed')).toMatchObject({ attempts: 1 });
+    expect(app.log.withCode('ERR_BACKGROUND_ENGINE')).toMatchObject([{ level: 'warn', task: 'local.echo' }]);
+    expect(app.background.stats().executors.engine.outcomes).toMatchObject({ completed: 1 });
+  });
+});
+
+describe('a discard', () => {
+  const skipping = (_req: unknown, res: TaskedResponse): void => {
+    const handle = res.locals.backgroundTasks.with({ when: 'failure' }).add(tasks.echo);
+    void handle.accepted.then(() => res.end(handle.id));
+  };
+
+  it('that fails is tried again', async () => {
+    let calls = 0;
+    const app = await durableApp(skipping, {
+      faults: {
+        discard(proceed) {
+          calls += 1;
+          return calls === 1 ? FAILED_CALL(proceed) : proceed();
+        },
+      },
+    });
+    await app.request();
+    while (calls < 2) await new Promise(setImmediate);
+    await app.background.close();
+    expect(app.calls('discard')).toHaveLength(2);
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
+  it('whose answer was lost is not taken for one that failed', async () => {
+    let calls = 0;
+    const app = await durableApp(skipping, {
+      faults: {
+        async discard(proceed) {
+          calls += 1;
+          await proceed();
+          if (calls === 1) throw new Error('connection lost');
+          return ['too-late'];
+        },
+      },
+    });
+    await app.request();
+    while (calls < 2) await new Promise(setImmediate);
+    await app.background.close();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
+  it('that comes too late is told of', async () => {
+    const app = await durableApp(skipping, { faults: { discard: () => Promise.resolve(['too-late']) } });
+    await app.request();
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line?.message).toContain('but it was too late: it will run, or has run');
+  });
+
+  it('that never works is told of near the end of the hold: the task will run', async () => {
+    const app = await durableApp(skipping, { durable: DURABLE, faults: { discard: FAILED_CALL } });
+    await app.request();
+    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    later(HOLD - MARGIN + 1);
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line).toMatchObject({
+      level: 'warn',
+      task: 'tasks.echo',
+      cause: expect.stringContaining('connection refused'),
+    });
+    expect(line?.message).toContain('it will run, or has run');
+  });
+});
