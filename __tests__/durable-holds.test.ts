@@ -2,7 +2,16 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import type { TaskHandle } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
-import { type AppOptions, type DurableApp, durableApp, type Fault, localTasks, tasks } from './support/durable-app.ts';
+import {
+  type AppOptions,
+  type DurableApp,
+  durableApp,
+  type Fault,
+  localTasks,
+  Transaction,
+  tasks,
+  until,
+} from './support/durable-app.ts';
 import { type Gate, makeGate } from './support/promises.ts';
 import type { TaskedResponse } from './support/servers.ts';
 
@@ -159,6 +168,33 @@ describe('a discard', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
+  it('is tried again where the task may yet come: its staging failed, and nobody heard how', async () => {
+    let stage: () => Promise<unknown> = async () => {};
+    const app = await durableApp(
+      async (_req, res) => {
+        const { id, accepted } = res.locals.backgroundTasks.add(tasks.echo);
+        await accepted.catch(() => {});
+        res.end(id);
+      },
+      {
+        faults: {
+          stage(proceed) {
+            stage = proceed;
+            return Promise.reject(new Error('connection lost'));
+          },
+        },
+      },
+    );
+    const { body: id } = await app.request();
+    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    await stage();
+    expect(await app.find(id)).toMatchObject({ state: 'held' });
+    await until(
+      () => app.find(id),
+      (task) => task === undefined,
+    );
+  });
+
   it('that comes too late is told of', async () => {
     const app = await durableApp(skipping, { faults: { discard: () => Promise.resolve(['too-late']) } });
     await app.request();
@@ -178,5 +214,74 @@ describe('a discard', () => {
       cause: expect.stringContaining('connection refused'),
     });
     expect(line?.message).toContain('it will run, or has run');
+  });
+});
+
+describe('a response that ends before the transaction of its task is committed', () => {
+  const inTransaction = async (statusCode: number) => {
+    const transaction = new Transaction();
+    const app = await durableApp(
+      async (_req, res) => {
+        const { id, accepted } = res.locals.backgroundTasks.with({ transaction, when: 'success' }).add(tasks.echo);
+        await accepted;
+        res.statusCode = statusCode;
+        res.end(id);
+      },
+      { durable: DURABLE, transactions: true },
+    );
+    const { body: id } = await app.request();
+    await app.background.idle();
+    return { app, id, transaction };
+  };
+
+  it('keeps the task from running where it should not, as soon as it is there', async () => {
+    const { app, id, transaction } = await inTransaction(500);
+    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    await transaction.commit();
+    expect(await app.find(id)).toMatchObject({ state: 'held' });
+    await until(
+      () => app.find(id),
+      (task) => task === undefined,
+    );
+    await app.background.close();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
+  it('lets the task run where it should, as soon as it is there', async () => {
+    const { app, id, transaction } = await inTransaction(200);
+    expect(app.calls('release')).toEqual([[id]]);
+    await transaction.commit();
+    await app.until(id, 'waiting');
+    await app.background.close();
+    expect(app.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+
+  it.each(CALLS)('leads to no warning where nothing is ever committed: a %s', async (method, statusCode) => {
+    const { app, id } = await inTransaction(statusCode);
+    while (app.calls(method).length === 0) await new Promise(setImmediate);
+    later(HOLD - MARGIN + 1);
+    await app.background.close();
+    expect(await app.find(id)).toBeUndefined();
+    expect(app.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+
+  it('leads to a warning where it is committed too late to be withdrawn', async () => {
+    const { app, transaction } = await inTransaction(500);
+    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    later(HOLD - MARGIN + 1);
+    await transaction.commit();
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line).toMatchObject({ level: 'warn', task: 'tasks.echo' });
+    expect(line?.message).toContain('but it was too late: it may run, or may have run');
+  });
+
+  it('leads to a warning where it is committed too late to be released', async () => {
+    const { app, id, transaction } = await inTransaction(200);
+    expect(app.calls('release')).toEqual([[id]]);
+    later(HOLD - MARGIN + 1);
+    await transaction.commit();
+    const [line] = await app.log.until('ERR_BACKGROUND_ENGINE');
+    expect(line).toMatchObject({ level: 'warn', task: 'tasks.echo' });
+    expect(line?.message).toContain('it runs when its hold is over');
   });
 });

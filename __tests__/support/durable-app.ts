@@ -40,18 +40,37 @@ export interface AppOptions extends Omit<BackgroundTasksOptions, 'engine' | 'log
   readonly faults?: Partial<Record<EngineMethod, Fault>>;
   readonly framework?: Framework;
   readonly engine?: MemoryEngine;
+  /** Whether the engine takes a {@link Transaction}. */
+  readonly transactions?: boolean;
+}
+
+/** What is staged in it is there when it is committed, and not before. */
+export class Transaction {
+  readonly #staged: (() => Promise<unknown>)[] = [];
+
+  async take(proceed: () => Promise<unknown>): Promise<void> {
+    this.#staged.push(proceed);
+  }
+
+  async commit(): Promise<void> {
+    for (const proceed of this.#staged.splice(0)) await proceed();
+  }
 }
 
 export async function durableApp(handler: Handler, options: AppOptions = {}): Promise<DurableApp> {
-  const { faults = {}, framework = frameworks[0] as Framework, engine = memoryEngine(), ...others } = options;
+  const { faults = {}, framework = frameworks[0] as Framework, engine = memoryEngine(), ...rest } = options;
+  const { transactions = false, ...others } = rest;
   const log = openLogBook();
   const calls: [EngineMethod, unknown][] = [];
-  const watched: TaskEngine = engine.connect({
-    intercept: (method, proceed, [argument]) => {
+  const connection = engine.connect({
+    intercept: (method, proceed, [argument, stageOptions]) => {
       calls.push([method, argument]);
-      return (faults[method] ?? ((call) => call()))(proceed);
+      const { transaction } = (method === 'stage' ? stageOptions : {}) as { transaction?: Transaction };
+      const made = transaction === undefined ? proceed : () => transaction.take(proceed);
+      return (faults[method] ?? ((call) => call()))(made);
     },
   });
+  const watched = transactions ? withTransactions(connection) : connection;
   const background = backgroundTasks({ ...others, engine: watched, logger: log.logger });
   atEnd(() => background.close({ timeout: 0 }));
   const port = await serve(framework.listener([background], handler));
@@ -71,6 +90,16 @@ export async function durableApp(handler: Handler, options: AppOptions = {}): Pr
         (task) => task?.state === state,
       ) as Promise<DurableTask>,
   };
+}
+
+function withTransactions(engine: TaskEngine): TaskEngine {
+  return new Proxy(engine, {
+    get(target, name) {
+      if (name === 'features') return { transactions: true };
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 function idOf(one: unknown): string {

@@ -54,7 +54,7 @@ export class DurableTasks {
     this.handOver = new HandOver(this.#link, {
       hold,
       acceptTimeout,
-      onNotWithdrawn: (task, error) => reporter.warned(task, error),
+      warn: (task, error) => reporter.warned(task, error),
     });
     this.ready = this.#start(executors, workplace);
     this.ready.catch((error: Error) => reporter.engineFailed(this.engine.name, error));

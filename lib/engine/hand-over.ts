@@ -4,15 +4,17 @@ import type { Attempt, Executor, ExecutorStats } from '../executors/executor.ts'
 import { type Outcome, toError } from '../outcome.ts';
 import { Batches } from './batches.ts';
 import type { DurableRun } from './durable-run.ts';
-import type { StagedTask } from './engine.ts';
-import { type Held, HoldCalls, NOT_HELD } from './hold-calls.ts';
+import type { ReleaseResult, StagedTask } from './engine.ts';
+import { type Held, HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { EngineLink } from './link.ts';
-import { type Kept, type OnNotWithdrawn, Withdrawals } from './withdrawals.ts';
+import { Repetition } from './repetition.ts';
+import { type Kept, Withdrawals } from './withdrawals.ts';
 
 export interface HandOverOptions {
   readonly hold: number;
   readonly acceptTimeout: number;
-  readonly onNotWithdrawn: OnNotWithdrawn;
+  /** A task runs that should not, or later than it should. */
+  readonly warn: (task: { readonly id: string; readonly name: string }, error: Error) => void;
 }
 
 /** A task to be handed over. Whether it is held is decided when it goes. */
@@ -25,14 +27,16 @@ export interface NewDurable {
 
 class Handed implements Held {
   readonly run: DurableRun;
+  readonly transaction: unknown;
   dueAt = NOT_HELD;
   /** Set when the engine was asked to take it. */
   kept: Promise<Kept> | undefined;
   /** Set when it may run. */
   attempt: Attempt | undefined;
 
-  constructor(run: DurableRun) {
+  constructor({ run, transaction }: NewDurable) {
     this.run = run;
+    this.transaction = transaction;
   }
 
   get id(): string {
@@ -47,7 +51,6 @@ class Handed implements Held {
 interface Staging {
   readonly handed: Handed;
   readonly staged: NewDurable['staged'];
-  readonly transaction: unknown;
 }
 
 /** A task is withdrawn after these; one that is abandoned, as one whose process dies, runs when its hold is over. */
@@ -60,6 +63,7 @@ export class HandOver implements Executor {
   readonly #link: EngineLink;
   readonly #options: HandOverOptions;
   readonly #calls: HoldCalls;
+  readonly #repetition = new Repetition();
   readonly #withdrawals: Withdrawals;
   readonly #handed = new Map<string, Handed>();
   readonly #staging: Batches<Staging, undefined>;
@@ -69,15 +73,16 @@ export class HandOver implements Executor {
     this.#link = link;
     this.#options = options;
     this.#calls = new HoldCalls(link, options);
-    this.#withdrawals = new Withdrawals(this.#calls, link.engine.name, options.onNotWithdrawn);
+    this.#withdrawals = new Withdrawals(this.#calls, this.#repetition, link.engine.name, options.warn);
     this.#staging = new Batches((tasks, since) => this.#sendStage(tasks, since));
   }
 
   /** Stages the task: from here on it runs, unless the engine refuses it or it is withdrawn. */
-  take({ run, staged, transaction }: NewDurable): void {
-    const handed = new Handed(run);
+  take(durable: NewDurable): void {
+    const handed = new Handed(durable);
+    const { run, staged } = durable;
     this.#handed.set(run.id, handed);
-    run.accepted = this.#stage({ handed, staged, transaction });
+    run.accepted = this.#stage({ handed, staged });
     // Whoever does not look finds the failure in the outcome and in the log.
     run.accepted.catch(() => {});
     void run.settled.then(({ state }) => {
@@ -87,9 +92,9 @@ export class HandOver implements Executor {
   }
 
   async #stage(staging: Staging): Promise<void> {
-    const { handed, transaction } = staging;
+    const { handed } = staging;
     try {
-      await this.#stagingIn(transaction).add(staging);
+      await this.#stagingIn(handed.transaction).add(staging);
     } catch (thrown) {
       const error = notAccepted(handed.name, toError(thrown));
       if (handed.attempt === undefined) handed.run.fail(error);
@@ -117,7 +122,7 @@ export class HandOver implements Executor {
       handed.dueAt = sentAt + hold;
       return { ...staged, holdMs: hold };
     });
-    const [{ transaction } = { transaction: undefined }] = tasks;
+    const transaction = tasks[0]?.handed.transaction;
     let isLate = false;
     const limit = acceptTimeout - (sentAt - since);
     const accepting = this.#link.call('accept tasks', limit, async (engine) => {
@@ -150,12 +155,29 @@ export class HandOver implements Executor {
 
   async #release(handed: Handed, attempt: Attempt): Promise<void> {
     try {
-      await this.#calls.release(handed);
+      const answer = await this.#calls.release(handed);
       attempt.ended({ ok: true, value: undefined });
+      if (answer === 'already' && handed.transaction !== undefined) this.#repetition.watch(this.#releaseLater(handed));
     } catch (thrown) {
       // Its hold will be over: it runs then.
       attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
     }
+  }
+
+  /** The response may have ended before its transaction: the task is there when that is committed, and held. */
+  async #releaseLater(handed: Handed): Promise<void> {
+    const release = (): Promise<ReleaseResult | Near> => this.#calls.release(handed);
+    const last = await this.#repetition.untilNear(release, (answer) => answer === 'released', 'already');
+    if (last === 'released') return;
+    const found = await this.#calls.find(handed).catch(toError);
+    if (found === undefined || (!(found instanceof Error) && found.state !== 'held')) return;
+    this.#options.warn(
+      handed,
+      releasedTooLate(
+        handed.name,
+        [last, found].find((one) => one instanceof Error),
+      ),
+    );
   }
 
   /** `cancel`, or `close` that has run out of time. */
@@ -168,7 +190,7 @@ export class HandOver implements Executor {
   }
 
   close(grace: number): Promise<void> {
-    return this.#withdrawals.close(grace);
+    return this.#repetition.close(grace);
   }
 }
 
@@ -176,7 +198,8 @@ export class HandOver implements Executor {
 async function keptOf(handed: Handed): Promise<Kept> {
   // By then the engine was asked, or never will be.
   await handed.run.accepted.catch(() => {});
-  return handed.kept ?? 'refused';
+  const kept = (await handed.kept) ?? 'refused';
+  return kept === 'kept' && handed.transaction !== undefined ? 'unknown' : kept;
 }
 
 async function keptAfter(answer: Promise<void>): Promise<Kept> {
@@ -186,6 +209,14 @@ async function keptAfter(answer: Promise<void>): Promise<Kept> {
   } catch (thrown) {
     return REFUSALS.has((thrown as { code?: unknown } | undefined)?.code) ? 'refused' : 'unknown';
   }
+}
+
+function releasedTooLate(name: string, cause: Error | undefined): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_ENGINE',
+    `Expected the transaction of task ${name} to be committed in time for a release: it runs when its hold is over.`,
+    { cause },
+  );
 }
 
 function notAccepted(name: string, cause: Error): BackgroundTaskError {
