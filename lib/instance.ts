@@ -192,7 +192,7 @@ export class Instance implements Owner {
   }
 
   /** Runs a task that an engine has sent; it settles as one of this process. */
-  #runWork(definition: TaskDefinition, { id, args, context, attempt, timeout }: Work): TaskRun {
+  #runWork(definition: TaskDefinition, { id, args, context, attempt, retryInMs, timeout }: Work): WorkRun {
     const { name } = definition;
     this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
     const policy = this.#policyOf(definition, undefined);
@@ -200,13 +200,14 @@ export class Instance implements Owner {
       {
         definition,
         name,
-        policy: { ...policy, timeout, retry: { ...policy.retry, attempts: 1 } },
+        policy: { ...policy, timeout },
         args,
         context,
         owner: this,
         id,
+        attemptsBefore: attempt - 1,
       },
-      attempt,
+      retryInMs,
     );
     run.start();
     return run;

@@ -8,3 +8,8 @@ export function delayAfter(attempt: number, retry: Omit<RetryPolicy, 'retryIf'>)
   const grown = Math.min(retry.delay * growth, retry.maxDelay);
   return Math.round(grown * (1 - retry.jitter * Math.random()));
 }
+
+/** The same, or `undefined` where that was the last attempt. */
+export function retryInMsAfter(attempt: number, retry: Omit<RetryPolicy, 'retryIf'>): number | undefined {
+  return attempt < retry.attempts ? delayAfter(attempt, retry) : undefined;
+}

@@ -66,13 +66,15 @@ export interface NewTask {
   readonly owner: Owner;
   /** Where somebody else knows it by an id already. */
   readonly id?: string;
+  /** How often it was started elsewhere. */
+  readonly attemptsBefore?: number;
 }
 
 /** Of a task that is kept by nobody but this process. */
 const ACCEPTED = Promise.resolve();
 
 /** These cannot go better the next time: the module or the export is not there. */
-export const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
+const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
 
 /** An accepted task, from `add` until it has settled. */
 export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
@@ -86,7 +88,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   /** Let go of when the task has settled: a handle that somebody keeps must not keep buffers alive. */
   args: readonly unknown[];
   /** How often it was started. An attempt may fail before it starts: where no thread can. */
-  attempts = 0;
+  attempts: number;
   deadline = 0;
   deadlineRow: Limited['deadlineRow'];
   previousDeadline: Limited | undefined;
@@ -100,7 +102,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   #firstStartedAt: number | undefined;
   #attemptStartedAt = 0;
   #ranMs = 0;
-  #tries = 0;
+  #tries: number;
   #response: ResponseEnd | undefined;
   #attempt: TaskAttempt | undefined;
   #interruption: Interruption | undefined;
@@ -117,6 +119,8 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     this.context = task.context;
     this.owner = task.owner;
     this.#id = task.id;
+    this.attempts = task.attemptsBefore ?? 0;
+    this.#tries = this.attempts;
     this.number = this.#runtime.backlog.nextNumber;
     this.#addedIn = task.definition.target.kind === 'function' ? new AsyncResource('BackgroundTask') : undefined;
     this.#runtime.backlog.accept(this);
@@ -280,6 +284,11 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
 
   #tryAgainAfter(error: Error): boolean {
     if (this.isLastAttempt || !this.#isWorthRetrying(error) || this.isSettled) return false;
+    return this.tryAgain(error);
+  }
+
+  /** Returns whether it is this run that goes on. */
+  protected tryAgain(error: Error): boolean {
     const delayMs = delayAfter(this.#tries, this.policy.retry);
     this.#moveTo('retrying');
     this.#retryTimer = setTimeout(() => {
@@ -331,12 +340,16 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     const outcome = this.#outcomeOf(verdict);
     this.#outcome = outcome;
     this.#moveTo(outcome.state);
-    this.#runtime.reporter.settled(this, outcome);
+    this.report(outcome);
     this.args = [];
     this.#waiting?.resolve(outcome);
     // What this task makes possible starts before idleness is judged.
     this.#onSettled?.();
     this.#runtime.backlog.release(this);
+  }
+
+  protected report(outcome: Outcome): void {
+    this.#runtime.reporter.settled(this, outcome);
   }
 
   /** Written out, property by property: spreading costs more than all else at the end of a task. */

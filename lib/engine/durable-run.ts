@@ -1,4 +1,5 @@
 /** The two runs of a durable task: its handing over, where it is added, and its work, where a worker has it. */
+import type { Outcome } from '../outcome.ts';
 import { type NewTask, TaskRun } from '../run.ts';
 
 /** What settles is the handing over: the engine has the task, and it may run. */
@@ -18,17 +19,31 @@ export class DurableRun extends TaskRun {
   }
 }
 
-/** One attempt, counted by the engine. */
+/** One attempt, counted by the engine: if another follows, it is the engine that begins it. */
 export class WorkRun extends TaskRun {
-  readonly #attempt: number;
+  /** Set when it has settled. */
+  isTriedAgain = false;
+  readonly #retryInMs: number | undefined;
 
-  constructor(task: NewTask, attempt: number) {
+  /** @param retryInMs when another attempt would follow; `undefined` for the last. */
+  constructor(task: NewTask, retryInMs: number | undefined) {
     super(task);
-    this.#attempt = attempt;
+    this.#retryInMs = retryInMs;
   }
 
-  override get attempt(): number {
-    return this.#attempt;
+  override get isLastAttempt(): boolean {
+    return this.#retryInMs === undefined;
+  }
+
+  protected override tryAgain(): boolean {
+    this.isTriedAgain = true;
+    return false;
+  }
+
+  protected override report(outcome: Outcome): void {
+    const { error } = outcome;
+    if (!this.isTriedAgain || error === undefined) super.report(outcome);
+    else this.owner.runtime.reporter.retrying(this, error, this.#retryInMs ?? 0);
   }
 
   protected override get whenAbandoned(): string {

@@ -67,6 +67,8 @@ export type WorkResult =
 export interface WorkContext {
   /** Which attempt this is, from `1`. */
   readonly attempt: number;
+  /** How long the engine waits before another attempt if this one fails, in milliseconds. `undefined`: none follows. */
+  readonly retryInMs: number | undefined;
   /** When the task was staged, in milliseconds since 1970 by the engine's clock where it has one. */
   readonly stagedAt: number;
   /** Aborts when the engine has given the task to somebody else, as far as it can tell. */

@@ -1,17 +1,16 @@
 /** Work that comes from an engine: a name is looked up, its arguments are checked, and what came of it is told. */
 import { BackgroundTaskError } from '../errors.ts';
-import { ask } from '../hooks.ts';
-import { describe, type Outcome, toError, type UnsuccessfulOutcome } from '../outcome.ts';
-import { NEVER_RETRIED, type TaskRun } from '../run.ts';
+import { describe, type Outcome, toError } from '../outcome.ts';
 import type { TaskDefinition } from '../task.ts';
 import { SECOND } from '../timers.ts';
+import type { WorkRun } from './durable-run.ts';
 import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';
 import { jsonOrNothing } from './json.ts';
 
 /** What is needed of the instance that runs it. */
 export interface Workplace {
   /** @throws where there is no room for it. */
-  run(definition: TaskDefinition, work: Work): TaskRun;
+  run(definition: TaskDefinition, work: Work): WorkRun;
   warn(task: { readonly id: string; readonly name: string }, error: Error): void;
 }
 
@@ -20,6 +19,7 @@ export interface Work {
   readonly args: readonly unknown[];
   readonly context: unknown;
   readonly attempt: number;
+  readonly retryInMs: number | undefined;
   readonly timeout: number;
 }
 
@@ -54,11 +54,11 @@ export async function work(
     workplace.warn({ id, name }, error);
     return { kind: 'failed', error, retry: false };
   }
-  const { attempt, signal } = context;
-  let run: TaskRun;
+  const { attempt, retryInMs, signal } = context;
+  let run: WorkRun;
   try {
     const { timeout = Number.POSITIVE_INFINITY } = envelope;
-    run = workplace.run(definition, { id, args, context: envelope.context, attempt, timeout });
+    run = workplace.run(definition, { id, args, context: envelope.context, attempt, retryInMs, timeout });
   } catch {
     // Full, or closing: somebody else has room, or this process will.
     return { kind: 'postponed', delayMs: NO_ROOM_POSTPONEMENT };
@@ -70,27 +70,18 @@ export async function work(
   return resultOf(outcome, run);
 }
 
-function resultOf(outcome: Outcome, run: TaskRun): WorkResult {
+function resultOf(outcome: Outcome, { isTriedAgain }: WorkRun): WorkResult {
   switch (outcome.state) {
     case 'completed':
       return { kind: 'completed', value: jsonOrNothing(outcome.value, LARGEST_VALUE) };
     case 'failed':
     case 'timed-out':
-      return { kind: 'failed', error: outcome.error, retry: isWorthRetrying(outcome, run) };
+      return { kind: 'failed', error: outcome.error, retry: isTriedAgain };
     case 'cancelled':
       return { kind: 'failed', error: outcome.error, retry: false };
     default:
       // Abandoned by a worker that is going away: the next may have it at once.
       return { kind: 'postponed', delayMs: 0 };
-  }
-}
-
-function isWorthRetrying({ error }: UnsuccessfulOutcome, { name, policy }: TaskRun): boolean {
-  if (NEVER_RETRIED.has((error as { code?: unknown }).code)) return false;
-  try {
-    return ask(`\`retryIf\` of task ${name}`, () => policy.retry.retryIf(error));
-  } catch {
-    return false;
   }
 }
 

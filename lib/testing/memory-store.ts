@@ -11,7 +11,7 @@ import type {
   WorkResult,
 } from '../engine/engine.ts';
 import { toError } from '../outcome.ts';
-import { delayAfter } from '../retry.ts';
+import { retryInMsAfter } from '../retry.ts';
 import { LONGEST_TIMER } from '../timers.ts';
 
 /** How many ended tasks can still be found; the oldest are forgotten first. */
@@ -157,20 +157,21 @@ export class MemoryStore {
 
   async #run(task: Kept, worker: MemoryWorker, signal: AbortSignal): Promise<void> {
     const { attempts: attempt, stagedAt, json } = task;
+    const retryInMs = retryInMsAfter(attempt, task.retry);
     let result: WorkResult;
     try {
-      result = await worker.run(JSON.parse(json), { attempt, stagedAt, signal });
+      result = await worker.run(JSON.parse(json), { attempt, retryInMs, stagedAt, signal });
     } catch (thrown) {
       result = { kind: 'failed', error: toError(thrown), retry: true };
     }
     // Somebody else has it by now.
     if (signal.aborted) return;
     worker.underWay.delete(task);
-    this.#settle(task, result);
+    this.#settle(task, result, retryInMs);
     this.#handOut();
   }
 
-  #settle(task: Kept, result: WorkResult): void {
+  #settle(task: Kept, result: WorkResult, retryInMs: number | undefined): void {
     if (result.kind === 'postponed') {
       task.attempts -= 1;
       this.#readyIn(result.delayMs, task, 'waiting');
@@ -183,8 +184,8 @@ export class MemoryStore {
       return;
     }
     task.error = kept(result.error);
-    if (!result.retry || task.attempts >= task.retry.attempts) this.#end(task, 'failed');
-    else this.#readyIn(delayAfter(task.attempts, task.retry), task, 'retrying');
+    if (!result.retry || retryInMs === undefined) this.#end(task, 'failed');
+    else this.#readyIn(retryInMs, task, 'retrying');
   }
 
   #end(task: Kept, state: 'completed' | 'failed' | 'discarded'): void {

@@ -2,7 +2,7 @@
 import type { Worker as BullMQWorker, Job } from 'bullmq';
 import type { EngineHost, WorkFunction, Working, WorkOptions, WorkResult } from '../../engine/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
-import { delayAfter } from '../../retry.ts';
+import { retryInMsAfter } from '../../retry.ts';
 import { delayed, SECOND } from '../../timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
 import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';
@@ -26,6 +26,8 @@ export class BullMQWorking implements Working {
   readonly #client: EngineClient;
   readonly #worker: BullMQWorker<JobData>;
   readonly #underWay = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
+  /** Before the next attempt, if the one that is under way fails. */
+  readonly #waits = new WeakMap<TaskJob, number>();
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -50,7 +52,7 @@ export class BullMQWorking implements Working {
       stalledInterval,
       maxStalledCount,
       runRetryDelay: RUN_RETRY_DELAY,
-      settings: { backoffStrategy: (_made, _type, _error, job) => waitBefore(job as TaskJob) },
+      settings: { backoffStrategy: (_made, _type, _error, job) => this.#waits.get(job as TaskJob) ?? 0 },
     });
     for (const copy of this.#client.copies) troubles.watch(copy);
     this.#listen();
@@ -90,9 +92,11 @@ export class BullMQWorking implements Working {
     }
     const { envelope, retry } = job.data;
     const attempt = attemptsOf(job) + 1;
+    const retryInMs = retryInMsAfter(attempt, retry);
+    if (retryInMs !== undefined) this.#waits.set(job, retryInMs);
     const controller = new AbortController();
-    const told = this.#run(envelope, { attempt, stagedAt: job.timestamp, signal: controller.signal })
-      .then((result) => this.#tell(job, token, result, attempt < retry.attempts))
+    const told = this.#run(envelope, { attempt, retryInMs, stagedAt: job.timestamp, signal: controller.signal })
+      .then((result) => this.#tell(job, token, result, retryInMs !== undefined))
       .finally(() => {
         if (this.#underWay.get(envelope.id) === entry) this.#underWay.delete(envelope.id);
       });
@@ -131,10 +135,6 @@ export class BullMQWorking implements Working {
   disconnect(): void {
     this.#client.disconnectAll();
   }
-}
-
-function waitBefore(job: TaskJob): number {
-  return delayAfter(attemptsOf(job) + 1, job.data.retry);
 }
 
 function lostLock(id: string): BackgroundTaskError {

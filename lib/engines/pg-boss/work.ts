@@ -4,9 +4,9 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
-import type { EngineRetry, TaskEnvelope, WorkFunction, Working, WorkResult } from '../../engine/engine.ts';
+import type { WorkFunction, Working, WorkResult } from '../../engine/engine.ts';
 import { toError } from '../../outcome.ts';
-import { delayAfter } from '../../retry.ts';
+import { retryInMsAfter } from '../../retry.ts';
 import { delayed, SECOND } from '../../timers.ts';
 import type { Bell } from './bell.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
@@ -144,25 +144,23 @@ export class PgBossWorking implements Working {
   }
 
   async #attempt(job: JobWithMetadata<unknown>, signal: AbortSignal): Promise<Settlement> {
-    let retry: EngineRetry | undefined;
+    let retryInMs: number | undefined;
     let result: WorkResult;
     const attempt = job.retryCount + 1;
     try {
-      const data = readData(job.data);
-      retry = data.retry;
-      const envelope: TaskEnvelope = data.envelope;
-      result = await this.#run(envelope, { attempt, stagedAt: Number(new Date(job.createdOn)), signal });
+      const { envelope, retry } = readData(job.data);
+      retryInMs = retryInMsAfter(attempt, retry);
+      result = await this.#run(envelope, { attempt, retryInMs, stagedAt: Number(new Date(job.createdOn)), signal });
     } catch (thrown) {
       result = { kind: 'failed', error: toError(thrown), retry: true };
     }
-    return this.#settlement(job, result, attempt, retry);
+    return this.#settlement(job, result, retryInMs);
   }
 
   #settlement(
     { id, retryCount, startedOn }: JobWithMetadata<unknown>,
     result: WorkResult,
-    attempt: number,
-    retry: EngineRetry | undefined,
+    retryInMs: number | undefined,
   ): Settlement {
     const { keepCompletedSeconds, keepFailedSeconds } = this.#workshop.options;
     const claim = {
@@ -179,8 +177,8 @@ export class PgBossWorking implements Working {
     }
     if (result.kind === 'postponed') return { ...claim, kind: 'postponed', delay: result.delayMs };
     const output = errorOutput(result.error);
-    if (!result.retry || retry === undefined || attempt >= retry.attempts) return { ...claim, kind: 'failed', output };
-    return { ...claim, kind: 'retry', output, delay: delayAfter(attempt, retry) };
+    if (!result.retry || retryInMs === undefined) return { ...claim, kind: 'failed', output };
+    return { ...claim, kind: 'retry', output, delay: retryInMs };
   }
 
   async #settle(settlement: Settlement): Promise<void> {

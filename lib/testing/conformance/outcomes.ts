@@ -32,6 +32,25 @@ export const outcomes: Cases = {
     assert.equal(rig.startsOf(id), 3);
   },
 
+  'an attempt is told whether another follows if it fails, and after how long': async (rig) => {
+    await rig.work(() => failed(new Error('again'), true));
+    const often = await rig.stageOne({ holdMs: 0, retry: { attempts: 3, delay: 1 } });
+    await rig.untilState([often], 'failed');
+    const once = await rig.stageOne({ holdMs: 0, retry: { attempts: 1, delay: 1 } });
+    await rig.untilState([once], 'failed');
+    isSame(
+      rig.starts.map(({ context }) => typeof context.retryInMs),
+      ['number', 'number', 'undefined', 'undefined'],
+    );
+    const late = await rig.stageOne({ holdMs: 0, retry: { attempts: 2, delay: 60 * SECOND } });
+    await rig.untilState([late], 'retrying');
+    const [told = 0, toldLate = 0] = [rig.starts[0], rig.starts.at(-1)].map((start) => start?.context.retryInMs);
+    assert.ok(
+      told >= 0 && told < toldLate,
+      `told ${told} ms of a delay of 1 ms, and ${toldLate} ms of one of a minute`,
+    );
+  },
+
   'a task that was held is tried again as well': async (rig) => {
     await rig.work(({ context }) => (context.attempt === 1 ? failed(new Error('not yet'), true) : COMPLETED));
     const id = await rig.stageOne({ retry: { attempts: 2, delay: 1 } });
