@@ -17,9 +17,12 @@ import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { localTasks, tasks, until } from './support/durable-app.ts';
 import { openLogBook } from './support/log-book.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
 import { makeGate } from './support/promises.ts';
 import { serve, type TaskedResponse } from './support/servers.ts';
 import { fixture } from './support/worker-kinds.ts';
+
+expectNoProcessFaults();
 
 const isolated = durable<typeof durableTasks>('isolated', fixture('durable-tasks.cjs'), { executor: 'process' });
 const checked = durable<typeof durableTasks>('checked', fixture('durable-tasks.cjs'), {
@@ -31,6 +34,8 @@ const checked = durable<typeof durableTasks>('checked', fixture('durable-tasks.c
       return args.map((arg) => Number(arg) + 1);
     },
     fail: (args) => args as [string],
+    // As a parser in JavaScript may be written.
+    describeItself: (() => Promise.reject(new TypeError('looked up too late'))) as never,
   },
 });
 
@@ -165,6 +170,14 @@ describe('a worker', () => {
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
     expect(refused.error?.message).toContain('expected a number, got one');
     expect(on.log.withCode('ERR_BACKGROUND_ARGUMENTS')).toMatchObject([{ level: 'warn', task: 'checked.echo' }]);
+  });
+
+  it('refuses what a `parse` returns that answers later, and is not harmed if it rejects', async () => {
+    const refused = await on.until(on.web.add(checked.describeItself), 'failed');
+    expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
+    expect(refused.error?.message).toBe(
+      'Expected the arguments of task checked.describeItself to pass `parse`: it returned a promise, and an array is needed at once',
+    );
   });
 
   it('asks `retryIf` of the registry', async () => {

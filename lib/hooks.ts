@@ -10,6 +10,13 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
+/** Whether an answer is a promise: it comes too late where one is needed at once, and what it rejects with is nobody's. */
+export function isTooLate(answer: unknown): boolean {
+  if (!isThenable(answer)) return false;
+  Promise.resolve(answer).catch(() => {});
+  return true;
+}
+
 /** Calls a hook for its effect; what it throws, now or later, goes to `onThrown`. */
 export function notify(hook: () => unknown, onThrown: (thrown: unknown) => void): void {
   try {
@@ -35,11 +42,10 @@ export function ask(name: string, predicate: () => unknown): boolean {
   let answer: unknown;
   try {
     answer = predicate();
-    if (!isThenable(answer)) return Boolean(answer);
+    if (!isTooLate(answer)) return Boolean(answer);
   } catch (thrown) {
     throw hookError(name, thrown);
   }
-  Promise.resolve(answer).catch(() => {});
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_HOOK',
     `Expected ${name} to answer true or false at once, got ${describe(answer)}.`,

@@ -1,5 +1,6 @@
 /** Work that comes from an engine: a name is looked up, its arguments are checked, and what came of it is told. */
 import { BackgroundTaskError } from '../errors.ts';
+import { isTooLate } from '../hooks.ts';
 import { describe, type Outcome, toError } from '../outcome.ts';
 import type { TaskDefinition } from '../task.ts';
 import { SECOND } from '../timers.ts';
@@ -92,6 +93,7 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   let parsedArgs: unknown = args;
   try {
     if (parse !== undefined && Array.isArray(args)) parsedArgs = parse([...args]);
+    if (isTooLate(parsedArgs)) throw new TypeError('it returned a promise, and an array is needed at once');
   } catch (thrown) {
     const cause = toError(thrown);
     throw new BackgroundTaskError(
