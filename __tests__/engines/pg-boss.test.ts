@@ -70,6 +70,16 @@ describe('pgBoss()', () => {
     ['a schema that is no name', { connection: UNREACHABLE, schema: 'a"; --' }, /^Expected `schema` of pgBoss\(\)/],
     ['a queue that is no name', { connection: UNREACHABLE, queue: 'a b' }, /^Expected `queue` of pgBoss\(\)/],
     ['no time at all', { connection: UNREACHABLE, heartbeatSeconds: 0 }, /^Expected `heartbeatSeconds` of pgBoss\(\)/],
+    [
+      'a time that Postgres has no number for',
+      { connection: UNREACHABLE, keepCompletedSeconds: 2 ** 31 },
+      /^Expected `keepCompletedSeconds` of pgBoss\(\) to be an integer of seconds from 1 to 2147483647/,
+    ],
+    [
+      'the same of failed tasks',
+      { connection: UNREACHABLE, keepFailedSeconds: 2 ** 31 },
+      /^Expected `keepFailedSeconds`/,
+    ],
     ['a truth that is none', { connection: UNREACHABLE, migrate: 1 }, /^Expected `migrate` of pgBoss\(\)/],
   ];
   it.each(cases)('refuses %s at once', (_what, options, message) => {
@@ -322,6 +332,16 @@ if (missing !== '') {
           expect(worker.starts.map(({ envelope }) => envelope.args)).toContainEqual([text, { [text]: text }]);
         },
       );
+
+      it('hold the largest numbers that may be given', async () => {
+        const engine = await started({ keepCompletedSeconds: 2 ** 31 - 1, keepFailedSeconds: 2 ** 31 - 1 });
+        const worker = await watch(engine, ({ context }) =>
+          context.attempt === 1 ? { kind: 'failed', error: new Error('once'), retry: true } : COMPLETED,
+        );
+        const id = await stageOne(engine, { holdMs: 0, retry: { attempts: Number.MAX_SAFE_INTEGER } });
+        expect(await untilState(engine, id, 'completed')).toMatchObject({ attempts: 2 });
+        expect(worker.starts).toHaveLength(2);
+      });
 
       it('that somebody else put there fail, and the rest goes on', async () => {
         const options = fresh();

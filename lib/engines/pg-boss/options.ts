@@ -99,7 +99,8 @@ const DEFAULTS: Omit<ResolvedPgBossOptions, 'connection'> = {
 };
 
 const PLACE = 'pgBoss()';
-const CENTURY = 36_525 * DAY;
+/** Of Postgres' type `int`. */
+export const LARGEST_INT: number = 2 ** 31 - 1;
 
 const connection: Rule = {
   expected:
@@ -114,7 +115,7 @@ const connection: Rule = {
         !isSingleClient(value),
 };
 
-const keepSeconds = anInteger('an integer of seconds from 1', 1, CENTURY);
+const keepSeconds = anInteger(`an integer of seconds from 1 to ${LARGEST_INT}`, 1, LARGEST_INT);
 
 const RULES: Rules<PgBossOptions> = {
   connection,

@@ -1,7 +1,7 @@
 /** Tasks and their results as they lie in pg-boss's columns. */
 import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../engine/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
-import type { ResolvedPgBossOptions } from './options.ts';
+import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
 
 /** Beyond the attempts, so many workers may die of a task: what dies in the middle of an attempt is run again. */
 const MOST_CRASHES = 3;
@@ -54,7 +54,7 @@ export function stagedJson(tasks: readonly StagedTask[], options: ResolvedPgBoss
       data: { envelope: forJsonb(envelope), retry } as Data,
       priority,
       hold: holdMs,
-      retry_limit: retry.attempts - 1 + MOST_CRASHES,
+      retry_limit: Math.min(retry.attempts - 1 + MOST_CRASHES, LARGEST_INT),
       deletion_seconds: options.keepFailedSeconds,
       heartbeat_seconds: options.heartbeatSeconds,
     })),
