@@ -13,7 +13,7 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const runs = [{ node: process.execPath, files: '__tests__/engines/', names: '' }];
 if (Number.parseInt(process.versions.node, 10) < PG_BOSS_MAJOR) {
   // What has run here on BullMQ need not run twice.
-  const files = '__tests__/engines/.*(pg-boss|conformance|postgres)';
+  const files = '__tests__/engines/.*(pg-boss|conformance|postgres|versions|command)';
   runs.push({ node: installNode(NEWER_NODE), files, names: '^(?!bullmq)' });
 }
 

@@ -1,0 +1,60 @@
+/** An engine starts with versions that it was tried with, and with no others. That of Postgres is tried in pg-boss.test.ts. */
+import { describe, expect, it } from '@jest/globals';
+import { bullmq } from 'express-background-tasks/bullmq';
+import { atEnd } from '../support/cleanup.ts';
+import { runScript } from '../support/scripts.ts';
+import { startRedisOfVersion } from './support/old-redis.ts';
+
+const TIMEOUT = 20_000;
+const host = { warn() {}, error() {} };
+
+describe('bullmq()', () => {
+  it.each(['2.8.24', '6.0.20', '6.1.241'])('does not start with Redis %s', async (version) => {
+    const engine = bullmq({ connection: await startRedisOfVersion(version) });
+    atEnd(() => engine.close());
+    await expect(engine.start(host)).rejects.toMatchObject({
+      code: 'ERR_BACKGROUND_ENGINE',
+      message: `Expected Redis 6.2 or later, or Valkey, got ${version}.`,
+    });
+  });
+
+  it.each(['5.76.0', '7.0.0'])(
+    'does not start with bullmq %s',
+    async (version) => {
+      const connection = await startRedisOfVersion('7.2.4');
+      expect(await startWith('bullmq', 'bullmq', 'bullmq', version, connection)).toBe(
+        `ERR_BACKGROUND_ENGINE Expected bullmq 6, got ${version}.\n`,
+      );
+    },
+    TIMEOUT,
+  );
+});
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major > 22 || (major === 22 && minor >= 12)) {
+  describe('pgBoss()', () => {
+    it.each(['10.3.2', '11.0.0', '13.0.0'])(
+      'does not start with pg-boss %s',
+      async (version) => {
+        const connection = 'postgres://postgres@127.0.0.1:1/postgres';
+        expect(await startWith('pg-boss', 'pgBoss', 'pg-boss', version, connection)).toBe(
+          `ERR_BACKGROUND_ENGINE Expected pg-boss 12, got ${version}.\n`,
+        );
+      },
+      TIMEOUT,
+    );
+  });
+} else {
+  it.skip(`pgBoss() (not tried: pg-boss needs Node 22.12, and this is ${process.versions.node})`, () => {});
+}
+
+function startWith(entry: string, name: string, packageName: string, version: string, connection: string) {
+  return runScript(
+    'engine-of-other-version.cjs',
+    `express-background-tasks/${entry}`,
+    name,
+    packageName,
+    version,
+    connection,
+  );
+}
