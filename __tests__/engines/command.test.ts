@@ -1,0 +1,78 @@
+/** The command finds its engine by a URL; what else there is to it is tried in worker-program.test.ts. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, jest } from '@jest/globals';
+import type { TaskEngine } from 'express-background-tasks';
+import { atEnd } from '../support/cleanup.ts';
+import { root } from '../support/projects.ts';
+import { startProgram } from '../support/server-program.ts';
+import { fixture } from '../support/worker-kinds.ts';
+import { postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
+import { redisIsInstalled, startRedis } from './support/redis-server.ts';
+
+jest.setTimeout(60_000);
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+const nodeIsSupported = major > 22 || (major === 22 && minor >= 12);
+
+interface Place {
+  readonly name: string;
+  readonly isThere: boolean;
+  start(): Promise<{ readonly url: string }>;
+  engineAt(connection: string, queue?: string): Promise<TaskEngine>;
+}
+
+const places: readonly Place[] = [
+  {
+    name: 'bullmq',
+    isThere: redisIsInstalled,
+    start: () => startRedis(),
+    engineAt: async (connection, queue) =>
+      (await import('express-background-tasks/bullmq')).bullmq({ connection, queue }),
+  },
+  {
+    name: 'pg-boss',
+    isThere: nodeIsSupported && postgresIsInstalled,
+    start: () => startPostgres(),
+    engineAt: async (connection, queue) =>
+      (await import('express-background-tasks/pg-boss')).pgBoss({ connection, queue }),
+  },
+];
+
+describe.each(places)('$name', ({ name, isThere, start, engineAt }) => {
+  if (!isThere) {
+    it.skip('is found by its URL (not tried: its server, or a Node for it, is not here)', () => {});
+    return;
+  }
+
+  it.each([
+    ['--engine', undefined],
+    ['--engine, with --queue', 'another'],
+    ['BACKGROUND_TASKS_ENGINE', undefined],
+  ])('runs tasks for the command that is given its URL by %s', async (how, queue) => {
+    const { url } = await start();
+    const registry = fileURLToPath(fixture('worker-registry.mjs'));
+    const where = how.startsWith('--') ? ['--engine', url] : [];
+    const program = startProgram(
+      [
+        join(root, 'dist/esm/cli/main.js'),
+        ...['work', registry, '--threads', '1'],
+        ...where,
+        ...(queue === undefined ? [] : ['--queue', queue]),
+      ],
+      { env: { ...process.env, BACKGROUND_TASKS_ENGINE: where.length > 0 ? '' : url } },
+    );
+    await program.until(new RegExp(`^Takes tasks of ${name}: tasks\\.takeSomeTime`, 'm'));
+    const engine = await engineAt(url, queue);
+    atEnd(() => engine.close());
+    await engine.start({ warn() {}, error() {} });
+    const envelope = { v: 1, id: randomUUID(), task: 'tasks.takeSomeTime', args: [1] } as const;
+    const retry = { attempts: 1, delay: 1, factor: 1, maxDelay: 1, jitter: 0 };
+    await engine.stage([{ envelope, holdMs: 0, priority: 0, retry }], {});
+    await program.until(/^task: done$/m);
+    program.kill('SIGTERM');
+    expect(await program.exited).toBe(0);
+    expect(await engine.find(envelope.id)).toMatchObject({ state: 'completed' });
+  });
+});
