@@ -10,6 +10,7 @@ import {
   type Packed,
   type ProjectFiles,
   pack,
+  run,
   runNode,
 } from './support/projects.ts';
 
@@ -182,7 +183,7 @@ describe.each(moduleSystems)('an application of $name', (system) => {
       ${system.importNames('backgroundTasks, blocking, currentTask', 'express-background-tasks')};
       ${system.importNames('watchTasks', 'express-background-tasks/testing')};
       const tasks = blocking(${system.locationOfTasks});
-      const background = backgroundTasks();
+      const background = backgroundTasks({ watchdog: false });
       watchTasks(background).restore();
       ${greet} ${application({ handles: '' })}`,
     'tasks.js': `
@@ -221,6 +222,43 @@ describe('the entry of an engine whose package is not installed', () => {
       for (const file of ['imported.mjs', 'required.cjs']) {
         expect(await runNode([file], project)).toEqual({ code: 0, stdout: said, stderr: '' });
       }
+    },
+    TIMEOUT,
+  );
+});
+
+(process.platform === 'win32' ? describe.skip : describe)('the command', () => {
+  const COMMAND = 'node_modules/.bin/express-background-tasks';
+  const files: ProjectFiles = {
+    'package.json': packageJson('module'),
+    'registry.js': `
+      import { durable } from 'express-background-tasks';
+      durable('mail', new URL('./mail.js', import.meta.url), { parse: { sendInvoice: (args) => args } });`,
+    'mail.js': 'export function sendInvoices() {}',
+    'engine.js': `
+      import { memoryEngine } from 'express-background-tasks/testing/engine';
+      export default memoryEngine();`,
+  };
+
+  it(
+    'is there once the package is installed, and says which version it is',
+    async () => {
+      const { version } = JSON.parse(readFileSync(join(packed.directory, 'package.json'), 'utf8'));
+      const project = await makeProject(packed, files, []);
+      expect(await run(COMMAND, ['--version'], project)).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'fails at the start where the registry names an export that is not there',
+    async () => {
+      const project = await makeProject(packed, files, []);
+      const { code, stderr } = await run(COMMAND, ['work', 'registry.js', '--engine', 'engine.js'], project);
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: expect.stringContaining('to export a function sendInvoice. Its functions are: sendInvoices.'),
+      });
     },
     TIMEOUT,
   );
@@ -270,7 +308,7 @@ describe.each(moduleSystems)('an application of $name in TypeScript', (system) =
       import { backgroundTasks, blocking, currentTask, type TaskHandle } from 'express-background-tasks';
       import { watchTasks, type TaskWatcher } from 'express-background-tasks/testing';
       const tasks = blocking<typeof import('${system.typeOfTasks}')>(${system.locationOfTasks});
-      const background = backgroundTasks();
+      const background = backgroundTasks({ watchdog: false });
       const watcher: TaskWatcher = watchTasks(background);
       watcher.restore();
       ${typedGreet} ${mistakes} ${application({ handles: ': TaskHandle[]' })}`,

@@ -1,6 +1,7 @@
 /** Projects of users in temporary directories, with the packed package in them, and programs run there. */
 import { execFile } from 'node:child_process';
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -120,6 +121,7 @@ export async function makeProject(packed: Packed, files: ProjectFiles, needs: re
   const dependencies = Object.keys({ ...installed.dependencies, ...installed.optionalDependencies });
   // Of the peers, all of them optional, each of these projects has one.
   for (const name of new Set([...dependencies, 'express', ...needs])) link(name, modules);
+  linkCommands(installed, modules);
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(project, path)), { recursive: true });
     writeFileSync(join(project, path), typeof content === 'string' ? content : JSON.stringify(content));
@@ -130,6 +132,17 @@ export async function makeProject(packed: Packed, files: ProjectFiles, needs: re
 function link(name: string, modules: string): void {
   mkdirSync(dirname(join(modules, name)), { recursive: true });
   symlinkSync(join(ours, name), join(modules, name), 'junction');
+}
+
+/** As npm does it, but for Windows, where commands are scripts of npm's own. */
+function linkCommands({ name, bin }: PackageJson, modules: string): void {
+  if (process.platform === 'win32') return;
+  mkdirSync(join(modules, '.bin'));
+  for (const [command, script] of Object.entries(typeof bin === 'object' ? bin : {})) {
+    const path = join(modules, name, script);
+    chmodSync(path, 0o755);
+    symlinkSync(path, join(modules, '.bin', command));
+  }
 }
 
 /** The files below a directory, as relative paths with forward slashes. */
