@@ -470,7 +470,15 @@ if (missing !== '') {
         });
         const id = await stageOne(engine, { holdMs: 0 });
         await worker.started(id);
-        await someTime(3_500);
+        const client = await connected();
+        // Three times as long as it may be silent, and as it takes until that is looked for.
+        await untilSoon('it was heard for long', async () => {
+          const { rows } = await client.query(
+            "SELECT 1 FROM pgboss.job WHERE id = $1 AND heartbeat_on > started_on + interval '3 seconds'",
+            [id],
+          );
+          return rows.length > 0;
+        });
         gate.open();
         expect(await untilState(engine, id, 'completed')).toMatchObject({ attempts: 1 });
         expect(worker.starts).toHaveLength(1);
@@ -568,7 +576,7 @@ if (missing !== '') {
         await expect(engine.release([held])).rejects.toThrow();
         // It ends while nobody can write that down.
         gate.open();
-        await someTime(2_500);
+        await untilRefused(server.port, 20);
         expect(told.length).toBeGreaterThan(0);
         expect(told.length).toBeLessThan(4);
 
@@ -701,6 +709,20 @@ async function untilSoon<Found>(what: string, ask: () => Found | Promise<Found>)
     if (performance.now() > deadline) throw new Error(`Waited in vain: ${what}.`);
     await someTime(BETWEEN_LOOKS);
   }
+}
+
+/** In the place of a server that is down: resolves when it has sent so many connections away. */
+async function untilRefused(port: number, count: number): Promise<void> {
+  const enough = makeGate();
+  let refused = 0;
+  const nobody = createServer((socket) => {
+    socket.on('error', () => {}).destroy();
+    refused += 1;
+    if (refused === count) enough.open();
+  }).listen(port, '127.0.0.1');
+  await enough.opened;
+  nobody.close();
+  await once(nobody, 'close');
 }
 
 async function backendOf(client: Client): Promise<number> {
