@@ -1,5 +1,5 @@
-import { noPostgres, startPostgres } from '../support/engine-servers.mjs';
-import { measureEngine } from '../support/engine-sides.mjs';
+import { measureEngine } from '../support/engine-round-trips.mjs';
+import { noPgBoss, startPostgres } from '../support/engine-servers.mjs';
 
 export { ours, rival } from '../support/engine-sides.mjs';
 
@@ -10,7 +10,6 @@ export const row = {
   toReach: { atMost: 1.15 },
 };
 
-const isOld = Number.parseInt(process.versions.node, 10) < 22;
-export const cannotRun = isOld ? 'pg-boss needs Node 22.12' : noPostgres;
+export const cannotRun = noPgBoss;
 
 export const measure = (settings) => measureEngine(import.meta.url, settings, startPostgres);

@@ -1,5 +1,5 @@
+import { measureEngine } from '../support/engine-round-trips.mjs';
 import { noRedis, startRedis } from '../support/engine-servers.mjs';
-import { measureEngine } from '../support/engine-sides.mjs';
 
 export { ours, rival } from '../support/engine-sides.mjs';
 

@@ -17,7 +17,24 @@ const postgres = [
 ].find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
 
 export const noRedis = redis === undefined ? 'redis-server is not installed' : undefined;
-export const noPostgres = postgres === undefined ? 'Postgres is not installed' : undefined;
+const noPostgres = postgres === undefined ? 'Postgres is not installed' : undefined;
+const [major, minor] = process.versions.node.split('.').map(Number);
+const nodeIsOld = major < 22 || (major === 22 && minor < 12);
+export const noPgBoss = nodeIsOld ? 'pg-boss needs Node 22.12' : noPostgres;
+
+/** Where sides find the URL of the server that was started for their row. */
+export const URL_VARIABLE = 'BENCH_ENGINE_URL';
+
+/** @param startServer `() => { url, end }` */
+export async function withServer(startServer, body) {
+  const server = await startServer();
+  process.env[URL_VARIABLE] = server.url;
+  try {
+    return await body();
+  } finally {
+    await server.end();
+  }
+}
 
 /** Synced to disk every second, as most run it. Resolves to `{ url, end }`. */
 export async function startRedis() {

@@ -8,8 +8,8 @@ import './engine-tasks.mjs';
 process.once('disconnect', () => process.exit());
 
 const CONCURRENCY = 10;
-const [side, url] = process.argv.slice(2);
+const [side, place] = [process.argv[2], JSON.parse(process.argv[3])];
 
-if (side === 'ours') await createWorker({ engine: await engineAt(url), concurrency: CONCURRENCY, logger: false });
-else await (await rawAt(url)).openWorker(url, note, CONCURRENCY);
+if (side === 'ours') await createWorker({ engine: await engineAt(place), concurrency: CONCURRENCY, logger: false });
+else await (await rawAt(place)).openWorker(place, note, CONCURRENCY);
 process.send('ready');

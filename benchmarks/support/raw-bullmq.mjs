@@ -2,11 +2,10 @@
 import { Queue, Worker } from 'bullmq';
 import Redis from 'ioredis';
 
-const QUEUE = 'raw';
 const HOLD = 60_000;
 
-export async function openProducer(url) {
-  const queue = new Queue(QUEUE, { connection: new Redis(url, { maxRetriesPerRequest: 1 }) });
+export async function openProducer({ url, queue: name }) {
+  const queue = new Queue(name, { connection: new Redis(url, { maxRetriesPerRequest: 1 }) });
   await queue.waitUntilReady();
   const keep = { removeOnComplete: { age: 3_600, count: 10_000 }, removeOnFail: { age: 604_800, count: 10_000 } };
   return {
@@ -15,7 +14,7 @@ export async function openProducer(url) {
   };
 }
 
-export async function openWorker(url, run, concurrency) {
+export async function openWorker({ url, queue }, run, concurrency) {
   const connection = new Redis(url, { maxRetriesPerRequest: null });
-  await new Worker(QUEUE, ({ data }) => run(data.key), { connection, concurrency }).waitUntilReady();
+  await new Worker(queue, ({ data }) => run(data.key), { connection, concurrency }).waitUntilReady();
 }

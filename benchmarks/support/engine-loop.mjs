@@ -1,0 +1,41 @@
+// How late the event loop of a web process is while it hands over durable tasks, by the sides of engine-sides.mjs.
+import { postAtRate } from './engine-requests.mjs';
+import { withServer } from './engine-servers.mjs';
+import * as sides from './engine-sides.mjs';
+import { interleave, pick } from './interleave.mjs';
+
+const RATE = 50;
+/** Of a row of few requests: some seconds. */
+const WARM_UP = 200;
+
+/** Where tasks are kept, and what the library by hand is called. */
+export function loopRow({ on, byHand: name }) {
+  return {
+    title: `${RATE} durable tasks a second on ${on}`,
+    what: `How late timers of 1 ms are in a web process that stages and releases ${RATE} durable tasks a second, while a worker in another process runs them.`,
+    rival: 'the same server without requests',
+    others: { byHand: name },
+    toReach: { atMost: 1.2 },
+  };
+}
+
+const at = async (rate, opened) => ({ ...(await opened), rate: () => rate });
+
+export const ours = () => at(RATE, sides.ours());
+export const rival = () => at(0, sides.ours());
+export const byHand = () => at(RATE, sides.rival());
+
+export function measureLoop(row, { rounds }, startServer) {
+  async function measure(side, milliseconds) {
+    const [rate, port] = [await side.call('rate'), await side.call('port')];
+    const lateness = side.call('lateness', { milliseconds });
+    const answered = await postAtRate(port, rate, lateness);
+    await side.call('take');
+    return { operations: answered + 1, p99: await lateness };
+  }
+  return withServer(startServer, async () => {
+    const settings = { rounds: Math.ceil(rounds / 4), roundMs: 1_000, warmUp: WARM_UP };
+    const samples = await interleave(row, settings, measure, { others: ['byHand'] });
+    return [{ what: 'delay of the event loop, p99', unit: 'µs', ...pick(samples, 'p99') }];
+  });
+}
