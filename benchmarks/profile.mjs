@@ -1,11 +1,12 @@
-// `npm run bench:profile -- one-task`: where the main thread's time goes in a row of servers or of bursts, side by side.
-import { profileBurst, profileServer } from './support/profiles.mjs';
+// `npm run bench:profile -- one-task`: where the main thread's time goes in a row of servers, of bursts or of durable tasks, side by side.
+import { profileBurst, profileEngine, profileServer } from './support/profiles.mjs';
 
 const ROWS = {
   'no-task': profileServer,
   'one-task': profileServer,
   watchdog: profileServer,
   burst: profileBurst,
+  'engines-redis': profileEngine,
 };
 const [name, seconds = '8'] = process.argv.slice(2);
 const profile = ROWS[name];

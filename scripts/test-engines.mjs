@@ -17,13 +17,14 @@ if (Number.parseInt(process.versions.node, 10) < PG_BOSS_MAJOR) {
   runs.push({ node: installNode(NEWER_NODE), files, names: '^(?!bullmq)' });
 }
 
-for (const { node, files, names } of runs) {
+for (const [index, { node, files, names }] of runs.entries()) {
   const { status } = spawnSync(
     node,
     [
       'node_modules/jest/bin/jest.js',
       ...['--testPathIgnorePatterns', '/node_modules/', '--testPathPatterns', files, '--testNamePattern', names],
-      ...process.argv.slice(2),
+      // Each run has a report of its own, where one is wanted.
+      ...process.argv.slice(2).map((arg) => (arg.startsWith('--outputFile=') ? `${arg}.${index}` : arg)),
     ],
     { stdio: 'inherit' },
   );

@@ -1,9 +1,11 @@
 // What a CPU profile of one side of a row says, grouped by whose code it is.
+import { postInTurn } from './engine-requests.mjs';
+import { startRedis, withServer } from './engine-servers.mjs';
 import { start } from './processes.mjs';
 
 /** Whose code a frame is, by its url; the first that matches. */
 const PLACES = [
-  [/\/dist\//, ({ url }) => `this package: ${url.split('/').slice(-1)[0].replace(/\.js$/, '')}`],
+  [/^(?!.*\/node_modules\/).*\/dist\//, ({ url }) => `this package: ${url.split('/').slice(-1)[0].replace(/\.js$/, '')}`],
   [/\/node_modules\/(on-finished|ee-first)\//, () => 'on-finished'],
   [/\/node_modules\/winston/, () => 'winston'],
   [/\/node_modules\/(express|router|etag|send|qs|parseurl|debug)\//, () => 'Express'],
@@ -65,4 +67,18 @@ export async function profileBurst(row, name, milliseconds) {
   } finally {
     await side.end();
   }
+}
+
+/** A row of durable tasks on Redis, one request at a time. */
+export function profileEngine(row, name, milliseconds) {
+  return withServer(startRedis, async () => {
+    const side = await start(row, name);
+    try {
+      const port = await side.call('port');
+      const run = () => postInTurn(port, { clients: 1, milliseconds });
+      return await profiled(side, run, run);
+    } finally {
+      await side.end();
+    }
+  });
 }
