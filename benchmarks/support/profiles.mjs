@@ -5,7 +5,10 @@ import { start } from './processes.mjs';
 
 /** Whose code a frame is, by its url; the first that matches. */
 const PLACES = [
-  [/^(?!.*\/node_modules\/).*\/dist\//, ({ url }) => `this package: ${url.split('/').slice(-1)[0].replace(/\.js$/, '')}`],
+  [
+    /^(?!.*\/node_modules\/).*\/dist\//,
+    ({ url }) => `this package: ${url.split('/').slice(-1)[0].replace(/\.js$/, '')}`,
+  ],
   [/\/node_modules\/(on-finished|ee-first)\//, () => 'on-finished'],
   [/\/node_modules\/winston/, () => 'winston'],
   [/\/node_modules\/(express|router|etag|send|qs|parseurl|debug)\//, () => 'Express'],

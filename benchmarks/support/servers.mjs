@@ -1,6 +1,7 @@
 // Compares servers by throughput, by CPU time per request, and by how long requests take.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { PerformanceObserver } from 'node:perf_hooks';
 import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
 import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 import { expectOnly, latenciesOf } from './pings.mjs';
@@ -8,6 +9,28 @@ import { start } from './processes.mjs';
 
 /** Longer than a server waits for its turn. */
 const KEEP_ALIVE = 300_000;
+
+/** Less than any collection takes, where there was none: a ratio needs a number. */
+const NONE = 0.001;
+
+/** Milliseconds of garbage collection since the last call: all of it, and the longest. */
+function watchCollections() {
+  let [all, longest] = [NONE, NONE];
+  const count = (entries) => {
+    for (const { duration } of entries) {
+      all += duration;
+      longest = Math.max(longest, duration);
+    }
+  };
+  const observer = new PerformanceObserver((list) => count(list.getEntries()));
+  observer.observe({ entryTypes: ['gc'] });
+  return () => {
+    count(observer.takeRecords());
+    const taken = { all, longest };
+    [all, longest] = [NONE, NONE];
+    return taken;
+  };
+}
 
 /** What a side of a row returns: its application, listening. `calls` says how often its task has run. */
 export async function serve(app, calls) {
@@ -19,6 +42,7 @@ export async function serve(app, calls) {
   });
   return {
     port: () => server.address().port,
+    collections: watchCollections(),
     /** For how many microseconds the event loop has not been idle so far. */
     active: () => performance.eventLoopUtilization().active * 1_000,
     /** Every request must have had its task. */
@@ -54,10 +78,19 @@ export async function compareServers(row, settings, { others = [], title, labels
   async function atMost(side, milliseconds) {
     const port = await side.call('port');
     const [cpuBefore, activeBefore] = [await side.call('cpu'), await side.call('active')];
+    await side.call('collections');
     const { requests, seconds } = await generator.call('run', { port, milliseconds });
     const [cpu, active] = [(await side.call('cpu')) - cpuBefore, (await side.call('active')) - activeBefore];
+    const { all, longest } = await side.call('collections');
     await side.call('check');
-    return { operations: requests, throughput: requests / seconds, cpu: cpu / requests, active: active / requests };
+    return {
+      operations: requests,
+      throughput: requests / seconds,
+      cpu: cpu / requests,
+      active: active / requests,
+      collected: (all * 1_000) / requests,
+      longestCollection: longest,
+    };
   }
 
   async function byTheClock(side, milliseconds) {
@@ -82,6 +115,8 @@ export async function compareServers(row, settings, { others = [], title, labels
         { what: 'throughput', unit: 'requests/s', ...pick(most, 'throughput') },
         { what: 'CPU a request', unit: 'µs', isInverse: true, ...pick(most, 'cpu') },
         { what: 'event loop active, a request', unit: 'µs', isInverse: true, ...pickTwo(most, 'active') },
+        { what: 'garbage collection, a request', unit: 'µs', isInverse: true, ...pickTwo(most, 'collected') },
+        { what: 'longest collection', unit: 'ms', isInverse: true, ...pickTwo(most, 'longestCollection') },
         ...['p50', 'p99', 'max'].map((key) => ({
           what: `${PER_SECOND.toLocaleString('en')} requests a second, ${key}`,
           unit: 'ms',
