@@ -1,7 +1,12 @@
 // The engines on real servers: `npm run test:engines`. Redis and Postgres are started by the tests, on free ports and in
-// temporary folders; where they are not installed, their tests say so and are skipped. Arguments go to jest.
+// temporary folders; where they are not installed, their tests say so and are skipped. Arguments go to jest. What the proof
+// has found is printed at the end, as the table in docs/durable-tasks.md.
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { tableOf } from './support/engine-findings.mjs';
 import { installNode } from './support/node-versions.mjs';
 
 /** The first version that pg-boss runs on, and the one that its tests are run on where this is an older one. */
@@ -17,6 +22,9 @@ if (Number.parseInt(process.versions.node, 10) < PG_BOSS_MAJOR) {
   runs.push({ node: installNode(NEWER_NODE), files, names: '^(?!bullmq)' });
 }
 
+const folder = mkdtempSync(join(tmpdir(), 'background-tasks-proof-'));
+const findings = join(folder, 'findings');
+
 for (const [index, { node, files, names }] of runs.entries()) {
   const { status } = spawnSync(
     node,
@@ -26,7 +34,10 @@ for (const [index, { node, files, names }] of runs.entries()) {
       // Each run has a report of its own, where one is wanted.
       ...process.argv.slice(2).map((arg) => (arg.startsWith('--outputFile=') ? `${arg}.${index}` : arg)),
     ],
-    { stdio: 'inherit' },
+    { stdio: 'inherit', env: { ...process.env, ENGINE_PROOF: findings } },
   );
   if (status !== 0) process.exitCode = 1;
 }
+
+process.stdout.write(`\n${tableOf(findings)}`);
+rmSync(folder, { recursive: true, force: true });

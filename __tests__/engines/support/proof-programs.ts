@@ -1,79 +1,11 @@
-/** Web processes and workers of the engines' proof, and the journal of what they have told. */
+/** Web processes and workers of the engines' proof. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { atEnd } from '../../support/cleanup.ts';
 import { request } from '../../support/clients.ts';
 import { fixture } from '../../support/worker-kinds.ts';
-
-export interface Entry {
-  readonly kind: 'listening' | 'working' | 'accepted' | 'settled' | 'started' | 'ended' | 'log';
-  readonly pid: number;
-  readonly at: number;
-  readonly id: string;
-  readonly attempt: number;
-  readonly port: number;
-  readonly state: string;
-  readonly message: string;
-  readonly code: string | undefined;
-}
-
-/** Everything that all programs of a test have told, in the order heard. */
-export class Journal {
-  readonly entries: Entry[] = [];
-  readonly #checks = new Set<() => void>();
-
-  write(entry: Entry): void {
-    this.entries.push(entry);
-    for (const check of [...this.#checks]) check();
-  }
-
-  of(kind: Entry['kind']): readonly Entry[] {
-    return this.entries.filter((entry) => entry.kind === kind);
-  }
-
-  ids(kind: Entry['kind']): readonly string[] {
-    return [...new Set(this.of(kind).map(({ id }) => id))];
-  }
-
-  /** Resolves as soon as it is so. */
-  until(isSo: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        if (!isSo()) return;
-        this.#checks.delete(check);
-        resolve();
-      };
-      this.#checks.add(check);
-      check();
-    });
-  }
-
-  /** Those that were accepted, and have not ended. */
-  get missing(): readonly string[] {
-    const ended = new Set(this.ids('ended'));
-    return this.ids('accepted').filter((id) => !ended.has(id));
-  }
-
-  /** Those that were started more than once. */
-  get startedTwice(): readonly string[] {
-    const started = this.of('started').map(({ id }) => id);
-    return [...new Set(started.filter((id, index) => started.indexOf(id) !== index))];
-  }
-
-  /** Those that ended more than once: their work was done twice. */
-  get endedTwice(): readonly string[] {
-    const ended = this.of('ended').map(({ id }) => id);
-    return [...new Set(ended.filter((id, index) => ended.indexOf(id) !== index))];
-  }
-
-  /** What this process has started and not ended. */
-  underWayIn(pid: number): readonly string[] {
-    const own = this.entries.filter((entry) => entry.pid === pid);
-    const ended = new Set(own.filter(({ kind }) => kind === 'ended').map(({ id }) => id));
-    return own.filter(({ kind, id }) => kind === 'started' && !ended.has(id)).map(({ id }) => id);
-  }
-}
+import { type Entry, Journal } from './proof-journal.ts';
 
 export interface ProofProgram {
   readonly pid: number;
@@ -135,7 +67,7 @@ export class ProofPrograms {
     child.stdout.on('data', (chunk: Buffer) => {
       const lines = (unfinished + chunk).split('\n');
       unfinished = lines.pop() as string;
-      for (const line of lines) this.journal.write({ ...JSON.parse(line), at: performance.now() });
+      for (const line of lines) this.journal.write(JSON.parse(line));
     });
     const exited = once(child, 'close');
     const kill = async (signal: NodeJS.Signals): Promise<void> => {

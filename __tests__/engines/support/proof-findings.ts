@@ -1,0 +1,37 @@
+/** What a test of the proof has found: noted for the table in the documentation, and held against what is promised. */
+import { appendFileSync } from 'node:fs';
+import { expect } from '@jest/globals';
+import type { Journal } from './proof-journal.ts';
+
+/** Where findings are noted, a line of JSON each: scripts/engine-proof.mjs makes the table of them. */
+const NOTES = process.env['ENGINE_PROOF'];
+
+/** What a busy machine may add to any time, in milliseconds. */
+export const SLACK = 5_000;
+
+export interface Finding {
+  /** What was done, as a row of the table calls it. */
+  readonly what: string;
+  readonly on: string;
+  readonly journal: Journal;
+  /** By default what was accepted and has not ended. */
+  readonly lost?: readonly string[];
+  /** What was in a worker's hands when something went wrong. Nothing else may have been started twice. */
+  readonly mayRunTwice?: readonly string[];
+  /** How long it took until what was held up ran, and how long it may take by the limits in force. In milliseconds. */
+  readonly again?: { readonly afterMs: number; readonly withinMs: number };
+  readonly remark?: string;
+}
+
+export function conclude({ what, on, journal, mayRunTwice = [], again, remark, ...finding }: Finding): void {
+  const { lost = journal.missing } = finding;
+  if (NOTES !== undefined) {
+    const [accepted, twice] = [journal.ids('accepted').length, journal.startedTwice.length];
+    appendFileSync(NOTES, `${JSON.stringify({ what, on, accepted, lost: lost.length, twice, again, remark })}\n`);
+  }
+  expect(lost).toEqual([]);
+  expect(journal.startedTwice.filter((id) => !mayRunTwice.includes(id))).toEqual([]);
+  if (again === undefined) return;
+  expect(again.afterMs).toBeGreaterThan(0);
+  expect(again.afterMs).toBeLessThanOrEqual(again.withinMs + SLACK);
+}
