@@ -8,17 +8,15 @@ import { atEnd } from '../support/cleanup.ts';
 import { root } from '../support/projects.ts';
 import { startProgram } from '../support/server-program.ts';
 import { fixture } from '../support/worker-kinds.ts';
+import { noPgBoss } from './support/pg-boss-node.ts';
 import { postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
 import { redisIsInstalled, startRedis } from './support/redis-server.ts';
 
 jest.setTimeout(60_000);
 
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-const nodeIsSupported = major > 22 || (major === 22 && minor >= 12);
-
 interface Place {
   readonly name: string;
-  readonly isThere: boolean;
+  readonly missing: string | undefined;
   start(): Promise<{ readonly url: string }>;
   engineAt(connection: string, queue?: string): Promise<TaskEngine>;
 }
@@ -26,23 +24,23 @@ interface Place {
 const places: readonly Place[] = [
   {
     name: 'bullmq',
-    isThere: redisIsInstalled,
+    missing: redisIsInstalled ? undefined : 'redis-server is not installed here',
     start: () => startRedis(),
     engineAt: async (connection, queue) =>
       (await import('express-background-tasks/bullmq')).bullmq({ connection, queue }),
   },
   {
     name: 'pg-boss',
-    isThere: nodeIsSupported && postgresIsInstalled,
+    missing: noPgBoss ?? (postgresIsInstalled ? undefined : 'Postgres is not installed here'),
     start: () => startPostgres(),
     engineAt: async (connection, queue) =>
       (await import('express-background-tasks/pg-boss')).pgBoss({ connection, queue }),
   },
 ];
 
-describe.each(places)('$name', ({ name, isThere, start, engineAt }) => {
-  if (!isThere) {
-    it.skip('is found by its URL (not tried: its server, or a Node for it, is not here)', () => {});
+describe.each(places)('$name', ({ name, missing, start, engineAt }) => {
+  if (missing !== undefined) {
+    it.skip(`is found by its URL (not tried: ${missing})`, () => {});
     return;
   }
 

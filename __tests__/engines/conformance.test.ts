@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { type EngineUnderTest, engineConformance, type TaskEngine } from 'express-background-tasks/testing/engine';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { runScript } from '../support/scripts.ts';
+import { noPgBoss } from './support/pg-boss-node.ts';
 import { postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
 import { redisIsInstalled, startRedis } from './support/redis-server.ts';
 
@@ -45,11 +46,7 @@ const engines: readonly Engine[] = [
   {
     name: 'pgBoss',
     entry: 'express-background-tasks/pg-boss',
-    missing: nodeIsAtLeast(22, 12)
-      ? postgresIsInstalled
-        ? undefined
-        : 'Postgres is not installed here'
-      : `pg-boss needs Node 22.12, and this is ${process.versions.node}`,
+    missing: noPgBoss ?? (postgresIsInstalled ? undefined : 'Postgres is not installed here'),
     async prepare() {
       const { pgBoss } = await import('express-background-tasks/pg-boss');
       const { url: connection } = await startPostgres({ until: 'file' });
@@ -61,11 +58,6 @@ const engines: readonly Engine[] = [
     },
   },
 ];
-
-function nodeIsAtLeast(major: number, minor: number): boolean {
-  const [thisMajor = 0, thisMinor = 0] = process.versions.node.split('.').map(Number);
-  return thisMajor > major || (thisMajor === major && thisMinor >= minor);
-}
 
 /** What is used of pg, which brings no types. */
 interface PgClient {

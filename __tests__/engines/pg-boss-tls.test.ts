@@ -6,6 +6,7 @@ import { type PgBossOptions, pgBoss } from 'express-background-tasks/pg-boss';
 import { Pool } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/promises.ts';
+import { noPgBoss } from './support/pg-boss-node.ts';
 
 /** The length of the message, and the code that asks for TLS. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
@@ -17,8 +18,7 @@ const ways: readonly (readonly [string, (port: number) => PgBossOptions['connect
   ['by the pool', (port) => poolOf({ host: '127.0.0.1', port, ssl: { rejectUnauthorized: false } })],
 ];
 
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major > 22 || (major === 22 && minor >= 12)) {
+if (noPgBoss === undefined) {
   it.each(ways)('speaks TLS where it is told to %s', async (_how, connectionFor) => {
     const [request, firstByte] = [makeGate<Buffer>(), makeGate<number | undefined>()];
     const server = createServer((socket) => {
@@ -42,7 +42,7 @@ if (major > 22 || (major === 22 && minor >= 12)) {
     expect(await firstByte.opened).toBe(TLS_HANDSHAKE);
   });
 } else {
-  it.skip(`pgBoss() and TLS (not tried: pg-boss needs Node 22.12, and this is ${process.versions.node})`, () => {});
+  it.skip(`pgBoss() and TLS (not tried: ${noPgBoss})`, () => {});
 }
 
 function poolOf(options: ConstructorParameters<typeof Pool>[0]): PgBossOptions['connection'] {
