@@ -3,9 +3,8 @@ import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type BackgroundTasks, blocking, type Outcome } from 'express-background-tasks';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { work } from './support/promises.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate, makeWorkerGates } from './support/worker-gate.ts';
+import { makeWorkerGate, makeWorkerGates, type WorkerGate } from './support/worker-gate.ts';
 import { fixture, processes, threads, type WorkerKind, workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
@@ -21,12 +20,6 @@ interface Errors {
   pollution(): void;
   unclonableProperty(): void;
   byName(name: string): void;
-}
-
-/** So that all that is sent in the meantime arrives at once. */
-function blockEventLoop(ms: number): void {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
 }
 
 describe.each(workerKinds)('in $plural:', (kind) => {
@@ -129,13 +122,17 @@ describe.each(workerKinds)('in $plural:', (kind) => {
 
     it('never makes a value of the failed task that of another', async () => {
       const background = shared();
-      const failed = await background.add(tasks.failThenReturn, 'of the task that failed').settled;
-      expect(failed).toMatchObject({ state: 'failed', error: { message: 'failed before it returned' } });
-      // By now the failed task has returned all the same.
-      await background.add(work, 80).settled;
-      const next = background.add(tasks.returnMapAfter, 0, 'of the next task');
-      blockEventLoop(80);
-      expect((await next.settled).value?.get('value')).toBe('of the next task');
+      const [late, held] = (await makeWorkerGates(2)) as [WorkerGate, WorkerGate];
+      const failed = background.add(tasks.failThenReturn, 'of the task that failed', late.port);
+      await late.entered();
+      expect(await failed.settled).toMatchObject({ state: 'failed', error: { message: 'failed before it returned' } });
+      const next = background.add(tasks.hold, held.port);
+      const pid = await held.entered();
+      // The failed task returns all the same, while the next one runs.
+      late.open();
+      await late.left();
+      held.open();
+      expect(await next.settled).toMatchObject({ state: 'completed', value: pid });
       const afterNext = await background.add(tasks.returnMapAfter, 0, 'of the one after').settled;
       expect(afterNext.value?.get('value')).toBe('of the one after');
     });

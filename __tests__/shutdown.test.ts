@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
-import { linesOfScript } from './support/scripts.ts';
+import { linesOfScript, runScript } from './support/scripts.ts';
 import { startShutdownServer, type WantedTask } from './support/shutdown-server.ts';
 
 jest.setTimeout(30_000);
@@ -122,6 +122,14 @@ describe('after SIGTERM the process exits by itself', () => {
     expect(abandoned.map(({ id }) => id).sort()).toEqual(ids.sort());
     expect(abandoned.map(({ arguments: [, duration] }) => duration)).toEqual(['60000', '60000', '60000']);
     expect(server.journal()).toEqual([]);
+  });
+});
+
+describe('the signals and the uncaught errors of the process', () => {
+  it('are left to the application: no listener is installed, in whatever executor tasks run, fail and end', async () => {
+    const { states, open, closed } = JSON.parse(await runScript('script-handlers.mjs'));
+    expect(states).toEqual(['completed', 'completed', 'completed', 'failed', 'failed', 'failed']);
+    expect({ open, closed }).toEqual({ open: [0, 0, 0, 0, 0], closed: [0, 0, 0, 0, 0] });
   });
 });
 
