@@ -9,7 +9,10 @@ import {
   type TaskHandle,
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
+import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
+import { makeGate } from './support/promises.ts';
+import { bareHttp, serve } from './support/servers.ts';
 import { makeThreadGate } from './support/thread-gate.ts';
 
 jest.setTimeout(20_000);
@@ -151,7 +154,40 @@ describe('in a batch', () => {
     expect(batched.map(withoutTimes)).toEqual(single.map(withoutTimes));
   });
 
-  it('each has its own id, context and priority', async () => {
+  it('each has the context of its own request', async () => {
+    const background = await makeTaught({ context: ({ url }) => ({ user: url?.slice(1) }) });
+    const handles: TaskHandle[] = [];
+    let begun = makeGate();
+    const port = await serve(
+      bareHttp.listener([background], (_req, res) => {
+        const list = res.locals.backgroundTasks;
+        // When it settles, the next in its list has just begun to wait for the thread.
+        const first = list.add(() => {});
+        void first.settled.then(() => begun.open());
+        handles.push(list.add(tasks.forWhom));
+        res.end();
+      }),
+    );
+    for (let lesson = 0; lesson < LESSONS; lesson += 1) await background.add(tasks.forWhom).settled;
+    // A machine that is busy may make them look long, for a while, and send each alone.
+    for (let messages = 2; messages > 1; ) {
+      handles.length = 0;
+      const gate = makeThreadGate();
+      background.add(tasks.hold, gate.shared);
+      await gate.entered();
+      for (const user of ['ada', 'grace']) {
+        begun = makeGate();
+        await request(port, { path: `/${user}` });
+        await begun.opened;
+      }
+      gate.open();
+      const told = (await settle(handles)).map(resultOf) as string[];
+      expect(told.map((line) => line.split(', ')[0])).toEqual(['for ada', 'for grace']);
+      messages = new Set(told.map((line) => line.split(', ')[1])).size;
+    }
+  });
+
+  it('each has its own id and priority', async () => {
     const background = await makeTaught();
     const [low, high, id] = await addTogether(background, () => [
       background.with({ priority: -1, name: 'low' }).add(tasks.short),
