@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
+import { requireBuilt } from './support/built.ts';
 import { request } from './support/clients.ts';
 import {
   anchorsOf,
@@ -18,11 +18,8 @@ import { startServerProgram } from './support/server-program.ts';
 
 const TIMEOUT = 30_000;
 
-const requireBuilt = createRequire(join(root, 'dist/cjs/index.js'));
-const { errorCodes } = requireBuilt('./errors.js') as typeof import('../lib/errors.ts');
-const { optionNames, resolveOptions } = requireBuilt(
-  './resolve-options.js',
-) as typeof import('../lib/resolve-options.ts');
+const { errorCodes } = requireBuilt<typeof import('../lib/errors.ts')>('errors');
+const { optionNames, resolveOptions } = requireBuilt<typeof import('../lib/resolve-options.ts')>('resolve-options');
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
   .map((name) => name.replaceAll(sep, '/'))

@@ -6,12 +6,16 @@ import {
   backgroundTasks,
   blocking,
   defineTask,
+  durable,
   type TaskOptions,
 } from 'express-background-tasks';
+import { requireBuilt } from './support/built.ts';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
+
+const { optionNames } = requireBuilt<typeof import('../lib/resolve-options.ts')>('resolve-options');
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();
@@ -33,7 +37,11 @@ const noInteger = ['2', 1.5, Number.NaN, Number.POSITIVE_INFINITY, null, true, {
 const noNumber = ['2', Number.NaN, null, true, {}, [], nothing, 3n];
 const noFunction = ['f', 1, null, true, {}, []];
 const noObject = ['{}', 1, null, true, [], nothing];
+const noBoolean = ['yes', 1, null, {}, [], nothing];
 const tooLong = 2 ** 31;
+const noSpan = [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY];
+/** Infinity is one. */
+const noSize = [...noInteger.filter((value) => value !== Number.POSITIVE_INFINITY), 0, -1];
 
 /** For each option that can be said of a task: what it refuses. */
 const wrongTaskOptions: Record<string, readonly unknown[]> = {
@@ -48,9 +56,13 @@ const wrongTaskOptions: Record<string, readonly unknown[]> = {
   'retry.retryIf': noFunction,
 };
 
+/** The same of those that cannot be said of all tasks at once. */
 const wrongOwnOptions: Record<string, readonly unknown[]> = {
   name: ['', 1, null, true, {}, [], nothing, Symbol('name')],
   priority: [...noInteger, -101, 101],
+  executor: ['fiber', 'Process', '', 1, null, true, {}, []],
+  transaction: ['client', 1, null, true],
+  parse: ['schema', 1, null, true, [1], { sendInvoice: 'schema' }],
 };
 
 const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
@@ -58,6 +70,8 @@ const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
   'pool.minThreads': [...noInteger, -1],
   'pool.maxThreads': [...noInteger, 0, -1],
   'pool.idleTimeout': [...noNumber, -1, tooLong],
+  'pool.batch': noBoolean,
+  'pool.maxResultSize': noSize,
   'pool.resourceLimits': noObject,
   'pool.resourceLimits.maxOldGenerationSizeMb': [...noNumber, 0, -1],
   'pool.resourceLimits.maxYoungGenerationSizeMb': [...noNumber, 0],
@@ -71,6 +85,7 @@ const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
   'processes.minProcesses': [...noInteger, -1],
   'processes.maxProcesses': [...noInteger, 0, -1],
   'processes.idleTimeout': [...noNumber, -1, tooLong],
+  'processes.maxResultSize': noSize,
   'processes.resourceLimits': noObject,
   'processes.resourceLimits.maxOldGenerationSizeMb': [...noNumber, 0, -1],
   'processes.resourceLimits.maxYoungGenerationSizeMb': [...noNumber, 0],
@@ -88,20 +103,24 @@ const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {
   context: noFunction,
   watchdog: ['on', 1, 50, null, [], nothing],
   'watchdog.threshold': [...noNumber, 0, -1, 19, tooLong, Number.POSITIVE_INFINITY],
-  'watchdog.stacks': ['yes', 1, null, {}, [], nothing],
+  'watchdog.stacks': noBoolean,
+  engine: ['redis', 1, null, true, {}, [], nothing, { start: nothing, stage: nothing }],
   durable: noObject,
-  'durable.hold': [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY],
-  'durable.acceptTimeout': [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY],
+  'durable.hold': noSpan,
+  'durable.acceptTimeout': noSpan,
   'durable.maxArgumentsSize': [...noInteger, 0, -1],
   work: ['yes', 1, null, [], nothing],
   'work.concurrency': [...noInteger, 0, -1],
-  'work.unknownFor': [...noNumber, -1, tooLong],
+  'work.unknownFor': [...noNumber, -1, tooLong, Number.POSITIVE_INFINITY],
   mode: ['test', '', 1, null, true, {}],
 };
 
 type Case = readonly [option: string, value: unknown];
-const casesOf = (wrong: Record<string, readonly unknown[]>): Case[] =>
-  Object.entries(wrong).flatMap(([option, values]) => values.map((value): Case => [option, value]));
+/** Of the options of these names. */
+function casesOf(wrong: Record<string, readonly unknown[]>, names: readonly string[]): Case[] {
+  const ofThese = Object.entries(wrong).filter(([option]) => names.includes(option.split('.')[0] as string));
+  return ofThese.flatMap(([option, values]) => values.map((value): Case => [option, value]));
+}
 
 /** `{ retry: { delay: value } }` for `retry.delay`. */
 function optionsWith(path: string, value: unknown): Record<string, unknown> {
@@ -109,11 +128,26 @@ function optionsWith(path: string, value: unknown): Record<string, unknown> {
   return names.reduce<unknown>((inner, name) => ({ [name]: inner }), value) as Record<string, unknown>;
 }
 
-/** Every place that takes the options of a task. */
-const places: readonly [string, (options: unknown) => unknown][] = [
-  ['defineTask()', (options) => defineTask(nothing, options as TaskOptions)],
-  ['blocking()', (options) => blocking(moduleUrl, options as TaskOptions)],
-  ['with()', (options) => makeBackground().with(options as TaskOptions)],
+/** Every place that takes the options of a task, and the names of those that it takes. */
+const places: readonly [string, (options: unknown) => unknown, readonly string[]][] = [
+  ['defineTask()', (options) => defineTask(nothing, options as TaskOptions), optionNames.definedTask],
+  ['blocking()', (options) => blocking(moduleUrl, options as TaskOptions), optionNames.task],
+  ['with()', (options) => makeBackground().with(options as TaskOptions), optionNames.addedTask],
+  ['durable()', (options) => durable('tasks', moduleUrl, options as TaskOptions), optionNames.durableTask],
+];
+
+const below = (option: string, names: readonly string[]): string[] => names.map((name) => `${option}.${name}`);
+const retryOptions = below('retry', optionNames.retry);
+const middlewareOptions = [
+  ...optionNames.middleware,
+  ...retryOptions,
+  ...below('pool', optionNames.pool),
+  ...below('pool.resourceLimits', optionNames.poolLimits),
+  ...below('processes', optionNames.processes),
+  ...below('processes.resourceLimits', optionNames.processLimits),
+  ...below('watchdog', optionNames.watchdog),
+  ...below('durable', optionNames.durable),
+  ...below('work', optionNames.work),
 ];
 
 function expectRefusal(error: BackgroundTaskError, option: string): void {
@@ -125,6 +159,12 @@ function expectRefusal(error: BackgroundTaskError, option: string): void {
 describe('an option of the wrong type or out of range', () => {
   const middleware = { ...wrongTaskOptions, ...wrongMiddlewareOptions };
 
+  it('is tried of every option that there is', () => {
+    expect(Object.keys(middleware).sort()).toEqual(middlewareOptions.sort());
+    const ofTasks = new Set([...places.flatMap(([, , names]) => names), ...retryOptions]);
+    expect(Object.keys({ ...wrongTaskOptions, ...wrongOwnOptions }).sort()).toEqual([...ofTasks].sort());
+  });
+
   it.each(Object.keys(middleware))('is refused by backgroundTasks(), by its name: %s', (option) => {
     for (const value of middleware[option] as unknown[]) {
       expectRefusal(
@@ -134,8 +174,8 @@ describe('an option of the wrong type or out of range', () => {
     }
   });
 
-  it.each(places)('is refused by %s, by its name', (place, make) => {
-    for (const [option, value] of casesOf({ ...wrongTaskOptions, ...wrongOwnOptions })) {
+  it.each(places)('is refused by %s, by its name', (place, make, names) => {
+    for (const [option, value] of casesOf({ ...wrongTaskOptions, ...wrongOwnOptions }, names)) {
       const error = refusalOf(() => make(optionsWith(option, value)));
       expectRefusal(error, option);
       expect(error.message).toContain(place);
@@ -316,10 +356,6 @@ describe('options that are no object', () => {
 });
 
 describe('options that say nothing', () => {
-  const everyOption = [
-    ...['pool', 'processes', 'order', 'when', 'timeout', 'retry', 'maxBacklog', 'history', 'logArguments'],
-    ...['onError', 'ambient', 'context', 'watchdog', 'mode'],
-  ];
   const allUndefined = (names: readonly string[]): Record<string, undefined> =>
     Object.fromEntries(names.map((name) => [name, undefined]));
   const silent = (options: object): BackgroundTasksOptions => Object.assign(options, { logger: false as const });
@@ -327,29 +363,19 @@ describe('options that say nothing', () => {
   it.each<[string, () => BackgroundTasksOptions]>([
     ['an empty object', () => silent({})],
     ['an object without a prototype', () => silent(Object.create(null))],
-    ['undefined for every option', () => silent(allUndefined(everyOption))],
+    ['undefined for every option', () => silent(allUndefined(optionNames.middleware))],
     [
       'undefined for every option of an option',
       () =>
         silent({
-          pool: {
-            ...allUndefined(['minThreads', 'maxThreads', 'idleTimeout', 'niceIncrement', 'execArgv', 'env', 'argv']),
-            resourceLimits: allUndefined(['maxOldGenerationSizeMb', 'stackSizeMb']),
-          },
+          pool: { ...allUndefined(optionNames.pool), resourceLimits: allUndefined(optionNames.poolLimits) },
           processes: {
-            ...allUndefined([
-              'minProcesses',
-              'maxProcesses',
-              'idleTimeout',
-              'niceIncrement',
-              'execArgv',
-              'env',
-              'argv',
-            ]),
-            resourceLimits: allUndefined(['maxOldGenerationSizeMb', 'maxYoungGenerationSizeMb']),
+            ...allUndefined(optionNames.processes),
+            resourceLimits: allUndefined(optionNames.processLimits),
           },
-          watchdog: allUndefined(['threshold', 'stacks']),
-          retry: allUndefined(['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'retryIf']),
+          durable: allUndefined(optionNames.durable),
+          watchdog: allUndefined(optionNames.watchdog),
+          retry: allUndefined(optionNames.retry),
         }),
     ],
     ['an instance of a class', () => silent(new (class Settings {})())],
@@ -368,8 +394,8 @@ describe('options that say nothing', () => {
     await background.close();
   });
 
-  it.each(places)('are taken by %s as well', (_place, make) => {
-    for (const options of [{}, Object.create(null), allUndefined(['name', 'when', 'timeout', 'retry', 'priority'])]) {
+  it.each(places)('are taken by %s as well', (_place, make, names) => {
+    for (const options of [{}, Object.create(null), allUndefined(names)]) {
       expect(() => make(options)).not.toThrow();
     }
   });

@@ -118,11 +118,13 @@ const workerRules = {
 
 const heapRules = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: megabytes };
 
+const poolLimitRules: Rules<ResourceLimits> = { ...heapRules, codeRangeSizeMb: megabytes, stackSizeMb: megabytes };
+
 const poolRules: Rules<PoolOptions> = {
   minThreads: atLeastNone,
   maxThreads: atLeastOne,
   batch: aBoolean,
-  resourceLimits: anObjectOf<ResourceLimits>({ ...heapRules, codeRangeSizeMb: megabytes, stackSizeMb: megabytes }),
+  resourceLimits: anObjectOf(poolLimitRules),
   ...workerRules,
 };
 
@@ -199,23 +201,22 @@ function hasMethods(value: unknown, names: readonly string[]): boolean {
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
 }
 
-/** The names of every option, for the test that holds docs/options.md against them. */
-export const optionNames: Readonly<
-  Record<
-    'middleware' | 'pool' | 'processes' | 'watchdog' | 'task' | 'retry' | 'durable' | 'work' | 'durableTask',
-    readonly string[]
-  >
-> = {
+/** The names of every option, for the tests that hold docs/options.md, and what they try, against them. */
+export const optionNames = {
   watchdog: Object.keys(watchdogRules),
   durable: Object.keys(durableRules),
   work: Object.keys(workRules),
   durableTask: Object.keys(durableTaskRules),
   middleware: Object.keys(rules),
   pool: Object.keys(poolRules),
+  poolLimits: Object.keys(poolLimitRules),
   processes: Object.keys(processRules),
+  processLimits: Object.keys(heapRules),
+  definedTask: Object.keys(taskRules),
+  addedTask: Object.keys(addRules),
   task: Object.keys(blockingRules),
   retry: Object.keys(retryRules),
-};
+} satisfies Readonly<Record<string, readonly string[]>>;
 
 /** What the thread pool is built from; nothing with a default in it is optional. */
 export type ResolvedPoolOptions = Complete<
