@@ -29,6 +29,8 @@ if (!Number.isInteger(seed)) throw new Error('Expected --seed to be a whole numb
 
 /** Memory is flat if the line through its samples after warm-up rises, over all of them, by less than this part of their median. */
 const MOST_GROWTH = 0.1;
+/** Handles come and go with connections and workers: as many more as this, over all samples after warm-up, are left behind by something. */
+const MOST_NEW_HANDLES = 5;
 /** In a shorter run, in minutes, warm-up is most of it: growth is printed, and not judged. */
 const SHORTEST_JUDGED = 5;
 /** Warm-up is the first third of the run, and at least so many seconds of it. */
@@ -104,6 +106,8 @@ function report({ stats, unsettled, close }) {
   if (unsettled.length > 0) faults.push(`${unsettled.length} tasks never settled: ${unsettled.slice(0, 5).join(', ')}`);
   if (minutes >= SHORTEST_JUDGED && memory.part >= MOST_GROWTH)
     faults.push(`resident memory rose by ${percent(memory.part)} after warm-up`);
+  if (minutes >= SHORTEST_JUDGED && handles.change > MOST_NEW_HANDLES)
+    faults.push(`${handles.change.toFixed(1)} more handles are open than after warm-up`);
 
   const { outcomes, executors } = stats;
   const byState = Object.entries(outcomes).map(([state, count]) => `${state} ${count}`);
@@ -120,7 +124,9 @@ function report({ stats, unsettled, close }) {
     `memory     median ${memory.median.toFixed(1)} MB after warm-up, peak ${peak.toFixed(1)} MB; its line changes by ` +
       `${memory.change.toFixed(1)} MB (${percent(memory.part)}) in the ${Math.round(seconds - warmUp)} s after it; flat is a rise below ${percent(MOST_GROWTH)}`,
   );
-  console.log(`handles    median ${handles.median}, change ${handles.change.toFixed(1)}`);
+  console.log(
+    `handles    median ${handles.median}, change ${handles.change.toFixed(1)}; flat is a rise of at most ${MOST_NEW_HANDLES}`,
+  );
   writeFileSync(values.svg, draw());
   if (values.json !== undefined) {
     writeFileSync(
