@@ -1,8 +1,12 @@
 /** The modules that blocking tasks stand in: how they are named, what is found in them, and what if they do not load. */
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, jest } from '@jest/globals';
 import { blocking } from 'express-background-tasks';
+import { atEnd } from './support/cleanup.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
@@ -78,6 +82,24 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
       expect(codeOf(await background.add(broken.work).settled)).toBe('ERR_BACKGROUND_MODULE');
       expect((await background.add(globalOf, 'runsOfThrowing').settled).value).toBe(1);
     }
+  });
+
+  it(`whose file is gone when its tasks come fails them, with its name, and the ${executor} lives`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-module-'));
+    atEnd(() => rmSync(directory, { recursive: true }));
+    const file = join(directory, 'gone.cjs');
+    copyFileSync(fixture('thread-named.cjs'), file);
+    const { add } = blocking<Adding>(file, { executor });
+    rmSync(file);
+    const background = shared();
+    const before = await kind.placeOf(background);
+    for (let count = 1; count <= 3; count += 1) {
+      const outcome = await background.add(add, count, count).settled;
+      expect(outcome).toMatchObject({ state: 'failed', attempts: 1, error: { code: 'ERR_BACKGROUND_MODULE' } });
+      expect(outcome.error?.message).toContain('gone.cjs');
+    }
+    expect((await background.add(tasks.add, 1, 2).settled).value).toBe(3);
+    expect(await kind.placeOf(background)).toEqual(before);
   });
 
   it('that fails at import fails each of a hundred tasks', async () => {
