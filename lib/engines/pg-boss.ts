@@ -28,7 +28,13 @@ import { PgBossWorking } from './pg-boss/work.ts';
 const OLDEST_POSTGRES = 13;
 /** pg-boss may have to change its tables. */
 const START_LIMIT = 60 * SECOND;
-const CONNECT_LIMIT = 5 * SECOND;
+/** A connection may be lost without a word: what was asked is given up then, and what nobody uses is tried now and then. */
+const POOL_DEFAULTS = {
+  connectionTimeoutMillis: 5 * SECOND,
+  query_timeout: START_LIMIT,
+  keepAlive: true,
+  keepAliveInitialDelayMillis: 10 * SECOND,
+};
 const CLOSE_LIMIT = 3 * SECOND;
 /** How often pg-boss looks for tasks that have been kept for long enough, in seconds. */
 const MAINTENANCE_INTERVAL = 600;
@@ -100,7 +106,7 @@ class PgBossEngine implements TaskEngine {
     const troubles = new Troubles(host);
     const given = whatWasGiven(connection);
     const boss = new PgBoss({
-      ...(given.kind === 'options' && { connectionTimeoutMillis: CONNECT_LIMIT, keepAlive: true, ...given.config }),
+      ...(given.kind === 'options' && { ...POOL_DEFAULTS, ...given.config }),
       ...(given.kind === 'pool' && { db: poolDatabase(given.pool) }),
       ...(given.kind === 'executor' && { db: given.db }),
       schema,

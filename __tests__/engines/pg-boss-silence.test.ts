@@ -1,0 +1,89 @@
+/** What pgBoss() does where a connection is lost and nobody says so. */
+import { randomUUID } from 'node:crypto';
+import { Socket } from 'node:net';
+import { runInThisContext } from 'node:vm';
+import { beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { TaskEngine } from 'express-background-tasks';
+import { pgBoss } from 'express-background-tasks/pg-boss';
+import { atEnd } from '../support/cleanup.ts';
+import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { type PostgresServer, postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
+import { openRelay, type Relay } from './support/relay.ts';
+
+const TIMEOUT = 60_000;
+/** No call may rightly take longer. */
+const LONGEST_CALL = 60_000;
+const KEEP_ALIVE_AFTER = 10_000;
+const HURRY = 50;
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+const nodeIsSupported = major > 22 || (major === 22 && minor >= 12);
+const missing = [
+  ...(nodeIsSupported ? [] : [`pg-boss needs Node 22.12, and this is ${process.versions.node}`]),
+  ...(postgresIsInstalled ? [] : ['Postgres is not installed here']),
+].join(', and ');
+
+expectNoProcessFaults();
+
+/** pg-boss and pg are loaded outside of Jest, with timers of their own: these run so many times as fast until they are told. */
+function hurry(factor: number): () => void {
+  const outside = runInThisContext('globalThis') as typeof globalThis;
+  const { setTimeout: atTheirPace } = outside;
+  const restore = (): void => {
+    outside.setTimeout = atTheirPace;
+  };
+  atEnd(restore);
+  const hurried = (call: () => void, milliseconds = 0): NodeJS.Timeout => atTheirPace(call, milliseconds / factor);
+  outside.setTimeout = hurried as typeof setTimeout;
+  return restore;
+}
+
+if (missing !== '') {
+  it.skip(`a connection to Postgres that falls silent (not tried: ${missing})`, () => {});
+} else {
+  describe('a connection to Postgres that falls silent', () => {
+    let server: PostgresServer;
+
+    beforeAll(async () => {
+      server = await startPostgres({ until: 'file' });
+    }, TIMEOUT);
+
+    async function throughRelay(options: object = {}): Promise<{ relay: Relay; engine: TaskEngine }> {
+      const relay = await openRelay(server.port);
+      const { port } = relay;
+      const engine = pgBoss({
+        connection: { host: '127.0.0.1', port, user: 'postgres', database: 'postgres', ...options },
+      });
+      atEnd(() => engine.close());
+      await engine.start({ warn() {}, error() {} });
+      return { relay, engine };
+    }
+
+    it.each<[string, object, number]>([
+      ['a minute', {}, LONGEST_CALL],
+      ['what `query_timeout` says', { query_timeout: 5_000 }, 5_000],
+    ])(
+      'is given up after %s, and the next is made',
+      async (_time, options, limit) => {
+        const { relay, engine } = await throughRelay({ ...options, max: 1 });
+        expect(await engine.find(randomUUID())).toBeUndefined();
+        relay.fallSilent();
+        const atTheirPace = hurry(HURRY);
+        const since = performance.now();
+        await expect(engine.find(randomUUID())).rejects.toThrow('Query read timeout');
+        expect(HURRY * (performance.now() - since)).toBeGreaterThan(0.9 * limit);
+        atTheirPace();
+        expect(await engine.find(randomUUID())).toBeUndefined();
+      },
+      TIMEOUT,
+    );
+
+    it('is asked for a sign of life while nobody uses it', async () => {
+      const keepAlive = jest.spyOn(Socket.prototype, 'setKeepAlive');
+      atEnd(() => keepAlive.mockRestore());
+      await throughRelay();
+      expect(keepAlive.mock.calls.length).toBeGreaterThan(0);
+      for (const call of keepAlive.mock.calls) expect(call).toEqual([true, KEEP_ALIVE_AFTER]);
+    });
+  });
+}
