@@ -39,7 +39,7 @@ describe('the memory engine, as any engine,', () => {
     };
   };
 
-  it.each(engineConformance(make))('conforms: $name', ({ run }) => run(), TIMEOUT);
+  it.each(engineConformance(make, { recoveryPatience: 5_000 }))('conforms: $name', ({ run }) => run(), TIMEOUT);
 });
 
 describe('the suite for engines', () => {

@@ -38,7 +38,7 @@ const engines: readonly Engine[] = [
       const { bullmq } = await import('express-background-tasks/bullmq');
       const { url: connection } = await startRedis({ until: 'file' });
       return {
-        optionsFor: (queue) => ({ connection, queue }),
+        optionsFor: (queue) => ({ connection, queue, lockDuration: 5_000, stalledInterval: 1_000 }),
         connect: (options) => bullmq(options as Parameters<typeof bullmq>[0]),
       };
     },
@@ -51,7 +51,7 @@ const engines: readonly Engine[] = [
       const { pgBoss } = await import('express-background-tasks/pg-boss');
       const { url: connection } = await startPostgres({ until: 'file' });
       return {
-        optionsFor: (queue) => ({ connection, queue }),
+        optionsFor: (queue) => ({ connection, queue, heartbeatSeconds: 5, superviseIntervalSeconds: 1 }),
         connect: (options) => pgBoss(options as Parameters<typeof pgBoss>[0]),
         transaction: inTransactionAt(connection),
       };
@@ -101,12 +101,15 @@ describe.each(engines)('$name()', ({ name, entry, missing, prepare }) => {
     place = await prepare();
   }, TIMEOUT);
 
-  const cases = engineConformance(async () => {
-    const options = nextStore();
-    const { connect, transaction } = place;
-    const engine = connect(options);
-    return { engine, second: async () => connect(options), ...(transaction && { transaction }), dispose: () => {} };
-  });
+  const cases = engineConformance(
+    async () => {
+      const options = nextStore();
+      const { connect, transaction } = place;
+      const engine = connect(options);
+      return { engine, second: async () => connect(options), ...(transaction && { transaction }), dispose: () => {} };
+    },
+    { recoveryPatience: 40_000 },
+  );
 
   it.each(cases)('conforms: $name', ({ run }) => run(), TIMEOUT);
 

@@ -23,24 +23,31 @@ export interface ConformanceOptions {
    * @default 20_000
    */
   readonly patience?: number;
+  /**
+   * The same, for a task whose worker has died to be started by another. In milliseconds.
+   *
+   * @default 60_000
+   */
+  readonly recoveryPatience?: number;
 }
 
 const PATIENCE = 20 * SECOND;
+const RECOVERY_PATIENCE = 60 * SECOND;
 
 /**
  * The cases that an engine of your own must pass, as `bullmq()` and `pgBoss()` do.
  *
  * @param make makes an engine over an empty store, once for each case.
  * @example
- * for (const { name, run } of engineConformance(makeMyEngine)) it(name, run, 60_000);
+ * for (const { name, run } of engineConformance(makeMyEngine)) it(name, run, 90_000);
  */
 export function engineConformance(make: MakeEngine, options: ConformanceOptions = {}): readonly EngineCase[] {
-  const { patience = PATIENCE } = options;
+  const { patience = PATIENCE, recoveryPatience = RECOVERY_PATIENCE } = options;
   const cases = { ...holds, ...races, ...order, ...outcomes, ...workers };
   return Object.entries(cases).map(([name, check]) => ({
     name,
     async run() {
-      const rig = new Rig(await make(), patience);
+      const rig = new Rig(await make(), { patience, recoveryPatience });
       try {
         await rig.start();
         await check(rig);

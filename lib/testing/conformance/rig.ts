@@ -76,12 +76,19 @@ const BETWEEN_LOOKS = 10;
 const PREFIX = randomUUID().slice(0, 8);
 let made = 0;
 
+/** How long a case waits for something to happen; and for a task whose worker has died to be started again. */
+export interface Patience {
+  readonly patience: number;
+  readonly recoveryPatience: number;
+}
+
 export class Rig {
   readonly engine: TaskEngine;
   /** All starts so far, by all workers, in order. */
   readonly starts: Start[] = [];
   readonly #underTest: EngineUnderTest;
   readonly #patience: number;
+  readonly #recoveryPatience: number;
   readonly #engines: TaskEngine[] = [];
   readonly #workings: Working[] = [];
   readonly #gates: Gate[] = [];
@@ -89,9 +96,10 @@ export class Rig {
   readonly #seenLast = new Set<string>();
   #workers = 0;
 
-  constructor(underTest: EngineUnderTest, patience: number) {
+  constructor(underTest: EngineUnderTest, { patience, recoveryPatience }: Patience) {
     this.#underTest = underTest;
     this.#patience = patience;
+    this.#recoveryPatience = recoveryPatience;
     this.engine = this.#bounded(underTest.engine);
   }
 
@@ -202,17 +210,26 @@ export class Rig {
   }
 
   /** Looks again and again until `probe` finds something. */
-  async until<Found>(what: string, probe: () => Found | Promise<Found>): Promise<NonNullable<Found>> {
-    const until = performance.now() + this.#patience;
+  async until<Found>(
+    what: string,
+    probe: () => Found | Promise<Found>,
+    patience = this.#patience,
+  ): Promise<NonNullable<Found>> {
+    const until = performance.now() + patience;
     for (;;) {
       const found = await probe();
       if (found !== undefined && found !== null && found !== false) return found;
       if (performance.now() > until) {
         const told = this.#told.length === 0 ? '' : ` The engine told: ${this.#told.join('; ')}`;
-        throw new assert.AssertionError({ message: `Waited ${this.#patience} ms in vain: ${what}.${told}` });
+        throw new assert.AssertionError({ message: `Waited ${patience} ms in vain: ${what}.${told}` });
       }
       await delay(BETWEEN_LOOKS);
     }
+  }
+
+  /** How soon an engine notices that a worker is gone is its own affair. */
+  untilRecovered(what: string, probe: () => boolean): Promise<unknown> {
+    return this.until(what, probe, this.#recoveryPatience);
   }
 
   untilStarted(count: number): Promise<unknown> {

@@ -88,6 +88,26 @@ export const workers: Cases = {
     isSame(rig.starts.map(({ id }) => id).sort(), [...ids].sort());
   },
 
+  'what dies in the middle of a call is run again, as the next attempt': async (rig) => {
+    const dying = await rig.second();
+    if (dying === rig.engine) return;
+    const gate = rig.gate();
+    await rig.work(() => gate.opened.then(() => ({ kind: 'completed', value: 'of the dead' })), { engine: dying });
+    const id = await rig.stageOne({ holdMs: 0, retry: { attempts: 2 } });
+    await rig.untilStarted(1);
+    // Without stop(): for the task it is as if its process had ended.
+    await dying.close();
+    await rig.work(() => ({ kind: 'completed', value: 'of the living' }));
+    await rig.untilRecovered('the task was started again', () => rig.startsOf(id) === 2);
+    isSame([rig.starts[1]?.worker, rig.starts[1]?.context.attempt], [2, 2]);
+    const { attempts } = await rig.untilState([id], 'completed');
+    assert.equal(attempts, 2);
+    gate.open();
+    await rig.drain();
+    assert.equal((await rig.engine.find(id))?.value, 'of the living');
+    assert.equal(rig.startsOf(id), 2);
+  },
+
   'tasks wait for a worker that comes later': async (rig) => {
     const other = await rig.second();
     const holdMs = 200;
