@@ -120,8 +120,15 @@ process.on('message', async ({ end }) => {
     unsettled,
     close: { completed, failed, abandoned: abandoned.length },
   };
+  process.off('disconnect', endAlone);
   process.send({ summary }, () => process.disconnect());
 });
+
+/** Whoever soaked it was ended: nobody asks for its summary any more. */
+function endAlone() {
+  process.exit(1);
+}
+process.on('disconnect', endAlone);
 
 /** Resolves to `undefined` if that is not over in time. */
 function within(milliseconds, event) {
