@@ -9,7 +9,7 @@ export interface CloseOptions {
   /**
    * How long everything may take, in milliseconds; `Infinity`: as long as the tasks do. The clock starts at the call.
    * The last fifth of it, at most a second, is kept for what has to be stopped: half of that for threads and
-   * processes, which are then ended, and half for what heeds its signal on the event loop.
+   * processes, which are then ended, and what is left after them for what heeds its signal on the event loop.
    *
    * @default 10_000
    */
@@ -35,8 +35,10 @@ export interface CloseReport {
 const DEFAULT_TIMEOUT = 10 * SECOND;
 const LONGEST_GRACE = 1 * SECOND;
 const GRACE_PART = 0.2;
-/** Of the grace, for code in threads and processes that heeds its signal, and after it as much for code on the event loop. */
+/** Of the grace, for code in threads and processes that heeds its signal. It takes time to end what does not. */
 const HEEDING_PART = 0.5;
+/** And at least for code on the event loop, after that, where ending took the rest of the time. */
+const LAST_PART = 0.25;
 
 const ELSEWHERE = EXECUTOR_NAMES.filter((name) => name !== 'event-loop');
 
@@ -54,6 +56,7 @@ export async function close(
   durable: Durable | undefined,
 ): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
+  const deadline = performance.now() + timeout;
   const { backlog, reporter, executors } = runtime;
   const before = tally(runtime);
   const abandoned: AbandonedOutcome[] = [];
@@ -82,7 +85,8 @@ export async function close(
   // What listens to a signal on the event loop may never come back: by then all others have settled and were logged.
   await Promise.all(elsewhere.map(({ settled }) => settled));
   for (const run of pending) run.abandon();
-  await Promise.all([...ends, executors['event-loop'].close(grace * HEEDING_PART)]);
+  const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - performance.now()));
+  await Promise.all([...ends, executors['event-loop'].close(left)]);
   await backlog.idle();
   await durable?.close();
 
