@@ -1,4 +1,4 @@
-/** Faults that reach the whole process: each in a server of its own, several at a time. */
+/** Faults that reach the whole process, in servers of their own, several at a time. */
 import { describe, it } from '@jest/globals';
 import { expectBorne, expectTold, faultsOf, isBearable } from './faults/expectations.ts';
 import type { Report } from './faults/run-fault.ts';
@@ -16,22 +16,29 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
   const bearable = faults.filter((fault) => isBearable(fault, executor));
   const deadly = faults.filter((fault) => !isBearable(fault, executor));
 
+  // One server bears them all, and each is a test: the first to begin has them committed.
+  let reports: Promise<readonly Report[]> | undefined;
   it.concurrent.each(bearable)(
     '$what: it alone is told, and all else goes on',
-    async (fault) => expectBorne(await commit(fault, executor), fault, executor),
+    async (fault) => {
+      reports ??= runInOwnProcess(executor, bearable, LIMIT);
+      expectBorne((await reports)[bearable.indexOf(fault)] as Report, fault, executor);
+    },
     TEST_TIMEOUT,
   );
 
   if (deadly.length > 0) {
     it.concurrent.each(deadly)(
       '$what: it is the end of the whole server, and the documents say so',
-      async (fault) => expectTold(await commit(fault, executor), fault, executor),
+      async (fault) => {
+        const [report] = await runInOwnProcess(executor, [fault], limitOf(fault, executor));
+        expectTold(report as Report, fault, executor);
+      },
       TEST_TIMEOUT,
     );
   }
 });
 
-function commit(fault: Fault, executor: ExecutorName): Promise<Report> {
-  const isToHang = fault.expected[executor] === 'the server hangs';
-  return runInOwnProcess(executor, fault, isToHang ? LIMIT_OF_HANGING : LIMIT);
+function limitOf({ expected }: Fault, executor: ExecutorName): number {
+  return expected[executor] === 'the server hangs' ? LIMIT_OF_HANGING : LIMIT;
 }

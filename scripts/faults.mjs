@@ -36,7 +36,7 @@ const trials = rows.flatMap(({ fault, reports }) =>
     .filter((name) => !(name in OURS) || isPossible(fault.expected[name]))
     .map((name) => async () => {
       process.stderr.write(`${name}: a task that ${fault.what} …\n`);
-      reports[name] = await runInOwnProcess(name, fault, LIMIT);
+      [reports[name]] = await runInOwnProcess(name, [fault], LIMIT);
     }),
 );
 await Promise.all(

@@ -16,16 +16,28 @@ const START_LIMIT = 60_000;
 /** What the program sends when it has started. */
 const READY = 'ready';
 
-/** `limit`: how long one step may take until it counts as hanging, in milliseconds. Of processes that are left over, none stays. */
-export async function runInOwnProcess(name: ContestantName, fault: Fault, limit: number): Promise<Report> {
-  const args = [name, fault.what, String(limit)];
+/** What the program sends for each fault, in their order. */
+type Message = typeof READY | Report;
+
+/**
+ * Commits them one after the other in one server; those that it does not come to are told of as the one that it died of.
+ * Of processes that are left over, none stays.
+ *
+ * @param limit how long one step may take until it counts as hanging, in milliseconds.
+ */
+export async function runInOwnProcess(
+  name: ContestantName,
+  faults: readonly Fault[],
+  limit: number,
+): Promise<readonly Report[]> {
+  const args = [name, JSON.stringify(faults.map(({ what }) => what)), String(limit)];
   const child = fork(program, args, { silent: true, execArgv: [...(SERVER_FLAGS[name] ?? [])], detached: true });
   child.stdout?.resume();
   let errors = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-LONGEST_EXCERPT);
   });
-  let report: Report | undefined;
+  const reports: Report[] = [];
   let lateBy: string | undefined;
   const allow = (ms: number, orElse: string): NodeJS.Timeout =>
     setTimeout(() => {
@@ -33,13 +45,10 @@ export async function runInOwnProcess(name: ContestantName, fault: Fault, limit:
       killGroup(child.pid);
     }, ms);
   let timer = allow(START_LIMIT, 'never starts');
-  child.on('message', (message: typeof READY | Report) => {
-    if (message !== READY) {
-      report = message;
-      return;
-    }
+  child.on('message', (message: Message) => {
     clearTimeout(timer);
     timer = allow(STEPS * limit, HANGS);
+    if (message !== READY) reports.push(message);
   });
   // What it has sent may be read only after its end is known.
   const disconnected = once(child, 'disconnect');
@@ -47,15 +56,15 @@ export async function runInOwnProcess(name: ContestantName, fault: Fault, limit:
   await disconnected;
   clearTimeout(timer);
   killGroup(child.pid);
-  if (report !== undefined) return report;
-  if (process.env['FAULTS_DEBUG'] !== undefined) console.error(errors);
-  return {
+  if (reports.length < faults.length && process.env['FAULTS_DEBUG'] !== undefined) console.error(errors);
+  const end: Report = {
     caller: `the server ${lateBy ?? `dies of ${signal ?? uncaughtIn(errors) ?? `exit code ${code}`}`}`,
     others: 'lost',
     servesAgain: false,
     pings: { answered: 0, unanswered: 0 },
     settledInWindow: 0,
   };
+  return faults.map((_, index) => reports[index] ?? end);
 }
 
 const LONGEST_EXCERPT = 4_000;
