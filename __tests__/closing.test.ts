@@ -409,6 +409,23 @@ describe('when close() runs out of time', () => {
     ]);
   });
 
+  it('starts none of the tasks that waited behind one that is between two attempts', async () => {
+    const background = makeBackground({ retry: { delay: 60_000 } });
+    const started: string[] = [];
+    const retrying = makeGate();
+    background.on('started', ({ name }) => started.push(name));
+    background.on('retrying', () => retrying.open());
+    const res = await holdResponse(background, (list) => {
+      list.with({ name: 'first', retry: { attempts: 2 } }).add(() => Promise.reject(new Error('the first attempt')));
+      list.with({ name: 'second' }).add(() => {});
+    });
+    res.end();
+    await retrying.opened;
+    const { abandoned } = await background.close(SOON);
+    expect(started).toEqual(['first']);
+    expect(abandoned.map(({ name }) => name).sort()).toEqual(['first', 'second']);
+  });
+
   it('gives up tasks whose thread is only just starting', async () => {
     const background = makeBackground({ pool: { maxThreads: 2 } });
     const handles = [background.add(tasks.add, 1, 1), background.add(tasks.add, 2, 2)];

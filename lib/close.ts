@@ -1,7 +1,7 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
 import { aNumber, check, either, oneOf } from './option-rules.ts';
 import { describe, EXECUTOR_NAMES, type Outcome, type OutcomeState } from './outcome.ts';
-import type { Runtime } from './run.ts';
+import type { Runtime, TaskRun } from './run.ts';
 import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 
 /** Options of `close`. */
@@ -77,13 +77,13 @@ export async function close(
   backlog.close();
   const { pending } = backlog;
   for (const run of pending) described.set(run.id, run.args.map(describe));
-  // Those that do not run go first: the end of one that does would start the next in its list.
-  for (const run of pending) if (run.state !== 'running') run.abandon();
-  const elsewhere = pending.filter(({ executor }) => executor !== 'event-loop');
-  for (const run of elsewhere) run.abandon();
+  // Those that wait go first: the end of another would start the next in its list.
+  for (const run of pending) if (run.state === 'waiting') run.abandon();
+  // What listens to a signal on the event loop may never come back: it hears it when all others have settled and were logged.
+  const others = pending.filter((run) => !run.isSettled && !runsHere(run));
+  for (const run of others) run.abandon();
   const ends = ELSEWHERE.map((name) => executors[name].close(grace * HEEDING_PART));
-  // What listens to a signal on the event loop may never come back: by then all others have settled and were logged.
-  await Promise.all(elsewhere.map(({ settled }) => settled));
+  await Promise.all(others.map(({ settled }) => settled));
   for (const run of pending) run.abandon();
   const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - performance.now()));
   await Promise.all([...ends, executors['event-loop'].close(left)]);
@@ -96,6 +96,10 @@ export async function close(
   const failed = after.failed + after['timed-out'] - before.failed - before['timed-out'];
   reporter.closed({ completed, failed, abandoned: abandoned.length });
   return Object.freeze({ completed, failed, abandoned: Object.freeze(abandoned) });
+}
+
+function runsHere({ executor, state }: TaskRun): boolean {
+  return executor === 'event-loop' && state === 'running';
 }
 
 /** Checked before anything is closed: a mistake in the call must not cost the tasks. */
