@@ -74,8 +74,9 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
     logger: false,
     order: 'parallel',
     timeout: Number.POSITIVE_INFINITY,
-    pool: { maxThreads: workers, resourceLimits },
-    processes: { maxProcesses: workers, resourceLimits },
+    // Of equal priority, as the workers of the others are: on a busy machine the time limits would speak of that alone.
+    pool: { maxThreads: workers, resourceLimits, niceIncrement: 0 },
+    processes: { maxProcesses: workers, resourceLimits, niceIncrement: 0 },
   });
   return {
     middleware: background,

@@ -5,6 +5,7 @@ import { inspect, types } from 'node:util';
 const SAID_OTHERWISE = new Set(['name', 'message', 'stack', 'cause', 'code', 'help', 'url']);
 
 export function describeValue(value: unknown): string {
+  if (isError(value)) return describeThrown(value);
   return inspect(value, { depth: 2, breakLength: Number.POSITIVE_INFINITY });
 }
 

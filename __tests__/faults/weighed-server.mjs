@@ -21,8 +21,9 @@ const background = backgroundTasks({
   // What is kept on purpose must be full before the first batch is over.
   history: 10,
   timeout: Number.POSITIVE_INFINITY,
-  pool: { maxThreads: 1 },
-  processes: { maxProcesses: 1 },
+  // The test waits for them.
+  pool: { maxThreads: 1, niceIncrement: 0 },
+  processes: { maxProcesses: 1, niceIncrement: 0 },
 });
 
 const warnings = [];
