@@ -171,13 +171,8 @@ export class HandOver implements Executor {
     if (last === 'released') return;
     const found = await this.#calls.find(handed).catch(toError);
     if (found === undefined || (!(found instanceof Error) && found.state !== 'held')) return;
-    this.#options.warn(
-      handed,
-      releasedTooLate(
-        handed.name,
-        [last, found].find((one) => one instanceof Error),
-      ),
-    );
+    const cause = [found, last].find((one) => one instanceof Error);
+    this.#options.warn(handed, releasedTooLate(handed.name, cause));
   }
 
   /** `cancel`, or `close` that has run out of time. */
