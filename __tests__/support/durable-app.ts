@@ -106,11 +106,18 @@ function idOf(one: unknown): string {
   return typeof one === 'string' ? one : (one as { envelope: { id: string } }).envelope.id;
 }
 
+/** Whoever waits for what never comes must not keep jest from its end. */
+const PATIENCE = 60_000;
+
 /** Asks again and again, a turn of the loop after the other, until the answer is right. */
 export async function until<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
+  const deadline = performance.now() + PATIENCE;
   for (;;) {
     const answer = await ask();
     if (isRight(answer)) return answer;
+    if (performance.now() > deadline) {
+      throw new Error(`Expected another answer within ${PATIENCE} ms than ${JSON.stringify(answer)}.`);
+    }
     await new Promise(setImmediate);
   }
 }
