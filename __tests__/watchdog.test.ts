@@ -458,10 +458,14 @@ function untilBeaten(): Promise<void> {
   return work(THRESHOLD);
 }
 
+/** The shortest of some: where the machine is busy with other things, one by itself tells more of those. */
 function durationOf(call: () => unknown): number {
-  const startedAt = performance.now();
-  call();
-  return performance.now() - startedAt;
+  const durations = Array.from({ length: 5 }, () => {
+    const startedAt = performance.now();
+    call();
+    return performance.now() - startedAt;
+  });
+  return Math.min(...durations);
 }
 
 /** The innermost frames, one by one: a matcher of the whole list would have to know what called them. */

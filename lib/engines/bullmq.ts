@@ -155,8 +155,7 @@ class BullMQEngine implements TaskEngine {
       settledAll(
         ids.map(async (id) => {
           try {
-            // Made by hand, since asking for the job would be another round trip.
-            await new Job(queue, '', {}, {}, id).promote();
+            await queue.getBackend().promote(id);
             return 'released';
           } catch (thrown) {
             if (!NOT_HELD.has((thrown as { code?: unknown }).code)) throw thrown;
