@@ -13,18 +13,19 @@ export function save(results, plots = {}) {
   const [major] = process.versions.node.split('.');
   const file = new URL(`results-node${major}.json`, folder);
   const before = existsSync(file) ? read(file).rows : {};
+  const date = new Date().toISOString().slice(0, 10);
+  const measured = Object.fromEntries(Object.entries(results).map(([name, result]) => [name, { date, ...result }]));
   for (const [name, plot] of Object.entries(plots)) {
     const image = `${name}-node${major}.svg`;
     writeFileSync(new URL(image, folder), plot);
-    results[name] = { ...results[name], plot: image };
+    measured[name].plot = image;
   }
   const run = {
     node: process.versions.node,
     cores: availableParallelism(),
     processor: cpus()[0]?.model ?? 'unknown',
-    date: new Date().toISOString().slice(0, 10),
     rows: Object.fromEntries(
-      Object.entries({ ...before, ...results }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
+      Object.entries({ ...before, ...measured }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
     ),
   };
   writeFileSync(file, `${JSON.stringify(run, undefined, 2)}\n`);
@@ -82,13 +83,24 @@ function rivalsOf({ rival, others }) {
   return `The rival: ${rival}${further}.`;
 }
 
-function section({ node, cores, processor, date, rows }) {
+function section({ node, cores, processor, rows }) {
   return `## Node ${node}
 
-${date}, ${cores} cores, ${processor}.
+${cores} cores, ${processor}. Measured on ${datesOf(rows)}.
 
 ${markdownTable([HEADINGS, HEADINGS.map(() => '---'), ...lines(rows)])}
 ${Object.entries(rows).map(beside).join('')}`;
+}
+
+/** Rows are not all measured on one day. */
+function datesOf(rows) {
+  const dates = [...new Set(Object.values(rows).map(({ date }) => date))].sort();
+  const [newest, ...others] = dates.toReversed();
+  const namesOf = (day) =>
+    Object.keys(rows)
+      .filter((name) => rows[name].date === day)
+      .map((name) => `\`${name}\``);
+  return [newest, ...others.map((day) => `on ${day} ${namesOf(day).join(', ')}`)].join('; ');
 }
 
 /** What a row has to show beside its figures. */
