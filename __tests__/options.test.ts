@@ -62,7 +62,7 @@ const wrongOwnOptions: Record<string, readonly unknown[]> = {
   priority: [...noInteger, -101, 101],
   executor: ['fiber', 'Process', '', 1, null, true, {}, []],
   transaction: ['client', 1, null, true],
-  parse: ['schema', 1, null, true, [1], { sendInvoice: 'schema' }],
+  parse: ['schema', 1, null, true, [], [1], { sendInvoice: 'schema' }],
 };
 
 const wrongMiddlewareOptions: Record<string, readonly unknown[]> = {

@@ -80,7 +80,10 @@ const durableTaskRules: Rules<DurableTaskOptions> = {
   parse: {
     expected: 'an object of functions',
     accepts: (value) =>
-      typeof value === 'object' && value !== null && Object.values(value).every((one) => typeof one === 'function'),
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((one) => typeof one === 'function'),
   },
 };
 
