@@ -7,7 +7,8 @@ import type { TaskEngine } from 'express-background-tasks';
 import { pgBoss } from 'express-background-tasks/pg-boss';
 import { atEnd } from '../support/cleanup.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
-import { type PostgresServer, postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
+import { missing } from './support/pg-boss-node.ts';
+import { type PostgresServer, startPostgres } from './support/postgres-server.ts';
 import { openRelay, type Relay } from './support/relay.ts';
 
 const TIMEOUT = 60_000;
@@ -15,13 +16,6 @@ const TIMEOUT = 60_000;
 const LONGEST_CALL = 60_000;
 const KEEP_ALIVE_AFTER = 10_000;
 const HURRY = 50;
-
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-const nodeIsSupported = major > 22 || (major === 22 && minor >= 12);
-const missing = [
-  ...(nodeIsSupported ? [] : [`pg-boss needs Node 22.12, and this is ${process.versions.node}`]),
-  ...(postgresIsInstalled ? [] : ['Postgres is not installed here']),
-].join(', and ');
 
 expectNoProcessFaults();
 

@@ -17,16 +17,10 @@ import { type LogBook, openLogBook } from '../support/log-book.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { makeGate } from '../support/promises.ts';
 import { type Framework, frameworks, serve, type TaskedResponse } from '../support/servers.ts';
-import { type PostgresServer, postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
+import { missing } from './support/pg-boss-node.ts';
+import { type PostgresServer, startPostgres } from './support/postgres-server.ts';
 
 const TIMEOUT = 60_000;
-
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-const nodeIsSupported = major > 22 || (major === 22 && minor >= 12);
-const missing = [
-  ...(nodeIsSupported ? [] : [`pg-boss needs Node 22.12, and this is ${process.versions.node}`]),
-  ...(postgresIsInstalled ? [] : ['Postgres is not installed here']),
-].join(', and ');
 
 type When = NonNullable<BackgroundTasksOptions['when']>;
 

@@ -22,20 +22,14 @@ import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { makeGate, work as someTime } from '../support/promises.ts';
 import { runScript } from '../support/scripts.ts';
 import { fixture } from '../support/worker-kinds.ts';
-import { type PostgresServer, postgresIsInstalled, startPostgres } from './support/postgres-server.ts';
+import { missing, noPgBoss } from './support/pg-boss-node.ts';
+import { type PostgresServer, startPostgres } from './support/postgres-server.ts';
 
 const TIMEOUT = 60_000;
 const LONG_HOLD = 600_000;
 const BETWEEN_LOOKS = 10;
 const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
 const UNREACHABLE = 'postgres://postgres@127.0.0.1:1/postgres';
-
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-const nodeIsSupported = major > 22 || (major === 22 && minor >= 12);
-const missing = [
-  ...(nodeIsSupported ? [] : [`pg-boss needs Node 22.12, and this is ${process.versions.node}`]),
-  ...(postgresIsInstalled ? [] : ['Postgres is not installed here']),
-].join(', and ');
 
 expectNoProcessFaults();
 
@@ -46,7 +40,7 @@ describe('pgBoss()', () => {
     );
   });
 
-  if (!nodeIsSupported) {
+  if (noPgBoss !== undefined) {
     it('says which Node it needs', () => {
       expect(() => pgBoss({ connection: UNREACHABLE })).toThrow(
         expect.objectContaining({

@@ -1,4 +1,5 @@
-/** pg-boss asks for a newer Node than this package does. */
+/** What pg-boss needs to be tried: a newer Node than this package asks for, and Postgres. */
+import { postgresIsInstalled } from './postgres-server.ts';
 
 const OLDEST = [22, 12] as const;
 
@@ -11,3 +12,9 @@ function isOld(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
 }
+
+/** All that keeps it from being tried on a real server here; nothing where it can be. */
+export const missing: string = [
+  ...(noPgBoss === undefined ? [] : [noPgBoss]),
+  ...(postgresIsInstalled ? [] : ['Postgres is not installed here']),
+].join(', and ');
