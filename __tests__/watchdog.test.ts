@@ -29,16 +29,30 @@ const spinningLines = linesBetween('watchdog-work.ts', 'while (left > 0)', '}');
 
 keepWatching();
 
-/** A busy machine may give the watchdog's thread a core too late for its look: has the task run until one was in time. */
-async function seen(blocks: Blocks, name: string, run: () => unknown): Promise<BlockedEvent> {
+/** A busy machine may give the watchdog's thread a core too late for its look: has it block again until one was in time. */
+async function seen(
+  blocks: Blocks,
+  isMeant: (event: BlockedEvent) => boolean,
+  block: () => unknown,
+): Promise<BlockedEvent> {
   for (;;) {
     await untilBeaten();
     const told = blocks.next();
-    await run();
+    await block();
     const event = await told;
-    if (event.task?.name === name && event.stack.length > 0) return event;
+    if (isMeant(event) && event.stack.length > 0) return event;
   }
 }
+
+const isOfTask =
+  (name: string) =>
+  ({ task }: BlockedEvent): boolean =>
+    task?.name === name;
+const isOfRequest = ({ cause }: BlockedEvent): boolean => cause === 'request';
+const goesThrough =
+  (name: string) =>
+  ({ stack }: BlockedEvent): boolean =>
+    stack.some((frame) => frame.function === name);
 
 /** A text that takes about so many milliseconds to parse. */
 function jsonOf(ms: number): string {
@@ -70,7 +84,7 @@ describe('a task that blocks', () => {
     );
     app.use('/api', api);
     let startedAt = 0;
-    const event = await seen(blocks, 'sendReport', async () => {
+    const event = await seen(blocks, isOfTask('sendReport'), async () => {
       startedAt = performance.now();
       await request(app).post('/api/reports/7?draft=1').expect(200);
     });
@@ -114,7 +128,7 @@ describe('a task that blocks', () => {
         spin(200);
       }),
     );
-    const event = await seen(blocks, 'sendReport', () => request(app).post('/reports'));
+    const event = await seen(blocks, isOfTask('sendReport'), () => request(app).post('/reports'));
     expect(event).toMatchObject({
       cause: 'task',
       task: { id: handles.at(-1)?.id },
@@ -171,12 +185,16 @@ describe('a task that blocks', () => {
 
   it('is named also by what it has left behind', async () => {
     const { background, blocks } = watch();
-    const handle = background.add(function leavesATimer() {
-      setTimeout(() => spin(200), 5);
+    const handles: TaskHandle[] = [];
+    const event = await seen(blocks, isOfTask('leavesATimer'), async () => {
+      const handle = background.add(function leavesATimer() {
+        setTimeout(() => spin(200), 5);
+      });
+      handles.push(handle);
+      expect((await handle.settled).state).toBe('completed');
     });
-    expect((await handle.settled).state).toBe('completed');
-    expect(await blocks.ofTask('leavesATimer')).toMatchObject({
-      task: { id: handle.id },
+    expect(event).toMatchObject({
+      task: { id: handles.at(-1)?.id },
       stack: expect.arrayContaining([expect.objectContaining(SPINNING)]),
     });
   });
@@ -202,18 +220,20 @@ describe('a task that blocks', () => {
     await other.background.add(() => {}).settled;
     mine.background.with({ name: 'mine' }).add(() => spin(200));
     await mine.blocks.ofTask('mine');
-    setTimeout(function tick() {
-      spin(200);
-    }, 1);
-    const isOfTick = ({ stack }: BlockedEvent): boolean => stack.some((frame) => frame.function === 'tick');
-    await Promise.all([mine.blocks.until(isOfTick), other.blocks.until(isOfTick)]);
+    const toldToOther = other.blocks.until(goesThrough('tick'));
+    await seen(mine.blocks, goesThrough('tick'), () =>
+      setTimeout(function tick() {
+        spin(200);
+      }, 1),
+    );
+    await toldToOther;
     expect(other.blocks.tasks).toEqual([]);
   });
 
   it('is told of without its stack to an instance that wants none, beside one that does', async () => {
     const [mine, other] = [watch(), watch({ watchdog: { threshold: THRESHOLD, stacks: false } })];
     await other.background.add(() => {}).settled;
-    await seen(mine.blocks, 'mine', () => mine.background.with({ name: 'mine' }).add(() => spin(200)));
+    await seen(mine.blocks, isOfTask('mine'), () => mine.background.with({ name: 'mine' }).add(() => spin(200)));
     const told = other.blocks.ofTask('other');
     other.background.with({ name: 'other' }).add(() => spin(200));
     expect(await told).toMatchObject({ cause: 'task', stack: [], call: undefined });
@@ -239,8 +259,7 @@ describe('what blocks without being a task', () => {
       res.end();
     });
     app.use('/api', api);
-    await request(app).get('/api/slow/7?draft=1').expect(200);
-    expect(await blocks.until(({ cause }) => cause === 'request')).toMatchObject({
+    expect(await seen(blocks, isOfRequest, () => request(app).get('/api/slow/7?draft=1').expect(200))).toMatchObject({
       task: undefined,
       request: { method: 'GET', route: '/api/slow/:id' },
       stack: startsWith(SPINNING, { function: 'slowHandler', file: '__tests__/watchdog.test.ts' }),
@@ -253,22 +272,22 @@ describe('what blocks without being a task', () => {
       spin(200);
       next();
     });
-    await request(app).get('/nowhere/7?draft=1').expect(404);
-    expect((await blocks.until(({ cause }) => cause === 'request')).request).toEqual({
-      method: 'GET',
-      route: '/nowhere/7',
-    });
+    const { request: blocked } = await seen(blocks, isOfRequest, () =>
+      request(app).get('/nowhere/7?draft=1').expect(404),
+    );
+    expect(blocked).toEqual({ method: 'GET', route: '/nowhere/7' });
   });
 
   it('is told of as other code if it is an interval, by the function and the line', async () => {
     const { background, blocks } = watch();
     await background.add(() => {}).settled;
-    const timer = setInterval(function everyNowAndThen() {
-      clearInterval(timer);
-      spin(200);
-    }, 5);
-    const isOfTimer = ({ stack }: BlockedEvent): boolean => stack.some((frame) => frame.function === 'everyNowAndThen');
-    expect(await blocks.until(isOfTimer)).toMatchObject({
+    const event = await seen(blocks, goesThrough('everyNowAndThen'), () => {
+      const timer = setInterval(function everyNowAndThen() {
+        clearInterval(timer);
+        spin(200);
+      }, 5);
+    });
+    expect(event).toMatchObject({
       cause: 'other',
       task: undefined,
       request: undefined,
@@ -284,7 +303,7 @@ describe('a call that is known to block', () => {
   it('is named where it is of node:crypto', async () => {
     const { background, blocks } = watch();
     const tenThousandMs = durationOf(() => derive(10_000));
-    const event = await seen(blocks, 'hash', () =>
+    const event = await seen(blocks, isOfTask('hash'), () =>
       background.add(function hash() {
         derive(Math.ceil((10_000 * 300) / tenThousandMs));
       }),
@@ -301,7 +320,7 @@ describe('a call that is known to block', () => {
     pack(megabyte);
     const megabytes = Math.ceil(300 / durationOf(() => pack(megabyte)));
     const bytes = Buffer.concat(Array(megabytes).fill(megabyte));
-    const event = await seen(blocks, 'archive', () =>
+    const event = await seen(blocks, isOfTask('archive'), () =>
       background.add(function archive() {
         pack(bytes);
       }),
@@ -314,7 +333,7 @@ describe('a call that is known to block', () => {
 
   it('is named where it is of node:child_process', async () => {
     const { background, blocks } = watch();
-    const event = await seen(blocks, 'convert', () =>
+    const event = await seen(blocks, isOfTask('convert'), () =>
       background.add(function convert() {
         execFileSync(process.execPath, ['-e', 'setTimeout(() => {}, 200)']);
       }),
@@ -330,7 +349,7 @@ describe('a call that is known to block', () => {
     const { background, blocks } = watch();
     const pipe = join(directory, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    const event = await seen(blocks, 'load', () => {
+    const event = await seen(blocks, isOfTask('load'), () => {
       const writer = spawn('sh', ['-c', 'sleep 0.3; echo written > "$0"', pipe]);
       const written = once(writer, 'exit');
       atEnd(() => written);
@@ -352,7 +371,7 @@ describe('a call that is known to block', () => {
     looksLikeLetters(text(LENGTH));
     // Each letter doubles the time.
     const more = Math.ceil(Math.log2(400 / durationOf(() => looksLikeLetters(text(LENGTH)))));
-    const event = await seen(blocks, 'validate', () =>
+    const event = await seen(blocks, isOfTask('validate'), () =>
       background.add(function validate() {
         looksLikeLetters(text(LENGTH + more));
       }),
@@ -366,7 +385,7 @@ describe('a call that is known to block', () => {
   it('is named where it is JSON.parse, when the code goes on behind it', async () => {
     const { background, blocks } = watch();
     const json = jsonOf(400);
-    const event = await seen(blocks, 'addUp', () =>
+    const event = await seen(blocks, isOfTask('addUp'), () =>
       background.add(function addUp() {
         sumOf(json);
       }),
@@ -381,7 +400,7 @@ describe('a call that is known to block', () => {
     const { background, blocks } = watch();
     const json = jsonOf(400);
     const readAll: (text: string) => { id: number }[] = JSON.parse;
-    const event = await seen(blocks, 'innocent', () =>
+    const event = await seen(blocks, isOfTask('innocent'), () =>
       background.add(function innocent() {
         let sum = JSON.parse('1') as number;
         const rows = readAll(json);
