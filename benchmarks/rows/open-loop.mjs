@@ -5,9 +5,9 @@ const THREADS = 2;
 
 export const row = {
   title: `${PER_SECOND.toLocaleString('en')} small blocking tasks a second`,
-  what: `Each is ${TASK}; they are added when they are due, however long those before them take. A task returns the time at which it began, in all libraries alike, on a clock that the threads share. ${THREADS} threads.`,
+  what: `Each is ${TASK}; they are added when they are due, however long those before them take. A task returns the time at which it began, in all libraries alike, on a clock that the threads share. ${THREADS} threads, which are of lower priority here than in the other libraries, unless \`niceIncrement\` says otherwise.`,
   rival: theirs,
-  others,
+  others: { ...others, equalPriority: 'this package with `niceIncrement: 0`' },
   toReach: { atMost: 0.2 },
 };
 
@@ -25,11 +25,13 @@ export const tinypool = by(runners.tinypool);
 export const workerpool = by(runners.workerpool);
 export const poolifier = by(runners.poolifier);
 
+export const equalPriority = by(runners.oursOfEqualPriority);
+
 export const measure = (settings) =>
   compareArrivals(import.meta.url, settings, {
     title: row.title,
     subtitle: `Each is ${TASK}; ${THREADS} threads. Medians over the rounds.`,
-    labels,
-    others: Object.keys(others),
+    labels: { ...labels, equalPriority: 'ours, equal priority' },
+    others: Object.keys(row.others),
     expected,
   });

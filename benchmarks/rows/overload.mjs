@@ -1,6 +1,6 @@
 import express from 'express';
 import { backgroundTasks, blocking } from 'express-background-tasks';
-import { compareOverload, TASK_MS, THREADS } from '../support/overload.mjs';
+import { compareOverload, OVERLOAD, TASK_MS, THREADS } from '../support/overload.mjs';
 import { serve } from '../support/servers.mjs';
 
 const MAX_BACKLOG = 100;
@@ -9,6 +9,7 @@ export const row = {
   title: '10 times the load that the threads can do',
   what: `Requests come at 10 times the rate at which the threads can do their tasks, each of ${TASK_MS} ms in ${THREADS} thread with 1 KB of arguments, whether or not the server keeps up; \`maxBacklog\` is ${MAX_BACKLOG}. Beside them, 200 pings a second ask a route without a task. The surplus must get 503 with Retry-After, and every accepted task must complete: otherwise the row fails.`,
   rival: 'the same server without that load',
+  others: { bare: 'bare Express, which answers as many requests with 202 and 503' },
   toReach: { atMost: 2 },
 };
 
@@ -16,7 +17,14 @@ const { busyFor } = blocking(new URL('../tasks/busy.mjs', import.meta.url));
 const data = new Uint8Array(1024).fill(1);
 const SAMPLE_EVERY = 100;
 
-async function open(isOverloaded) {
+/** What every application has: the log of errors is not part of the measurement. */
+function refuse(error, _req, res, next) {
+  if (error.status !== 503) return next(error);
+  res.status(503).set(error.headers).json({ message: error.message });
+}
+
+/** Asked by nobody but the pings, or by the load as well. */
+async function open(name, { isAsked }) {
   const app = express();
   const background = backgroundTasks({ maxBacklog: MAX_BACKLOG, pool: { maxThreads: THREADS } });
   app.get('/ping', (_req, res) => void res.sendStatus(204));
@@ -25,11 +33,7 @@ async function open(isOverloaded) {
     res.locals.backgroundTasks.add(busyFor, TASK_MS, data);
     res.status(202).json({ message: 'Accepted' });
   });
-  // What every application has: the log of errors is not part of the measurement.
-  app.use((error, _req, res, next) => {
-    if (error.status !== 503) return next(error);
-    res.status(503).set(error.headers).json({ message: error.message });
-  });
+  app.use(refuse);
   const { port } = await serve(app);
 
   let samples = [];
@@ -45,7 +49,7 @@ async function open(isOverloaded) {
   };
   return {
     port,
-    isOverloaded: () => isOverloaded,
+    facts: () => ({ name, isAsked, hasTasks: isAsked }),
     limit: () => MAX_BACKLOG,
     sample() {
       samples = [];
@@ -66,7 +70,33 @@ async function open(isOverloaded) {
   };
 }
 
-export const ours = () => open(true);
-export const rival = () => open(false);
+export const ours = () => open('ours', { isAsked: true });
+export const rival = () => open('rival', { isAsked: false });
+
+/** What the same requests cost where nobody adds a task: one of so many is accepted, as where only so many can be done. */
+export async function bare() {
+  const app = express();
+  app.get('/ping', (_req, res) => void res.sendStatus(204));
+  let asked = 0;
+  app.get('/task', (_req, res, next) => {
+    asked += 1;
+    if (asked % OVERLOAD === 0) res.status(202).json({ message: 'Accepted' });
+    else next(Object.assign(new Error('The server is busy.'), { status: 503, headers: { 'Retry-After': '1' } }));
+  });
+  app.use(refuse);
+  const { port } = await serve(app);
+  const nothing = () => ({ at: performance.now(), backlog: 0, completed: 0, rss: process.memoryUsage.rss() });
+  let before;
+  return {
+    port,
+    facts: () => ({ name: 'bare', isAsked: true, hasTasks: false }),
+    limit: () => MAX_BACKLOG,
+    sample() {
+      before = nothing();
+    },
+    samples: () => [before, nothing()],
+    drained: () => ({ added: 0, completed: 0 }),
+  };
+}
 
 export const measure = (settings) => compareOverload(import.meta.url, settings);

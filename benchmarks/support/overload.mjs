@@ -1,13 +1,13 @@
 // Compares a server that gets far more tasks than it can do with the same server when it is idle.
-import { interleave, pick, stretch } from './interleave.mjs';
+import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
+import { percentilesOf } from './percentiles.mjs';
 import { expectOnly, latenciesOf, startPings } from './pings.mjs';
 import { plot } from './plot.mjs';
 import { start } from './processes.mjs';
-import { median, quantile } from './statistics.mjs';
 
 export const TASK_MS = 20;
 export const THREADS = 1;
-const OVERLOAD = 10;
+export const OVERLOAD = 10;
 const PER_SECOND = (OVERLOAD * THREADS * 1_000) / TASK_MS;
 
 /** A p99 needs its hundreds of pings. */
@@ -19,16 +19,16 @@ const MEGABYTE = 2 ** 20;
 export async function compareOverload(row, settings) {
   const load = await start(new URL('open-loop.mjs', import.meta.url), 'openLoop');
   const pings = await startPings();
-  const seen = { ours: undefined, rival: undefined, limit: undefined };
+  const seen = {};
   const totals = { accepted: 0, refused: 0 };
 
   /** A server whose backlog is empty before, and empty afterwards. */
   async function measure(side, milliseconds) {
-    const isOverloaded = await side.call('isOverloaded');
+    const { name, isAsked, hasTasks } = await side.call('facts');
     const port = await side.call('port');
     const before = await side.call('drained');
     await side.call('sample');
-    const overload = isOverloaded
+    const overload = isAsked
       ? load.call('run', { port, path: '/task', perSecond: PER_SECOND, milliseconds: LEAD + milliseconds })
       : undefined;
     await pause(LEAD);
@@ -37,16 +37,11 @@ export async function compareOverload(row, settings) {
     const after = await side.call('drained');
     const samples = await side.call('samples');
     seen.limit = await side.call('limit');
-    if (asked !== undefined) judge(asked, before, after, samples, seen.limit);
-    const latencies = latenciesOf(answers);
-    const sample = {
-      operations: answers.length,
-      p99: quantile(latencies, 0.99),
-      p50: median(latencies),
-      rss: Math.max(...samples.map(({ rss }) => rss)) / MEGABYTE,
-    };
-    seen[isOverloaded ? 'ours' : 'rival'] = { answers, samples, asked };
-    return sample;
+    if (hasTasks) judge(asked, before, after, samples, seen.limit);
+    else if (isAsked) expectOnly(asked.statuses, [202, 503]);
+    seen[name] = { answers, samples, asked };
+    const rss = Math.max(...samples.map((sample) => sample.rss)) / MEGABYTE;
+    return { operations: answers.length, rss, ...percentilesOf(latenciesOf(answers)) };
   }
 
   function judge({ sent, statuses, withRetryAfter }, before, after, samples, limit) {
@@ -66,12 +61,14 @@ export async function compareOverload(row, settings) {
   }
 
   try {
-    const samples = await interleave(row, { ...stretch(settings, { roundMs: ROUND }), warmUp: 1 }, measure);
+    const stretched = { ...stretch(settings, { sides: 3, roundMs: ROUND }), warmUp: 1 };
+    const samples = await interleave(row, stretched, measure, { others: ['bare'] });
     return {
       figures: [
         { what: 'ping p99', unit: 'ms', ...pick(samples, 'p99') },
         { what: 'ping p50', unit: 'ms', ...pick(samples, 'p50') },
-        { what: 'resident memory at its highest', unit: 'MB', ...pick(samples, 'rss') },
+        { what: 'ping max', unit: 'ms', ...pick(samples, 'max') },
+        { what: 'resident memory at its highest', unit: 'MB', ...pickTwo(samples, 'rss') },
       ],
       facts: [
         `tasks accepted ${totals.accepted}, all completed`,
@@ -85,7 +82,7 @@ export async function compareOverload(row, settings) {
 }
 
 /** The last round of each side, over the same time. */
-function draw({ ours, rival, limit }) {
+function draw({ ours, rival, bare, limit }) {
   const [{ at: startedAt }] = ours.samples;
   const overTime = (of) => ours.samples.map((sample) => [(sample.at - startedAt) / 1_000, of(sample)]);
   const worst = ({ answers }) =>
@@ -124,6 +121,7 @@ function draw({ ours, rival, limit }) {
         series: [
           { name: 'overloaded', points: worst(ours) },
           { name: 'idle', points: worst(rival) },
+          { name: 'asked as often, without tasks', points: worst(bare) },
         ],
       },
     ],

@@ -64,7 +64,7 @@ export async function comparePeers(row, settings, { figures, series, title }) {
     return {
       figures: figures.flatMap(({ what, of: measured, ours, rival }) => {
         const both = { ours: of('ours', ours, measured), rival: of('rival', rival, measured) };
-        return ['p99', 'p50'].map((key) => ({ what: `${what}, ${key}`, unit: 'ms', ...pick(both, key) }));
+        return ['p99', 'p50', 'max'].map((key) => ({ what: `${what}, ${key}`, unit: 'ms', ...pick(both, key) }));
       }),
       facts: [versions],
       plot: drawPercentiles(Object.fromEntries(series.map(({ name, side, kind }) => [name, of(side, kind, 'ping')])), {

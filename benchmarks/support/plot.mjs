@@ -12,9 +12,9 @@ const SWATCH = 22;
 const LEGEND_GAP = 16;
 
 const STYLE = `
-  svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #e3e6ea; --s0: #0969da; --s1: #bc4c00; --s2: #1a7f37; --s3: #8250df; --s4: #bf3989; --s5: #7d6400; }
+  svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --grid: #e3e6ea; --s0: #0969da; --s1: #bc4c00; --s2: #1a7f37; --s3: #8250df; --s4: #bf3989; --s5: #7d6400; --s6: #1b7c83; }
   @media (prefers-color-scheme: dark) {
-    svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #2a313a; --s0: #58a6ff; --s1: #f0883e; --s2: #3fb950; --s3: #bc8cff; --s4: #f778ba; --s5: #d4a72c; }
+    svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --grid: #2a313a; --s0: #58a6ff; --s1: #f0883e; --s2: #3fb950; --s3: #bc8cff; --s4: #f778ba; --s5: #d4a72c; --s6: #39c5cf; }
   }
   text { font: 12px system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif; fill: var(--ink); }
   .title { font-size: 16px; font-weight: 600; }
@@ -25,12 +25,12 @@ const STYLE = `
   .axis { stroke: var(--faint); }
   .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
   .s0 { stroke: var(--s0); } .s1 { stroke: var(--s1); } .s2 { stroke: var(--s2); } .s3 { stroke: var(--s3); }
-  .s4 { stroke: var(--s4); } .s5 { stroke: var(--s5); }
+  .s4 { stroke: var(--s4); } .s5 { stroke: var(--s5); } .s6 { stroke: var(--s6); }
   .bar { fill: var(--s0); } .bar.other { fill: var(--faint); opacity: 0.55; }
   .limit { stroke: var(--faint); stroke-width: 1.2; stroke-dasharray: 2 4; }
 `;
 
-const DASHES = ['', '7 3', '2 2', '9 3 2 3', '12 4', '4 2 1 2'];
+const DASHES = ['', '7 3', '2 2', '9 3 2 3', '12 4', '4 2 1 2', '1 3'];
 
 /**
  * @param xTicks pairs of a number and its text, where the ticks are not to be found by themselves.
@@ -49,7 +49,7 @@ export function plot({ title, subtitle, xLabel, xTicks, isXLog = false, panels }
   const text = new Map(xTicks);
   let bottom = TITLE_HEIGHT;
   const drawn = panels.map((panel) => {
-    const top = bottom + PANEL.above + (isLegendApart(panel) ? LEGEND_LINE : 0);
+    const top = bottom + PANEL.above + linesApart(panel) * LEGEND_LINE;
     bottom = top + PANEL.height + PANEL.below;
     return drawPanel(panel, x, top);
   });
@@ -92,9 +92,9 @@ function drawPanel(panel, x, top) {
       `<text class="faint" x="${left - 8}" y="${round(y(tick) + 4)}" text-anchor="end">${format(tick)}</text>`,
     ]),
     `<path class="axis" fill="none" d="M${left} ${top}V${bottom}H${right}"/>`,
-    `<text class="label" x="${left}" y="${top - 10 - (isLegendApart(panel) ? LEGEND_LINE : 0)}">${escapeText(label)}</text>`,
+    `<text class="label" x="${left}" y="${top - 10 - linesApart(panel) * LEGEND_LINE}">${escapeText(label)}</text>`,
     ...series.map((one, index) => drawSeries(one, index, x, y, [left, right])),
-    legend(series, top - 10),
+    legend(panel, top - 10),
   ].join('\n');
 }
 
@@ -106,24 +106,43 @@ function drawSeries({ points, limit }, index, x, y, [left, right]) {
 }
 
 /** To the right, above the panel, in the order of the series. */
-function legend(series, y) {
-  let right = WIDTH - MARGIN.right;
-  return series
-    .map((one, index) => ({ ...one, index }))
-    .reverse()
+function legend(panel, bottom) {
+  const lines = legendLines(panel);
+  return lines.map((line, place) => legendLine(line, bottom - (lines.length - 1 - place) * LEGEND_LINE)).join('\n');
+}
+
+function legendLine(entries, y) {
+  let right = WIDTH - MARGIN.right + LEGEND_GAP;
+  return entries
+    .toReversed()
     .map(({ name, limit, index }) => {
-      const start = right - name.length * LETTER - SWATCH - 6;
-      right = start - LEGEND_GAP;
+      const start = right - entryWidth(name);
+      right = start;
       const look = limit === undefined ? `class="line s${index % DASHES.length}"${dash(index)}` : 'class="limit"';
       return `<line ${look} x1="${round(start)}" x2="${round(start + SWATCH)}" y1="${y - 4}" y2="${y - 4}"/><text x="${round(start + SWATCH + 6)}" y="${y}">${escapeText(name)}</text>`;
     })
     .join('\n');
 }
 
-/** Whether it has no room beside the label, and gets a line of its own. */
-function isLegendApart({ label, series }) {
-  const width = series.reduce((sum, { name }) => sum + name.length * LETTER + SWATCH + 6 + LEGEND_GAP, 0);
-  return label.length * LETTER + width > WIDTH - MARGIN.left - MARGIN.right;
+const entryWidth = (name) => name.length * LETTER + SWATCH + 6 + LEGEND_GAP;
+const widthOf = (entries) => entries.reduce((sum, { name }) => sum + entryWidth(name), 0);
+
+/** As many as it takes, none of them broader than the panel. */
+function legendLines({ series }) {
+  const lines = [[]];
+  for (const [index, one] of series.entries()) {
+    const entry = { ...one, index };
+    if (widthOf([...lines.at(-1), entry]) > WIDTH - MARGIN.left - MARGIN.right) lines.push([]);
+    lines.at(-1).push(entry);
+  }
+  return lines;
+}
+
+/** How many of them have no room beside the label. */
+function linesApart(panel) {
+  const lines = legendLines(panel);
+  const isBeside = panel.label.length * LETTER + widthOf(lines[0]) <= WIDTH - MARGIN.left - MARGIN.right;
+  return lines.length - (isBeside ? 1 : 0);
 }
 
 function dash(index) {

@@ -11,16 +11,19 @@ const tasks = blocking(new URL('../tasks/hash.mjs', import.meta.url));
 
 /** Each takes a number of threads, and returns a function that runs the task of a name and resolves to its value. */
 export const runners = {
-  ours(threads) {
-    const background = backgroundTasks({ pool: { minThreads: threads, maxThreads: threads }, maxBacklog: 1_000_000 });
-    return async (name) => (await background.add(tasks[name], data).settled).value;
-  },
+  ours: (threads) => runOurs({ minThreads: threads, maxThreads: threads }),
+  oursOfEqualPriority: (threads) => runOurs({ minThreads: threads, maxThreads: threads, niceIncrement: 0 }),
   rival: by(pools.plainPiscina),
   bestPiscina: by(pools.piscina),
   tinypool: by(pools.tinypool),
   workerpool: by(pools.workerpool),
   poolifier: by(pools.poolifier),
 };
+
+function runOurs(pool) {
+  const background = backgroundTasks({ pool, maxBacklog: 1_000_000 });
+  return async (name) => (await background.add(tasks[name], data).settled).value;
+}
 
 function by(pool) {
   return (threads) => {
