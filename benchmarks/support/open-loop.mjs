@@ -75,12 +75,15 @@ async function open(port) {
     finish.resolve(answer);
   });
   socket.on('error', (error) => finish?.reject(error));
-  socket.on('close', () => finish?.reject(new Error('The server has closed a connection.')));
+  const closed = () => new Error('The server has closed a connection.');
+  socket.on('close', () => finish?.reject(closed()));
   await new Promise((resolve) => socket.once('connect', resolve));
   return (request) =>
     new Promise((resolve, reject) => {
       finish = { resolve, reject };
-      socket.write(request);
+      // It may have been closed while it was idle: nothing would be told of it again.
+      if (socket.destroyed) reject(closed());
+      else socket.write(request);
     });
 }
 

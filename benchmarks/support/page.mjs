@@ -1,6 +1,7 @@
 // Writes results to docs/benchmarks/, and the page there from all the results that lie beside it.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
+import { bars } from './bars.mjs';
 import { HEADINGS, lines } from './results.mjs';
 
 const folder = new URL('../../docs/benchmarks/', import.meta.url);
@@ -15,21 +16,35 @@ export function save(results, plots = {}) {
   const before = existsSync(file) ? read(file).rows : {};
   const date = new Date().toISOString().slice(0, 10);
   const measured = Object.fromEntries(Object.entries(results).map(([name, result]) => [name, { date, ...result }]));
-  for (const [name, plot] of Object.entries(plots)) {
-    const image = `${name}-node${major}.svg`;
-    writeFileSync(new URL(image, folder), plot);
-    measured[name].plot = image;
+  const rows = Object.fromEntries(
+    Object.entries({ ...before, ...measured }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
+  );
+  for (const [name, result] of Object.entries(rows)) {
+    if (result.plot !== undefined) continue;
+    result.plot = `${name}-node${major}.svg`;
+    writeFileSync(new URL(result.plot, folder), plots[name] ?? plotOf(result));
   }
   const run = {
     node: process.versions.node,
     cores: availableParallelism(),
     processor: cpus()[0]?.model ?? 'unknown',
-    rows: Object.fromEntries(
-      Object.entries({ ...before, ...measured }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
-    ),
+    rows,
   };
   writeFileSync(file, `${JSON.stringify(run, undefined, 2)}\n`);
   writeFileSync(new URL('README.md', folder), page());
+}
+
+/** Of a row that draws none of its own: its figures. */
+function plotOf({ title, rival, figures }) {
+  const panelOf = ({ what, unit, ours, others = [], ...figure }) => ({
+    label: `${what} (${unit})`,
+    bars: [
+      { name: 'this package', value: ours },
+      { name: rival, value: figure.rival },
+      ...others.map((other) => ({ name: other.name, value: other.rival })),
+    ].map(({ name, value }) => ({ name: name.replaceAll('`', ''), value })),
+  });
+  return bars({ title, subtitle: 'The medians over the rounds.', panels: figures.map(panelOf) });
 }
 
 const read = (file) => JSON.parse(readFileSync(file, 'utf8'));

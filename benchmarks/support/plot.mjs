@@ -7,7 +7,7 @@ export const TITLE_HEIGHT = 58;
 const PANEL = { height: 128, above: 30, below: 14 };
 const LEGEND_LINE = 18;
 const FOOT_HEIGHT = 40;
-const LETTER = 7.1;
+export const LETTER = 7.1;
 const SWATCH = 22;
 const LEGEND_GAP = 16;
 
