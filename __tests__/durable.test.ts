@@ -385,6 +385,38 @@ describe('a task that is cancelled', () => {
     expect(app.background.stats().executors.engine.outcomes).toMatchObject({ cancelled: 1 });
   });
 
+  it('while the engine is asked to take it, is not released when that has an answer, but withdrawn', async () => {
+    const mayAnswer = makeGate();
+    let added!: TaskHandle;
+    const app = await durableApp(
+      async (_req, res) => {
+        added = res.locals.backgroundTasks.add(tasks.echo);
+        while (app.calls('stage').length === 0) await new Promise(setImmediate);
+        res.end();
+      },
+      { faults: { stage: (proceed) => mayAnswer.opened.then(proceed) } },
+    );
+    await app.request();
+    while (added.state === 'waiting') await new Promise(setImmediate);
+    expect(added.cancel()).toBe(true);
+    mayAnswer.open();
+    await app.background.close();
+    expect([app.calls('release'), app.calls('discard')]).toEqual([[], [[added.id]]]);
+    expect(await app.find(added.id)).toBeUndefined();
+  });
+
+  it('before the engine could be asked to take it, never runs', async () => {
+    const mayStart = makeGate();
+    const app = await durableApp(() => {}, { faults: { start: (proceed) => mayStart.opened.then(proceed) } });
+    const handle = app.background.add(tasks.echo);
+    expect(handle.cancel()).toBe(true);
+    mayStart.open();
+    await handle.accepted;
+    await app.background.close();
+    expect(await app.find(handle.id)).toBeUndefined();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
   it('after that is not: it is the engine that has it', async () => {
     const app = await durableApp(() => {});
     const handle = app.background.add(tasks.echo);

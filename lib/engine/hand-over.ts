@@ -1,7 +1,8 @@
 /** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
+import type { TaskState } from '../backlog.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { Attempt, Executor, ExecutorStats } from '../executors/executor.ts';
-import { type Outcome, toError } from '../outcome.ts';
+import { toError } from '../outcome.ts';
 import { Batches } from './batches.ts';
 import type { DurableRun } from './durable-run.ts';
 import type { ReleaseResult, StagedTask } from './engine.ts';
@@ -46,6 +47,11 @@ class Handed implements Held {
   get name(): string {
     return this.run.name;
   }
+
+  /** Whether it must not run: however far it has come, it goes no further. */
+  get isWithdrawn(): boolean {
+    return WITHDRAWN_AFTER.has(this.run.state);
+  }
 }
 
 interface Staging {
@@ -54,7 +60,7 @@ interface Staging {
 }
 
 /** A task is withdrawn after these; one that is abandoned, as one whose process dies, runs when its hold is over. */
-const WITHDRAWN_AFTER: ReadonlySet<Outcome['state']> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
+const WITHDRAWN_AFTER: ReadonlySet<TaskState> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
 
 /** With these an engine says that it has not taken a task; with any other error it may have. */
 const REFUSALS: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_OPTION']);
@@ -85,8 +91,8 @@ export class HandOver implements Executor {
     run.accepted = this.#stage({ handed, staged });
     // Whoever does not look finds the failure in the outcome and in the log.
     run.accepted.catch(() => {});
-    void run.settled.then(({ state }) => {
-      if (WITHDRAWN_AFTER.has(state)) this.#withdrawals.add(handed, keptOf(handed));
+    void run.settled.then(() => {
+      if (handed.isWithdrawn) this.#withdrawals.add(handed, keptOf(handed));
       this.#handed.delete(run.id);
     });
   }
@@ -117,18 +123,19 @@ export class HandOver implements Executor {
   async #sendStage(tasks: readonly Staging[], since: number): Promise<undefined[]> {
     const sentAt = performance.now();
     const { hold, acceptTimeout } = this.#options;
-    const stagedTasks = tasks.map(({ handed, staged }): StagedTask => {
-      if (handed.attempt !== undefined) return { ...staged, holdMs: 0 };
-      handed.dueAt = sentAt + hold;
+    const held = ({ handed, staged }: Staging): StagedTask => {
+      // Without a hold it could not be withdrawn.
+      if (handed.attempt !== undefined && !handed.isWithdrawn) return { ...staged, holdMs: 0 };
+      handed.dueAt = performance.now() + hold;
       return { ...staged, holdMs: hold };
-    });
+    };
     const transaction = tasks[0]?.handed.transaction;
     let isLate = false;
     const limit = acceptTimeout - (sentAt - since);
     const accepting = this.#link.call('accept tasks', limit, async (engine) => {
       // What was refused must not be accepted after that.
       if (isLate) return;
-      const answer = engine.stage(stagedTasks, transaction === undefined ? {} : { transaction });
+      const answer = engine.stage(tasks.map(held), transaction === undefined ? {} : { transaction });
       const kept = keptAfter(answer);
       for (const { handed } of tasks) handed.kept = kept;
       await answer;
@@ -148,7 +155,7 @@ export class HandOver implements Executor {
     const handed = this.#handed.get(attempt.facts.id) as Handed;
     handed.attempt = attempt;
     handed.run.accepted.then(
-      () => this.#release(handed, attempt),
+      () => (handed.isWithdrawn ? undefined : this.#release(handed, attempt)),
       () => {},
     );
   }
