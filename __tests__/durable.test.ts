@@ -5,6 +5,7 @@ import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { durableApp, type Fault, localTasks, tasks } from './support/durable-app.ts';
+import { untilCollected } from './support/garbage.ts';
 import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { makeGate } from './support/promises.ts';
@@ -187,6 +188,16 @@ describe('`accepted`', () => {
     expect((await app.request()).body).toBe('undefined');
     // However often it was tried, the reason was told once.
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
+  });
+
+  it('that has rejected keeps nothing of its task, though the engine is still not there', async () => {
+    const app = await durableApp(() => {}, { durable: { acceptTimeout: 20 }, faults: { start: NO_ANSWER } });
+    const watcher = watchTasks(app.background, 'run');
+    const { settled } = app.background.add(tasks.echo, { order: 7 });
+    const argument = new WeakRef(watcher.added[0]?.args[0] as object);
+    watcher.clear();
+    expect(await settled).toMatchObject({ state: 'failed' });
+    await untilCollected(argument);
   });
 
   it('is resolved for tasks that are not durable', async () => {

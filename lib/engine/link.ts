@@ -12,8 +12,11 @@ export class EngineLink {
   readonly #host: EngineHost;
   /** Resolves when the engine has started. Stays pending while it can't. */
   readonly started: Promise<void>;
+  /** Calls that wait for the start. */
+  readonly #waiting = new Set<() => void>();
   /** What ends a call that is under way. */
   readonly #ends = new Set<(reason: Error) => void>();
+  #hasStarted = false;
   #isClosed = false;
   #lastError: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -27,7 +30,9 @@ export class EngineLink {
         try {
           await engine.start(host);
           this.#lastError = undefined;
+          this.#hasStarted = true;
           resolve();
+          for (const begin of this.#waiting) begin();
         } catch (thrown) {
           if (this.#isClosed) return;
           this.#failed(toError(thrown));
@@ -53,13 +58,22 @@ export class EngineLink {
    */
   async call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
     const { name } = this.engine;
+    let begin: () => void = () => {};
+    // Not `started`: it would keep what was given up, and ask for it at the start, however late that is.
+    const mayBegin = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    if (this.#hasStarted) begin();
+    else this.#waiting.add(begin);
     try {
-      const answer = this.started.then(() => call(this.engine));
+      const answer = mayBegin.then(() => call(this.engine));
       return await this.#within(Math.max(0, limit), answer);
     } catch (thrown) {
       const cause = toError(thrown);
       const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
       throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${name} to ${what}: ${because}`, { cause });
+    } finally {
+      this.#waiting.delete(begin);
     }
   }
 

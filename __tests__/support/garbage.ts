@@ -1,0 +1,19 @@
+/** What nobody holds any more. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** Collections after which something that is still there is held by somebody. */
+const MOST_COLLECTIONS = 50;
+
+/** Resolves when it is gone; rejects if somebody holds it. */
+export async function untilCollected(reference: WeakRef<object>): Promise<void> {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  for (let collections = 0; collections < MOST_COLLECTIONS; collections += 1) {
+    // What was looked at stays until the turn has ended.
+    await new Promise(setImmediate);
+    collectGarbage();
+    if (reference.deref() === undefined) return;
+  }
+  throw new Error('Expected it to be held by nobody.');
+}
