@@ -12,7 +12,7 @@ import {
   tasks,
   until,
 } from './support/durable-app.ts';
-import { type Gate, makeGate } from './support/promises.ts';
+import { type Gate, makeGate, work } from './support/promises.ts';
 import type { TaskedResponse } from './support/servers.ts';
 
 const HOLD = 40_000;
@@ -107,6 +107,34 @@ describe.each(CALLS)('a %s', (method, statusCode) => {
     await Promise.all(held.map(({ handle }) => handle.settled));
     await app.background.close();
     expect(app.calls(method)).toEqual(held.slice(0, 2).map(({ handle }) => [handle.id]));
+  });
+});
+
+describe('a task that has waited only for a moment', () => {
+  it('is not refused for the time that others have waited, with whom it goes to the engine', async () => {
+    const mayAnswer = makeGate();
+    let calls = 0;
+    const app = await durableApp(() => {}, {
+      durable: DURABLE,
+      faults: {
+        async stage(proceed) {
+          calls += 1;
+          if (calls <= 2) await mayAnswer.opened;
+          else await work(50);
+          return proceed();
+        },
+      },
+    });
+    await app.background.ready();
+    for (const count of [1, 2]) {
+      app.background.add(tasks.echo);
+      while (app.calls('stage').length < count) await new Promise(setImmediate);
+    }
+    app.background.add(tasks.echo);
+    later(MARGIN - 1);
+    const late = app.background.add(tasks.echo);
+    mayAnswer.open();
+    await expect(late.accepted).resolves.toBeUndefined();
   });
 });
 

@@ -6,30 +6,26 @@ const MOST_ITEMS = 500;
 
 interface Waiting<Item, Result> {
   readonly item: Item;
-  readonly since: number;
   readonly resolve: (result: Result) => void;
   readonly reject: (reason: unknown) => void;
 }
 
 export class Batches<Item, Result> {
-  readonly #send: (items: readonly Item[], oldestSince: number) => Promise<readonly Result[]>;
+  readonly #send: (items: readonly Item[]) => Promise<readonly Result[]>;
   readonly #mostCalls: number;
   #waiting: Waiting<Item, Result>[] = [];
   #calls = 0;
   #isFlushing = false;
 
-  /** @param send must settle in bounded time. `oldestSince`: since when, by `performance.now()`, the first of them waits. */
-  constructor(
-    send: (items: readonly Item[], oldestSince: number) => Promise<readonly Result[]>,
-    mostCalls: number = MOST_CALLS,
-  ) {
+  /** @param send must settle in bounded time. */
+  constructor(send: (items: readonly Item[]) => Promise<readonly Result[]>, mostCalls: number = MOST_CALLS) {
     this.#send = send;
     this.#mostCalls = mostCalls;
   }
 
   add(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, since: performance.now(), resolve, reject });
+      this.#waiting.push({ item, resolve, reject });
       if (this.#isFlushing) return;
       this.#isFlushing = true;
       // The rest of a handler's tasks is added in the same turn.
@@ -53,10 +49,7 @@ export class Batches<Item, Result> {
 
   async #call(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     try {
-      const results = await this.#send(
-        batch.map(({ item }) => item),
-        (batch[0] as Waiting<Item, Result>).since,
-      );
+      const results = await this.#send(batch.map(({ item }) => item));
       for (const [index, { resolve }] of batch.entries()) resolve(results[index] as Result);
     } catch (thrown) {
       for (const { reject } of batch) reject(thrown);

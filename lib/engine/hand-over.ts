@@ -30,6 +30,8 @@ class Handed implements Held {
   readonly run: DurableRun;
   readonly transaction: unknown;
   dueAt = NOT_HELD;
+  /** Set when nobody waits any more for the engine to take it. */
+  isRefused = false;
   /** Set when the engine was asked to take it. */
   kept: Promise<Kept> | undefined;
   /** Set when it may run. */
@@ -80,7 +82,7 @@ export class HandOver implements Executor {
     this.#options = options;
     this.#calls = new HoldCalls(link, options);
     this.#withdrawals = new Withdrawals(this.#calls, this.#repetition, link.engine.name, options.warn);
-    this.#staging = new Batches((tasks, since) => this.#sendStage(tasks, since));
+    this.#staging = new Batches((tasks) => this.#sendStage(tasks));
   }
 
   /** Stages the task: from here on it runs, unless the engine refuses it or it is withdrawn. */
@@ -100,8 +102,11 @@ export class HandOver implements Executor {
   async #stage(staging: Staging): Promise<void> {
     const { handed } = staging;
     try {
-      await this.#stagingIn(handed.transaction).add(staging);
+      const answer = this.#stagingIn(handed.transaction).add(staging);
+      // By its own clock: it may wait behind others, and goes together with such as have waited for longer.
+      await this.#link.inTime('accept tasks', this.#options.acceptTimeout, answer);
     } catch (thrown) {
+      handed.isRefused = true;
       const error = notAccepted(handed.name, toError(thrown));
       if (handed.attempt === undefined) handed.run.fail(error);
       else handed.attempt.ended({ ok: false, thrown: error });
@@ -114,14 +119,13 @@ export class HandOver implements Executor {
     if (transaction === undefined) return this.#staging;
     let staging = this.#inTransactions.get(transaction as object);
     if (staging === undefined) {
-      staging = new Batches((tasks, since) => this.#sendStage(tasks, since), 1);
+      staging = new Batches((tasks) => this.#sendStage(tasks), 1);
       this.#inTransactions.set(transaction as object, staging);
     }
     return staging;
   }
 
-  async #sendStage(tasks: readonly Staging[], since: number): Promise<undefined[]> {
-    const sentAt = performance.now();
+  async #sendStage(tasks: readonly Staging[]): Promise<undefined[]> {
     const { hold, acceptTimeout } = this.#options;
     const held = ({ handed, staged }: Staging): StagedTask => {
       // Without a hold it could not be withdrawn.
@@ -130,22 +134,15 @@ export class HandOver implements Executor {
       return { ...staged, holdMs: hold };
     };
     const transaction = tasks[0]?.handed.transaction;
-    let isLate = false;
-    const limit = acceptTimeout - (sentAt - since);
-    const accepting = this.#link.call('accept tasks', limit, async (engine) => {
+    await this.#link.begin(acceptTimeout, async (engine) => {
       // What was refused must not be accepted after that.
-      if (isLate) return;
-      const answer = engine.stage(tasks.map(held), transaction === undefined ? {} : { transaction });
+      const asked = tasks.filter(({ handed }) => !handed.isRefused);
+      if (asked.length === 0) return;
+      const answer = engine.stage(asked.map(held), transaction === undefined ? {} : { transaction });
       const kept = keptAfter(answer);
-      for (const { handed } of tasks) handed.kept = kept;
+      for (const { handed } of asked) handed.kept = kept;
       await answer;
     });
-    try {
-      await accepting;
-    } catch (thrown) {
-      isLate = true;
-      throw thrown;
-    }
     return new Array(tasks.length);
   }
 

@@ -56,8 +56,17 @@ export class EngineLink {
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if that takes longer than `limit` milliseconds in all, or fails.
    */
-  async call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    const { name } = this.engine;
+  call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
+    return this.#told(what, this.begin(limit, call));
+  }
+
+  /** The same for an answer that is on its way. */
+  inTime<Result>(what: string, limit: number, answer: Promise<Result>): Promise<Result> {
+    return this.#told(what, this.#within(limit, answer));
+  }
+
+  /** Makes a call when the engine has started, and leaves it to others to tell what has failed. */
+  async begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
     let begin: () => void = () => {};
     // Not `started`: it would keep what was given up, and ask for it at the start, however late that is.
     const mayBegin = new Promise<void>((resolve) => {
@@ -66,14 +75,23 @@ export class EngineLink {
     if (this.#hasStarted) begin();
     else this.#waiting.add(begin);
     try {
-      const answer = mayBegin.then(() => call(this.engine));
-      return await this.#within(Math.max(0, limit), answer);
+      return await this.#within(
+        limit,
+        mayBegin.then(() => call(this.engine)),
+      );
+    } finally {
+      this.#waiting.delete(begin);
+    }
+  }
+
+  async #told<Result>(what: string, answer: Promise<Result>): Promise<Result> {
+    try {
+      return await answer;
     } catch (thrown) {
+      const { name } = this.engine;
       const cause = toError(thrown);
       const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
       throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${name} to ${what}: ${because}`, { cause });
-    } finally {
-      this.#waiting.delete(begin);
     }
   }
 
