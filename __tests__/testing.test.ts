@@ -166,6 +166,19 @@ describe('the matchers', () => {
     expect(tasks).not.toHaveSkipped(sendWelcome);
   });
 
+  it('compare maps and sets by what is in them, wherever they are in the arguments', () => {
+    application();
+    const tasks = watchTasks(background, 'record');
+    const photos = blocking<{ tag(photo: object): void }>(moduleUrl);
+    const tagged = (...tags: string[]) => ({ tags: new Map([['dunes.jpg', new Set(tags)]]) });
+    background.add(photos.tag, tagged('sand', 'moon'));
+
+    expect(tasks).toHaveAdded(photos.tag, tagged('moon', 'sand'));
+    expect(tasks).not.toHaveAdded(photos.tag, tagged('sand', 'sea'));
+    expect(tasks).not.toHaveAdded(photos.tag, tagged('sand'));
+    expect(tasks).not.toHaveAdded(photos.tag, { tags: new Map() });
+  });
+
   it('say what was expected and what was added', async () => {
     application();
     const tasks = watchTasks(background);

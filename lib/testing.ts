@@ -1,4 +1,5 @@
 /** The `./testing` entry: run tasks without threads or not at all, see what was added, wait, and assert. */
+import { types } from 'node:util';
 import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
 import type { Instance, WatchedTask } from './instance.ts';
@@ -106,9 +107,14 @@ function isSameTask(one: unknown, other: unknown): boolean {
   return a.kind === 'module' && b.kind === 'module' && a.module === b.module && a.export === b.export;
 }
 
+/** Says whether two values are the same, where it knows; `undefined` where it does not. */
+type Tester = (a: unknown, b: unknown) => boolean | undefined;
+
 /** What of jest's (and vitest's) matcher context is used. */
 interface MatcherContext {
-  readonly equals: (a: unknown, b: unknown) => boolean;
+  readonly equals: (a: unknown, b: unknown, testers?: Tester[]) => boolean;
+  /** Those that the project has added, of the runner's own type. */
+  readonly customTesters?: readonly unknown[];
   readonly isNot?: boolean;
 }
 interface MatcherResult {
@@ -160,9 +166,10 @@ function isOneOf(...states: OutcomeState[]): (one: AddedTask) => boolean {
 function matcher(what: string, isSo: (one: AddedTask) => boolean): Matcher {
   return function (watcher, task, ...args) {
     const { name } = definitionOf(task);
+    const isEqual = equalityOf(this);
     const matches = watcher
       .of(task as Task<unknown[], unknown>)
-      .filter((one) => isSo(one) && (args.length === 0 || this.equals(one.args, args)));
+      .filter((one) => isSo(one) && (args.length === 0 || isEqual(one.args, args)));
     const expected = args.length === 0 ? name : `${name}(${args.map(describe).join(', ')})`;
     return {
       pass: matches.length > 0,
@@ -170,6 +177,31 @@ function matcher(what: string, isSo: (one: AddedTask) => boolean): Matcher {
         `Expected task ${expected} ${this.isNot ? 'not ' : ''}to have been ${what}.\n\nAdded were:\n${listOf(watcher.added)}`,
     };
   };
+}
+
+/**
+ * As `toEqual` has it. By itself `equals` finds all maps equal, and all sets; and the testers that would know better ask
+ * for maps of one realm, which a test's and its copy for a thread are not.
+ */
+function equalityOf({ equals, customTesters = [] }: MatcherContext): (a: unknown, b: unknown) => boolean {
+  const isEqual = (a: unknown, b: unknown): boolean => equals(a, b, testers);
+  const testers: Tester[] = [
+    ...(customTesters as Tester[]),
+    (a, b) => {
+      if (!(types.isMap(a) && types.isMap(b)) && !(types.isSet(a) && types.isSet(b))) return undefined;
+      const [one, other] = [[...a], [...b]];
+      return a.size === b.size && isWithin(one, other, isEqual) && isWithin(other, one, isEqual);
+    },
+  ];
+  return isEqual;
+}
+
+function isWithin(
+  part: readonly unknown[],
+  whole: readonly unknown[],
+  isEqual: (a: unknown, b: unknown) => boolean,
+): boolean {
+  return part.every((one) => whole.some((other) => isEqual(one, other)));
 }
 
 function listOf(added: readonly AddedTask[]): string {
