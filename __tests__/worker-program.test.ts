@@ -45,6 +45,21 @@ describe('the command', () => {
       'Expected --threads to be an integer of at least 1, got 0.',
     ],
     [
+      'a time that is longer than a timer can wait',
+      ['work', 'a', '--timeout', '3000000000'],
+      'Expected --timeout to be an integer from 0 to 2147483647, got 3000000000.',
+    ],
+    [
+      'a variable without a value for a number',
+      ['work', 'a', '--timeout', ''],
+      'Expected --timeout to be an integer from 0 to 2147483647, got nothing.',
+    ],
+    [
+      'a port that there is not',
+      ['work', 'a', '--health-port', '65536'],
+      'Expected --health-port to be an integer from 0 to 65535, got 65536.',
+    ],
+    [
       'a registry that is not there',
       ['work', 'nowhere.js', '--engine', ENGINE],
       'Expected the registry nowhere.js to load',

@@ -1,6 +1,7 @@
 /** The command line, checked: what there is to say is said here, and nowhere else. */
 import { parseArgs } from 'node:util';
 import { toError } from '../outcome.ts';
+import { LONGEST_TIMER } from '../timers.ts';
 
 export const USAGE = `Usage: express-background-tasks work <registry> [options]
 
@@ -43,6 +44,7 @@ export interface HealthOptions {
 export type Command = WorkCommand | { readonly kind: 'help' } | { readonly kind: 'version' };
 
 const DEFAULT_TIMEOUT = 30_000;
+const LAST_PORT = 65_535;
 
 const OPTIONS = {
   engine: { type: 'string' },
@@ -74,9 +76,9 @@ export function commandOf(args: readonly string[], env: Readonly<Record<string, 
     queue: values.queue,
     concurrency: integer('concurrency', values.concurrency, 1),
     threads: integer('threads', values.threads, 1),
-    timeout: integer('timeout', values.timeout, 0) ?? DEFAULT_TIMEOUT,
+    timeout: integer('timeout', values.timeout, 0, LONGEST_TIMER) ?? DEFAULT_TIMEOUT,
     health: {
-      port: integer('health-port', values['health-port'], 0),
+      port: integer('health-port', values['health-port'], 0, LAST_PORT),
       host: values['health-host'] ?? '127.0.0.1',
       file: values['health-file'],
     },
@@ -91,9 +93,16 @@ function parsed(args: readonly string[]) {
   }
 }
 
-function integer(name: string, text: string | undefined, least: number): number | undefined {
+function integer(
+  name: string,
+  text: string | undefined,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): number | undefined {
   if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new UsageError(`Expected --${name} to be an integer of at least ${least}, got ${text}.`);
+  // Of a variable without a value `Number` would make 0.
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  throw new UsageError(`Expected --${name} to be an integer ${range}, got ${text.trim() || 'nothing'}.`);
 }
