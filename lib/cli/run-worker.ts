@@ -1,16 +1,20 @@
 /** `work`: a worker from its start to the end of what runs, as a program. */
 import { toError } from '../outcome.ts';
+import { SECOND } from '../timers.ts';
 import { createWorker, type TaskWorker } from '../worker.ts';
 import type { WorkCommand } from './arguments.ts';
 import { type Health, reportHealth } from './health.ts';
 import { engineOf, importRegistry } from './modules.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+/** npx, and npm, pass on what they get: where a terminal or a service manager sends it to all, it comes twice. */
+const SAME_SIGNAL = 1 * SECOND;
 
 export async function runWorker(command: WorkCommand, print: (line: string) => void): Promise<void> {
   const { registry, queue, concurrency, threads, timeout } = command;
   let worker: TaskWorker | undefined;
   let isClosing = false;
+  let askedAt = 0;
 
   const ask = async (): Promise<Health> => {
     if (worker === undefined || isClosing) return { isWell: false, phase: isClosing ? 'closing' : 'starting' };
@@ -25,9 +29,12 @@ export async function runWorker(command: WorkCommand, print: (line: string) => v
   if (health.url !== undefined) print(`Health: ${health.url}`);
 
   const end = async (signal: string): Promise<void> => {
-    // Before it takes tasks there is nothing to be lost; and whoever asks twice does not want to wait.
-    if (worker === undefined || isClosing) process.exit(isClosing ? 1 : 0);
+    // Before it takes tasks there is nothing to be lost; and whoever asks again does not want to wait.
+    if (worker === undefined) process.exit(0);
+    if (isClosing && performance.now() - askedAt < SAME_SIGNAL) return;
+    if (isClosing) process.exit(1);
     isClosing = true;
+    askedAt = performance.now();
     print(`${signal}: takes no more tasks, and ends when those that run have, in ${timeout} ms at most`);
     const { completed, failed, abandoned } = await worker.close({ timeout });
     health.end();
