@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -138,6 +140,26 @@ describe('a worker program', () => {
     const asking = setInterval(() => program.kill('SIGTERM'), 50);
     atEnd(() => clearInterval(asking));
     expect(await program.exited).toBe(1);
+  });
+
+  it('ends in order also where nobody reads any more what it prints', async () => {
+    const args = [
+      COMMAND,
+      'work',
+      fileURLToPath(fixture('worker-registry.mjs')),
+      '--engine',
+      ENGINE,
+      '--timeout',
+      '100',
+    ];
+    const env = { ...process.env, TASK: 'tasks.untilAborted' };
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const exited = once(child, 'exit');
+    atEnd(() => child.kill('SIGKILL'));
+    for await (const text of child.stdout) if (String(text).includes('task: started')) break;
+    child.stderr.destroy();
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
   });
 
   it('ends at a signal while it waits for an engine that cannot be reached', async () => {

@@ -8,6 +8,9 @@ import { runWorker } from './run-worker.ts';
 
 const [FAILED, MISUSED] = [1, 2];
 
+// Who reads what is printed may be gone first, as after Ctrl-C the other half of `… | tee log`: what runs must still end.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
