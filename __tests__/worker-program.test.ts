@@ -116,6 +116,14 @@ describe('a worker program', () => {
     );
   });
 
+  it('takes its engine from a module that was compiled to CommonJS as well', async () => {
+    const engine = fileURLToPath(fixture('worker-engine-compiled.cjs'));
+    const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', engine]);
+    await program.until(/^Takes tasks of memory: /m);
+    program.kill('SIGTERM');
+    expect(await program.exited).toBe(0);
+  });
+
   it('gives back what does not end in time', async () => {
     const program = work('worker-registry.mjs', ['--timeout', '100'], { TASK: 'tasks.untilAborted' });
     await program.until(/^task: started$/m);

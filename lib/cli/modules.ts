@@ -36,10 +36,16 @@ export async function engineOf(where: string | undefined, queue: string | undefi
   }
   const make = ENGINES[where.slice(0, where.indexOf(':') + 1)];
   if (make !== undefined) return make(where, queue);
-  const { default: engine } = await importModule(where, 'the engine');
+  const { default: exported } = await importModule(where, 'the engine');
   if (queue !== undefined)
     throw new UsageError('Expected --queue with a URL as --engine: a module names its queue itself.');
-  return engine as TaskEngine;
+  return engineIn(exported);
+}
+
+/** A compiled module's default export stands one level deeper than Node puts it. */
+function engineIn(exported: unknown): TaskEngine {
+  const { default: deeper } = (exported ?? {}) as { readonly default?: unknown };
+  return (deeper ?? exported) as TaskEngine;
 }
 
 async function importModule(path: string, what: string): Promise<Namespace> {
