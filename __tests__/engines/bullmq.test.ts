@@ -25,6 +25,8 @@ type BullMQOptions = Parameters<typeof bullmq>[0];
 
 const HELD = 600_000;
 const TLS_HANDSHAKE = 22;
+/** Between two looks whether Redis is there. */
+const LONGEST_SILENCE = 5_000;
 const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
 
 function taskOf(wish: Partial<StagedTask> & { task?: string } = {}): StagedTask {
@@ -200,6 +202,24 @@ describeWithRedis('bullmq() with redis-server', () => {
 
     const stranger = makeEngine({ connection: { ...place, password: 'wrong' }, prefix: 'tasks' });
     await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
+  });
+
+  it('keeps its connection as a user who may not ask whether somebody is there: a refusal is an answer', async () => {
+    const user = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all', '-ping'];
+    const server = await startRedis({ args: user });
+    const link = jest.spyOn(globalThis, 'setInterval');
+    const engine = await startEngine({ connection: server.url });
+    const looks = link.mock.calls.filter(([, ms]) => ms === LONGEST_SILENCE).map(([look]) => look as () => void);
+    link.mockRestore();
+    expect(looks).not.toEqual([]);
+    direct = new Redis(server.url);
+    const connections = async () => ((await direct.client('LIST')) as string).match(/^id=\d+/gm);
+    const before = await connections();
+    for (let count = 0; count < 3; count += 1) {
+      for (const look of looks) look();
+      await engine.stats();
+    }
+    expect(await connections()).toEqual(before);
   });
 
   it.each([

@@ -52,12 +52,13 @@ export class EngineClient extends Redis {
         return;
       }
       this.#askedAt = performance.now();
-      this.ping().then(
-        () => {
-          this.#askedAt = undefined;
-        },
-        () => {},
-      );
+      const answered = (): void => {
+        this.#askedAt = undefined;
+      };
+      this.ping().then(answered, (error: Error) => {
+        // Whoever refuses to answer, as where a user may not ask, is there.
+        if (error.name === 'ReplyError') answered();
+      });
     }, LONGEST_SILENCE).unref();
   }
 
