@@ -1,7 +1,7 @@
 /** What is BullMQ's own: its options, what it says of the Redis it finds, and what it does without one. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { bullmq } from 'express-background-tasks/bullmq';
@@ -97,6 +97,29 @@ async function starts(
   await done.opened;
   await working.stop();
   return seen;
+}
+
+/** Leads to Redis; the first time that a task's hash was asked for, nothing goes on until `meanwhile` has ended. */
+async function leadTo(redisPort: number, meanwhile: () => Promise<void>): Promise<string> {
+  let wait = meanwhile;
+  const server = createServer(async (socket) => {
+    const redis = connect(redisPort, '127.0.0.1').on('error', () => {});
+    atEnd(() => redis.destroy());
+    redis.pipe(socket.on('error', () => {}));
+    for await (const chunk of socket) {
+      const text = (chunk as Buffer).toString('latin1');
+      const asked = /hgetall\r\n\$\d+\r\n.*\r\n/i.exec(text);
+      const end = asked === null ? text.length : asked.index + asked[0].length;
+      redis.write(text.slice(0, end), 'latin1');
+      if (asked === null) continue;
+      await wait();
+      wait = async () => {};
+      redis.write(text.slice(end), 'latin1');
+    }
+  }).listen(0, '127.0.0.1');
+  atEnd(() => server.close());
+  await once(server, 'listening');
+  return `redis://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 function refusalOf(options: unknown): string {
@@ -355,6 +378,18 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(host.errors[0]?.message).toMatch(/to be a task of express-background-tasks, got theirs/);
     expect(await engine.stats()).toMatchObject({ failed: 1, waiting: 0 });
     await foreign.close();
+  });
+
+  it('finds a task that ends while it is looked for with what it returned', async () => {
+    const queue = randomUUID();
+    const engine = await startEngine({ connection: redis.url, queue });
+    const task = taskOf();
+    await engine.stage([task], {});
+    const url = await leadTo(redis.port, async () => {
+      await starts(engine, 1, () => ({ kind: 'completed', value: 'done' }));
+    });
+    const looking = await startEngine({ connection: url, queue });
+    expect(await looking.find(task.envelope.id)).toMatchObject({ state: 'completed', attempts: 1, value: 'done' });
   });
 
   it('finds nothing under the names that the queue uses for itself', async () => {

@@ -15,7 +15,7 @@ import type {
 import { BackgroundTaskError } from '../errors.ts';
 import { delayed, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
-import { durableTask, isTaskId, isTaskJob, type JobData, type NewJob, newJob } from './bullmq/job.ts';
+import { durableTask, isOfOneMoment, isTaskId, isTaskJob, type JobData, type NewJob, newJob } from './bullmq/job.ts';
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
 import { Job, Queue } from './bullmq/peers.ts';
 import { CLOCK_TOLERANCE, checkVersions, clockOffset, warnOfSettings } from './bullmq/server-check.ts';
@@ -27,6 +27,9 @@ const CLOCK_INTERVAL = 60 * SECOND;
 /** For workers to write down what they have, and for a last answer. */
 const STOP_LIMIT = 1.2 * SECOND;
 const QUIT_LIMIT = 0.4 * SECOND;
+
+/** How often a task is looked at that goes on meanwhile. */
+const MOST_LOOKS = 3;
 
 /** BullMQ's code for a job that is not delayed, and for one that is not there. */
 const NOT_HELD: ReadonlySet<unknown> = new Set([-3, -1]);
@@ -186,8 +189,11 @@ class BullMQEngine implements TaskEngine {
   find(id: string): Promise<DurableTask | undefined> {
     return this.#call(async ({ queue }) => {
       if (!isTaskId(id)) return undefined;
-      const [job, state] = await settledAll([queue.getJob(id), queue.getJobState(id)] as const);
-      return job === undefined || !isTaskJob(job) ? undefined : durableTask(job, state);
+      for (let looks = 1; ; looks += 1) {
+        const [job, state] = await settledAll([queue.getJob(id), queue.getJobState(id)] as const);
+        if (job === undefined || !isTaskJob(job)) return undefined;
+        if (isOfOneMoment(job, state) || looks === MOST_LOOKS) return durableTask(job, state);
+      }
     });
   }
 

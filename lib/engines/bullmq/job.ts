@@ -68,6 +68,11 @@ export function isTaskId(id: string): boolean {
   return UUID.test(id);
 }
 
+/** Whether the two fit together: a task that ends between two questions is in its last state without what came of it. */
+export function isOfOneMoment({ finishedOn }: TaskJob, state: string): boolean {
+  return (state === 'completed' || state === 'failed') === (finishedOn !== undefined);
+}
+
 /** @param state BullMQ's name for it. */
 export function durableTask(job: TaskJob, state: string): DurableTask | undefined {
   const ours = stateOf(job, state);
