@@ -506,6 +506,15 @@ describe('options that have no meaning for a task', () => {
     ],
     ['`work` without an engine', 'Expected `engine`', () => backgroundTasks({ work: true })],
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
+    [
+      'an engine that another instance has',
+      'got a memory that another has, or had',
+      () => {
+        const engine = memoryEngine();
+        makeBackground({ engine });
+        makeBackground({ engine });
+      },
+    ],
   ])('are refused: %s', (_name, message, call) => {
     const error = thrownBy(call);
     expect(error.code).toBe('ERR_BACKGROUND_OPTION');

@@ -6,7 +6,7 @@ import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from '.
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
 import { Deadlines } from './deadlines.ts';
 import { DurableRun, WorkRun } from './engine/durable-run.ts';
-import { DurableTasks } from './engine/durable-tasks.ts';
+import { claim, DurableTasks } from './engine/durable-tasks.ts';
 import { durableId } from './engine/task-id.ts';
 import type { Work } from './engine/work.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -78,16 +78,17 @@ export class Instance implements Owner {
 
   constructor(options: ResolvedOptions) {
     this.options = options;
+    const { watchdog, engine, mode } = options;
+    if (engine !== undefined && mode === 'run') claim(engine);
     const reporter = new Reporter(options);
     const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.stray(task, error);
     this.pools = {
       thread: createThreadPool(options.pool, onStray),
       process: createProcessPool(options.processes, onStray),
     };
-    const { watchdog, engine } = options;
     this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
     const executors = { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools };
-    if (engine !== undefined && options.mode === 'run') {
+    if (engine !== undefined && mode === 'run') {
       this.durable = new DurableTasks({ ...options, engine }, reporter, executors, {
         run: (definition, work) => this.#runWork(definition, work),
         warn: (task, error) => reporter.warned(task, error),
@@ -100,7 +101,7 @@ export class Instance implements Owner {
       deadlines: new Deadlines(),
       idPrefix: randomBytes(ID_PREFIX_BYTES).toString('hex'),
     };
-    this.mode = options.mode;
+    this.mode = mode;
   }
 
   get mode(): Mode {

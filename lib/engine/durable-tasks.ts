@@ -3,6 +3,7 @@ import { BackgroundTaskError } from '../errors.ts';
 import type { Executor } from '../executors/executor.ts';
 import type { ExecutorName } from '../outcome.ts';
 import type { Policy } from '../policy.ts';
+import { processWide } from '../process-wide.ts';
 import type { Reporter } from '../report.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../resolve-options.ts';
 import type { TaskDefinition } from '../task.ts';
@@ -27,6 +28,24 @@ export interface DurableTasksOptions {
 const CLOSE_LIMIT = 2 * SECOND;
 /** How long it may take to answer a question. */
 const ASK_LIMIT = 5 * SECOND;
+
+/** One copy of the package knows what another has. */
+const taken = processWide('engines', () => new WeakSet<TaskEngine>());
+
+/**
+ * To be called before anything is made that would have to be ended.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that another has: the first to close would close it for both.
+ */
+export function claim(engine: TaskEngine): void {
+  if (taken.has(engine)) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} that another has, or had.`,
+    );
+  }
+  taken.add(engine);
+}
 
 export class DurableTasks {
   readonly engine: TaskEngine;
