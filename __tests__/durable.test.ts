@@ -79,7 +79,7 @@ describe('`accepted`', () => {
     const outcome = await added.settled;
     expect(outcome).toMatchObject({ state: 'failed', attempts: 0 });
     expect(outcome.error).toBeInstanceOf(BackgroundTaskError);
-    expect(outcome.error).toMatchObject({ code: 'ERR_BACKGROUND_ENGINE', status: 503, expose: true });
+    expect(outcome.error).toMatchObject({ code: 'ERR_BACKGROUND_ENGINE', status: 503, expose: false });
     expect(outcome.error?.message).toBe(
       'Task tasks.echo was not accepted. Expected memory to accept tasks: connection refused',
     );
