@@ -303,6 +303,20 @@ describe('when it is told to end', () => {
   );
 
   it(
+    'takes a signal that comes twice for one, as it does where npm passes on what the terminal sends to both',
+    async () => {
+      ending = await startExample();
+      await fetch(`${ending.url}/thumbnails`, { method: 'POST' });
+      const stopped = ending.stop();
+      while (!ending.output().includes('no more requests')) await new Promise(setImmediate);
+      ending.stop();
+      expect(await stopped).toBe(0);
+      expect(ending.output()).toMatch(/Tasks at the end: \d+ completed, 0 failed/);
+    },
+    PATIENCE,
+  );
+
+  it(
     'does not wait for the pages that listen to its events',
     async () => {
       ending = await startExample();

@@ -13,6 +13,7 @@ import { createApp } from './app.js';
 import { startEngine } from './engine.js';
 
 const SECOND = 1_000;
+const SIGNALS = ['SIGINT', 'SIGTERM'];
 const { PORT = '3000', DATA, REDIS_URL } = process.env;
 const args = process.argv.slice(2).join(' ');
 if (!['', '--engine redis', '--engine=redis'].includes(args)) {
@@ -43,7 +44,9 @@ try {
   process.exit(1);
 }
 
-closeWithGrace({ delay: 15 * SECOND }, async ({ signal, err }) => {
+// npm passes on what it gets, and Ctrl-C hits npm and the server: of two signals at once the second is no impatience.
+let ending;
+const { close } = closeWithGrace({ delay: 15 * SECOND, skip: SIGNALS }, async ({ signal = ending?.signal, err }) => {
   if (err) console.error(err);
   console.log(`${signal ?? 'Error'}: no more requests; waiting for ${example.background.stats().backlog.size} tasks`);
   await closeServer();
@@ -53,7 +56,16 @@ closeWithGrace({ delay: 15 * SECOND }, async ({ signal, err }) => {
   for (const { name, id } of abandoned) console.log(`  abandoned: ${name} ${id}`);
   await end();
 });
+for (const signal of SIGNALS) process.on(signal, () => endBy(signal));
 console.log(`Listening on http://127.0.0.1:${server.address().port}, writing to ${folder} (process ${process.pid})`);
+
+function endBy(signal) {
+  const now = performance.now();
+  if (ending && now - ending.since > SECOND) process.exit(1);
+  if (ending) return;
+  ending = { signal, since: now };
+  close();
+}
 
 /** Requests that are under way may still add tasks, so this comes first. */
 async function closeServer() {
