@@ -195,6 +195,13 @@ describe('the health of a worker program', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ at: expect.any(String) });
   });
 
+  it('is told at an address of IPv6, too, and the line that says where is a URL', async () => {
+    const program = work('worker-registry.mjs', ['--health-port', '0', '--health-host', '::1']);
+    const [, url] = await program.until(/^Health: (.+)$/m);
+    await program.until(/^Takes tasks/m);
+    expect((await fetch(url as string)).status).toBe(200);
+  });
+
   it.each([
     ['it waits for its engine', 'start', { phase: 'starting' }],
     ['its engine does not answer', 'stats', { engine: 'Expected memory to count its tasks: connection refused' }],

@@ -1,7 +1,7 @@
 /** How others see whether a worker works: a route, or a file whose age tells. */
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIPv6 } from 'node:net';
 import { toError } from '../outcome.ts';
 import type { HealthOptions } from './arguments.ts';
 
@@ -28,7 +28,7 @@ export async function reportHealth(options: HealthOptions, ask: () => Promise<He
   const timer = write && setInterval(write, BETWEEN_WRITES);
   const address = server?.address() as AddressInfo | undefined;
   return {
-    url: address === undefined ? undefined : `http://${options.host}:${address.port}`,
+    url: address === undefined ? undefined : urlOf(options.host, address.port),
     changed: () => write?.(),
     end() {
       server?.close();
@@ -36,6 +36,10 @@ export async function reportHealth(options: HealthOptions, ask: () => Promise<He
       clearInterval(timer);
     },
   };
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
 function listen(port: number, host: string, ask: () => Promise<Health>): Promise<Server> {
