@@ -140,6 +140,16 @@ describe('a watcher', () => {
     expect(tasks.added).toEqual([]);
   });
 
+  it('that was restored already harms none that was made since', () => {
+    application();
+    const first = watchTasks(background, 'record');
+    first.restore();
+    const second = watchTasks(background, 'record');
+    first.restore();
+    background.add(sendWelcome, 'ada@example.com');
+    expect(second).toHaveSkipped(sendWelcome);
+  });
+
   it('is made of what backgroundTasks() returned, and of nothing else', () => {
     application();
     const coded = expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION' });

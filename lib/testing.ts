@@ -69,6 +69,7 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
   };
   instance.watcher = watch;
   instance.mode = mode;
+  let isOver = false;
 
   const watcher: TaskWatcher = {
     added,
@@ -83,6 +84,9 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
       added.length = 0;
     },
     restore() {
+      // Called again, by an `afterEach` after a `using`, it is not this watch that it would end.
+      if (isOver) return;
+      isOver = true;
       instance.watcher = previous.watcher;
       instance.mode = previous.mode;
     },
