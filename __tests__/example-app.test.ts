@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { ClassicLevel } from 'classic-level';
 import sharp from 'sharp';
 import { type EventStream, type Example, listenTo, photos, pingUntil, startExample } from './support/example-app.ts';
+import { root, runNode } from './support/projects.ts';
 import { work } from './support/promises.ts';
 
 const PATIENCE = 60_000;
@@ -270,6 +271,23 @@ describe('while 20 thumbnails are made on the event loop instead', () => {
     },
     PATIENCE,
   );
+});
+
+describe('a durable task on the page', () => {
+  it('has started when it runs, and not while it is held or waits', async () => {
+    const follow = `
+      import { createFollower } from './examples/app/follow.js';
+      const states = ['held', 'waiting', 'running', 'completed'];
+      const find = async (id) => ({ id, name: 'images.thumbnail', state: states.shift(), attempts: 1 });
+      const keptAlive = setInterval(() => {}, 1_000);
+      const send = (event, { state }) => {
+        console.log(event, state);
+        if (event === 'settled') clearInterval(keptAlive);
+      };
+      createFollower({ find }, send)('a');`;
+    const { stdout } = await runNode(['--input-type=module', '--eval', follow], root);
+    expect(stdout).toBe('started running\nsettled completed\n');
+  });
 });
 
 describe('when it is told to end', () => {

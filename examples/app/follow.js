@@ -23,7 +23,7 @@ export function createFollower(background, send) {
     const task = await background.find(id);
     const now = performance.now();
     if (task === undefined) followed.delete(id);
-    else if (task.state === 'waiting') seen.waitingAt = now;
+    else if (task.state === 'held' || task.state === 'waiting') seen.waitingAt = now;
     else tell(task, seen, now);
   }
 
