@@ -557,6 +557,23 @@ describe('in tests of an application', () => {
     expect(app.calls('stage')).toEqual([]);
   });
 
+  it.each(['inline', 'record'] as const)('they are refused in mode %s what the engine would refuse them', (mode) => {
+    const background = makeBackground({ mode, engine: memoryEngine(), durable: { maxArgumentsSize: 100 } });
+    expect(thrownBy(() => background.add(localTasks.echo, new Date(0))).code).toBe('ERR_BACKGROUND_NOT_JSON');
+    expect(thrownBy(() => background.add(tasks.echo, 'x'.repeat(100))).code).toBe('ERR_BACKGROUND_TOO_LARGE');
+    const retried = background.with({ retry: { retryIf: () => true } });
+    expect(thrownBy(() => retried.add(tasks.echo)).code).toBe('ERR_BACKGROUND_OPTION');
+    expect(background.stats().added).toBe(0);
+  });
+
+  it('they are given copies of their arguments, as a worker would be, wherever it runs them', async () => {
+    const background = makeBackground({ mode: 'inline', engine: memoryEngine() });
+    const list = [{ sent: 1, left: undefined }];
+    const { settled } = background.add(localTasks.echo, list);
+    list.length = 0;
+    expect((await settled).value).toStrictEqual([[{ sent: 1 }]]);
+  });
+
   it('they are watched on their way to an engine in memory as well', async () => {
     const app = await durableApp((_req, res) => void res.end(res.locals.backgroundTasks.add(tasks.echo, 1).id));
     const watcher = watchTasks(app.background, 'run');

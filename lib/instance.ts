@@ -6,7 +6,7 @@ import { type Clone, cloneBySerialization, snapshot, snapshotArguments } from '.
 import { currentTask, RunningTask, taskContext } from './current-task.ts';
 import { Deadlines } from './deadlines.ts';
 import { DurableRun, WorkRun } from './engine/durable-run.ts';
-import { claim, DurableTasks } from './engine/durable-tasks.ts';
+import { argumentsFor, claim, contextFor, DurableTasks } from './engine/durable-tasks.ts';
 import { durableId } from './engine/task-id.ts';
 import type { Work } from './engine/work.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -130,14 +130,20 @@ export class Instance implements Owner {
       this.#sayWithoutEngine(name);
     }
     if (options?.transaction !== undefined) this.#refuseTransaction(definition);
-    const clone = CLONE_FOR[definition.executor];
+    const { engine, durable } = this.options;
+    // In a test: so that it finds what the engine would refuse.
+    const isForEngine = definition.isDurable && engine !== undefined;
+    if (isForEngine) refuseRetryIf(name, options);
+    const clone = isForEngine ? undefined : CLONE_FOR[definition.executor];
     // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
-    const context = this.#contextFor(req, clone);
+    const asked = this.#contextFor(req, clone);
+    const context = isForEngine ? contextFor(name, asked, durable) : asked;
+    const given = isForEngine ? argumentsFor(name, args, durable) : args;
     const run = new TaskRun({
       definition,
       name,
       policy: this.#policyOf(definition, options),
-      args: clone === undefined ? args : snapshotArguments(args, name, clone),
+      args: clone === undefined ? given : snapshotArguments(given, name, clone),
       context,
       owner,
     } satisfies NewTask);
@@ -146,12 +152,7 @@ export class Instance implements Owner {
   }
 
   #acceptDurable(durable: DurableTasks, { owner, task, definition, name, args, options, req }: Added): TaskRun {
-    if (options?.retry?.retryIf !== undefined) {
-      throw new BackgroundTaskError(
-        'ERR_BACKGROUND_OPTION',
-        `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot go to the worker that would ask it.`,
-      );
-    }
+    refuseRetryIf(name, options);
     const { backlog, idPrefix } = this.runtime;
     const policy = this.#policyOf(definition, options);
     const run = new DurableRun({
@@ -159,7 +160,7 @@ export class Instance implements Owner {
       name,
       policy: { ...policy, ...HAND_OVER_POLICY },
       args: durable.argumentsFor(name, args, options?.transaction),
-      context: durable.contextFor(name, this.#contextFor(req, undefined)),
+      context: contextFor(name, this.#contextFor(req, undefined), this.options.durable),
       owner,
       id: durableId(idPrefix, backlog.nextNumber),
     });
@@ -261,6 +262,14 @@ export class Instance implements Owner {
     if (clone === undefined) return value;
     return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', clone);
   }
+}
+
+function refuseRetryIf(name: string, options: AddOptions | undefined): void {
+  if (options?.retry?.retryIf === undefined) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot go to the worker that would ask it.`,
+  );
 }
 
 function askForContext(context: NonNullable<ResolvedOptions['context']>, req: IncomingMessage): unknown {

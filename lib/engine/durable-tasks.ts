@@ -47,6 +47,25 @@ export function claim(engine: TaskEngine): void {
   taken.add(engine);
 }
 
+/**
+ * The arguments as an engine keeps them.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`.
+ */
+export function argumentsFor(
+  name: string,
+  args: readonly unknown[],
+  { maxArgumentsSize }: ResolvedDurableOptions,
+): readonly unknown[] {
+  return jsonCopy(args, `the arguments of task ${name}`, maxArgumentsSize);
+}
+
+/** The same of the context. */
+export function contextFor(name: string, context: unknown, { maxArgumentsSize }: ResolvedDurableOptions): unknown {
+  if (context === undefined) return undefined;
+  return jsonCopy(context, `what \`context\` returned for task ${name}`, maxArgumentsSize);
+}
+
 export class DurableTasks {
   readonly engine: TaskEngine;
   readonly handOver: HandOver;
@@ -108,12 +127,7 @@ export class DurableTasks {
         `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${name} in one.`,
       );
     }
-    return jsonCopy(args, `the arguments of task ${name}`, this.#options.durable.maxArgumentsSize);
-  }
-
-  contextFor(name: string, context: unknown): unknown {
-    if (context === undefined) return undefined;
-    return jsonCopy(context, `what \`context\` returned for task ${name}`, this.#options.durable.maxArgumentsSize);
+    return argumentsFor(name, args, this.#options.durable);
   }
 
   /** @param policy how the work is to be treated; the run is that of the handing over. */
