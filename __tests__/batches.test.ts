@@ -11,7 +11,7 @@ import {
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate } from './support/promises.ts';
+import { makeGate, work } from './support/promises.ts';
 import { bareHttp, serve } from './support/servers.ts';
 import { makeThreadGate } from './support/thread-gate.ts';
 
@@ -276,6 +276,28 @@ describe('in a batch', () => {
     const outcomes = await settle(handles);
     expect(outcomes.map(({ state }) => state)).toEqual(
       handles.map((_, index) => (index === 3 ? 'cancelled' : 'completed')),
+    );
+    expect([...runs]).toEqual(new Array(COUNT).fill(1));
+  });
+
+  it('one that returns at its signal while the event loop is blocked costs nobody the thread, and the others run', async () => {
+    const background = await makeTaught();
+    const runs = countRuns();
+    const gate = makeThreadGate();
+    const handles = await addTogether(background, () =>
+      addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'returns at its signal', gate.shared)),
+    );
+    await gate.entered();
+    // Long enough for those behind it to be taken back.
+    await background.add(work, 20).settled;
+    // Timers come next, before anything is heard of the thread.
+    await new Promise(setImmediate);
+    handles[0]?.cancel('enough');
+    // Nobody notifies: the event loop stands still for longer than a thread has to heed its signal.
+    Atomics.wait(countRuns(), 0, 0, 400);
+    const outcomes = await settle(handles);
+    expect(outcomes.map(({ state }) => state)).toEqual(
+      handles.map((_, index) => (index === 0 ? 'cancelled' : 'completed')),
     );
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });

@@ -104,8 +104,14 @@ export class WorkerPool implements Executor {
       this.#end(job, { ok: false, thrown: reason });
     } else {
       worker.cancel(attempt.facts, reason);
-      job.graceTimer = setTimeout(() => worker.end(), ABORT_GRACE);
+      job.graceTimer = setTimeout(() => this.#graceOver(job), ABORT_GRACE);
     }
+  }
+
+  /** It may have stopped while the event loop was blocked, and its worker be about to run another, or wait for one. */
+  #graceOver(job: Job): void {
+    job.holder?.worker.report();
+    void job.holder?.worker.end();
   }
 
   stats(): WorkerPoolStats {

@@ -152,7 +152,6 @@ export class Workforce {
   });
 
   #exited(seat: Seat, error: Error | undefined): void {
-    const wasBusy = seat.isBusy;
     this.#forget(seat);
     if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
     if (!seat.isReady && error !== undefined) {
@@ -161,8 +160,8 @@ export class Workforce {
       return;
     }
     this.#observer.left(seat, error);
-    // After a worker has died another is warm, so that the next task finds one; not after one that nobody needed.
-    if (wasBusy || error !== undefined) this.startOne();
+    // After a worker has died another is warm, so that the next task finds one, and those that wait do not wait for ever.
+    this.startOne();
   }
 
   #retire(seat: Seat): void {
