@@ -426,6 +426,29 @@ describe('when close() runs out of time', () => {
     expect(abandoned.map(({ name }) => name).sort()).toEqual(['first', 'second']);
   });
 
+  it('starts none of the tasks that waited behind one that waits for a thread', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const gate = makeThreadGate();
+    background.with({ name: 'in a thread' }).add(tasks.hold, gate.shared);
+    await gate.entered();
+    const ran: string[] = [];
+    const begun = makeGate();
+    const res = await holdResponse(background, (list) => {
+      list.add(() => begun.open());
+      list.with({ name: 'waiting for a thread' }).add(tasks.add, 1, 1);
+      list.with({ name: 'behind it' }).add(() => ran.push('behind it'));
+    });
+    res.end();
+    await begun.opened;
+    const { abandoned } = await background.close(SOON);
+    expect(ran).toEqual([]);
+    expect(abandoned.map(({ name, attempts }) => ({ name, attempts })).sort(byName)).toEqual([
+      { name: 'behind it', attempts: 0 },
+      { name: 'in a thread', attempts: 1 },
+      { name: 'waiting for a thread', attempts: 0 },
+    ]);
+  });
+
   it('gives up tasks whose thread is only just starting', async () => {
     const background = makeBackground({ pool: { maxThreads: 2 } });
     const handles = [background.add(tasks.add, 1, 1), background.add(tasks.add, 2, 2)];

@@ -77,8 +77,10 @@ export async function close(
   backlog.close();
   const { pending } = backlog;
   for (const run of pending) described.set(run.id, run.args.map(describe));
-  // Those that wait go first: the end of another would start the next in its list.
-  for (const run of pending) if (run.state === 'waiting') run.abandon();
+  // Those that wait go first, and of them those that have not begun: the end of another would start the next in its list.
+  const waiting = pending.filter(({ state }) => state === 'waiting');
+  for (const run of waiting) if (run.attempt === 0) run.abandon();
+  for (const run of waiting) run.abandon();
   // What listens to a signal on the event loop may never come back: it hears it when all others have settled and were logged.
   const others = pending.filter((run) => !run.isSettled && !runsHere(run));
   for (const run of others) run.abandon();
