@@ -140,6 +140,20 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
   });
 
+  it('whose export is a getter that throws fails each of its tasks with that, and names the other exports', async () => {
+    const { lazily, missing, present } =
+      kind.refer<Record<'lazily' | 'missing' | 'present', () => string>>('module-getters.cjs');
+    const background = shared();
+    for (let count = 1; count <= 3; count += 1) {
+      const outcome = await background.with({ timeout: 5_000, retry: { attempts: 1 } }).add(lazily).settled;
+      expect(outcome).toMatchObject({ state: 'failed', error: { code: 'E_NO_CODEC' } });
+    }
+    expect(await background.add(present).settled).toMatchObject({ state: 'completed', value: 'present' });
+    const outcome = await background.add(missing).settled;
+    expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
+    expect(outcome.error?.message).toContain('Its functions are: present.');
+  });
+
   describe('in TypeScript', () => {
     // What `--import tsx` by itself does to threads, see threads.test.ts.
     const loader = executor === 'process' ? 'tsx' : fixture('preload-tsx.mjs').href;

@@ -21,11 +21,20 @@ export async function loadFunction(module: string, exportName: string): Promise<
   );
 }
 
-/** The function, if its module was loaded before: the common case, spared the turn of a promise. */
+/** The function, if its module was loaded before: the common case, spared the turn of a promise. Never throws. */
 export function loadedFunction(module: string, exportName: string): TaskFunction | undefined {
   const namespace = loaded.get(module);
-  const exported = namespace === undefined ? undefined : exportOf(namespace, exportName);
-  return typeof exported === 'function' ? (exported as TaskFunction) : undefined;
+  return namespace === undefined ? undefined : functionIn(namespace, exportName);
+}
+
+/** An export may be a getter that throws, as where a dependency that it needs is not installed. */
+function functionIn(namespace: Readonly<Record<string, unknown>>, name: string): TaskFunction | undefined {
+  try {
+    const exported = exportOf(namespace, name);
+    return typeof exported === 'function' ? (exported as TaskFunction) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export async function loadModule(module: string): Promise<Readonly<Record<string, unknown>>> {
@@ -73,7 +82,5 @@ export function functionNames(namespace: Readonly<Record<string, unknown>>): str
     ...Object.keys(namespace),
     ...(typeof fallback === 'object' && fallback !== null ? Object.keys(fallback) : []),
   ];
-  return [...new Set(names)].filter(
-    (name) => name !== 'module.exports' && typeof exportOf(namespace, name) === 'function',
-  );
+  return [...new Set(names)].filter((name) => name !== 'module.exports' && functionIn(namespace, name) !== undefined);
 }
