@@ -1,4 +1,5 @@
 /** Blocking tasks, in threads and in processes alike: where they run, what they are told, and in which order. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
@@ -46,6 +47,39 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     const handle = shared().with({ name: 'described' }).add(aware.describeTask);
     const { value } = await handle.settled;
     expect(value).toEqual({ id: handle.id, name: 'described', attempt: 1, context: undefined, isAborted: false });
+  });
+
+  it(`are told of in the async context of no request and no task, though one had their ${executor} started`, async () => {
+    const storage = new AsyncLocalStorage<string>();
+    const { storage: failing } = kind.refer<{ storage(): void }>('thread-errors.mjs');
+    const seen: unknown[] = [];
+    const look = (): void => void seen.push(storage.getStore(), currentTask()?.name);
+    const write = (_line: string, { task }: { task?: string } = {}): void => {
+      if (task === 'failing') look();
+    };
+    const background = kind.open(
+      1,
+      {},
+      {
+        logger: { error: write, warn: write, info: write, debug: write },
+        onError: look,
+      },
+    );
+    for (const event of ['started', 'retrying', 'settled'] as const) {
+      background.on(event, ({ name }) => {
+        if (name === 'failing') look();
+      });
+    }
+    const retryIf = (): boolean => {
+      look();
+      return true;
+    };
+    const fail = (): Promise<Outcome> =>
+      background.with({ name: 'failing', retry: { attempts: 2, delay: 0, retryIf } }).add(failing).settled;
+    await storage.run('the first request', () => background.add(fail).settled);
+    await storage.run('the second request', () => Promise.all([fail(), fail()]));
+    expect(seen.length).toBeGreaterThan(0);
+    expect(seen).toEqual(new Array(seen.length).fill(undefined));
   });
 
   it('know the context of their request', async () => {

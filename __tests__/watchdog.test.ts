@@ -1,4 +1,5 @@
 /** What is told of a blocked event loop. What needs a process of its own is in watchdog-programs.test.ts. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -11,13 +12,13 @@ import express, { type RequestHandler } from 'express';
 import { type BlockedEvent, defineTask, type TaskHandle } from 'express-background-tasks';
 import request from 'supertest';
 import { derive, looksLikeLetters, pack, read, spin, sumOf } from './fixtures/watchdog-work.ts';
-import { atEnd } from './support/cleanup.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient } from './support/clients.ts';
 import { linesBetween, lineWith } from './support/places.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { makeGate, work } from './support/promises.ts';
 import { expresses, listen } from './support/servers.ts';
-import { type Blocks, keepWatching, THRESHOLD, watch } from './support/watched.ts';
+import { type Blocks, keepWatching, listenTo, THRESHOLD, watch } from './support/watched.ts';
 
 // On a slow machine a look costs more, and the next is longer in coming.
 jest.setTimeout(90_000);
@@ -469,6 +470,20 @@ describe('much that comes at once, none of it long', () => {
     const isOfThese = ({ cause, stack }: BlockedEvent): boolean =>
       cause === 'load' || cause === 'other' || stack.some((frame) => frame.function === 'shortTimer');
     expect(await blocks.until(isOfThese)).toMatchObject({ task: undefined, request: undefined, stack: [] });
+  });
+});
+
+describe('the watchdog', () => {
+  it('tells of a block in the async context of no request, though one has set it going', async () => {
+    const storage = new AsyncLocalStorage<string>();
+    // One with a threshold below all others sets it going anew.
+    const background = makeBackground({ watchdog: { threshold: THRESHOLD / 2 } });
+    const seen: unknown[] = [];
+    background.on('blocked', () => seen.push(storage.getStore()));
+    const blocks = listenTo(background);
+    storage.run('the first request', () => background.add(spin, 4 * THRESHOLD));
+    await blocks.ofTask('spin');
+    expect(seen).toEqual(new Array(seen.length).fill(undefined));
   });
 });
 

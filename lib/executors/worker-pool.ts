@@ -1,4 +1,5 @@
 /** A pool of workers, threads or processes: which of them takes which tasks, and what becomes of these. */
+import { AsyncResource } from 'node:async_hooks';
 import { transferListOf } from '../move.ts';
 import { toError } from '../outcome.ts';
 import { Queue } from '../queue.ts';
@@ -8,7 +9,7 @@ import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
 import { attemptResultOf, Job } from './job.ts';
 import type { Progress } from './pool-worker.ts';
-import type { Seat } from './seat.ts';
+import type { Seat, StartWorker } from './seat.ts';
 import { TurnBudget } from './turn-budget.ts';
 import type { StrayMessage } from './wire.ts';
 import { Workforce, type WorkforceOptions } from './workforce.ts';
@@ -56,6 +57,8 @@ export class WorkerPool implements Executor {
   readonly #starts: { readonly job: Job; readonly at: number }[] = [];
   /** Whether the news is being told, or will be in a moment. */
   #isTelling = false;
+  /** Workers and news belong to no request, though it may be one that starts the former, or makes the latter heard. */
+  readonly #neutral = new AsyncResource('BackgroundTaskPool');
   readonly #turn = new TurnBudget(() => this.#turned());
   /** Whether what waits is given out when the loop has turned, and not before. */
   #isPostponed = false;
@@ -65,13 +68,18 @@ export class WorkerPool implements Executor {
   /** Throws what `start` throws, if `min` asks for workers at once. */
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    this.#workforce = new Workforce(options, {
-      freed: () => this.#freed(),
-      progressed: (seat, progress) => this.#progressed(seat, progress),
-      stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
-      left: (seat, error) => this.#left(seat, error),
-      failedToStart: (error) => this.#failWaiting(error),
-    });
+    const { start } = options;
+    const startNeutrally: StartWorker = (observer) => this.#neutral.runInAsyncScope(start, undefined, observer);
+    this.#workforce = new Workforce(
+      { ...options, start: startNeutrally },
+      {
+        freed: () => this.#freed(),
+        progressed: (seat, progress) => this.#progressed(seat, progress),
+        stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
+        left: (seat, error) => this.#left(seat, error),
+        failedToStart: (error) => this.#failWaiting(error),
+      },
+    );
   }
 
   execute(attempt: Attempt): void {
@@ -224,13 +232,17 @@ export class WorkerPool implements Executor {
   }
 
   #tell(): void {
-    if (this.#isTelling) return;
+    if (this.#isTelling || this.#ends.length + this.#starts.length === 0) return;
     this.#isTelling = true;
+    this.#neutral.runInAsyncScope(this.#tellAll, this);
+    this.#isTelling = false;
+  }
+
+  #tellAll(): void {
     while (this.#ends.length + this.#starts.length > 0) {
       for (const end of this.#ends.splice(0)) this.#ended(end);
       for (const { job, at } of this.#starts.splice(0)) job.start(at);
     }
-    this.#isTelling = false;
   }
 
   #progressed(seat: Seat, { ended, nextStartedAt, isFree }: Progress): void {

@@ -1,4 +1,5 @@
 /** Knows when the event loop stood still, and whose fault it was. There is one in a process: two would stop each other's stacks. */
+import { AsyncResource } from 'node:async_hooks';
 import type { RunningTask } from '../current-task.ts';
 import { processWide } from '../process-wide.ts';
 import type { Whereabouts } from './block.ts';
@@ -7,13 +8,15 @@ import { Watch, type Watched } from './watch.ts';
 export class Watchdog {
   readonly #watched = new Set<Watched>();
   #watch: Watch | undefined;
+  /** What it tells of belongs to no request, though it was one that set it going. */
+  readonly #neutral = new AsyncResource('BackgroundTaskWatchdog');
 
   /** To be called when it is worth watching: at the first request or task. */
   attach(watched: Watched): void {
     this.#watched.add(watched);
     if (this.#watch !== undefined && isCovered(watched, this.#watch)) return;
     this.#watch?.stop();
-    this.#watch = new Watch(this.#watched);
+    this.#watch = this.#neutral.runInAsyncScope(() => new Watch(this.#watched));
   }
 
   detach(watched: Watched): void {
