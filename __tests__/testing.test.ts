@@ -95,6 +95,24 @@ describe('inline mode', () => {
   });
 });
 
+describe.each(['inline', 'record'] as const)('close() in %s mode', (mode) => {
+  it('ends the threads and processes that are kept all the same', async () => {
+    background = backgroundTasks({ logger: false, mode, pool: { minThreads: 1 }, processes: { minProcesses: 1 } });
+    expect(background.stats().executors).toMatchObject({ thread: { threads: 1 }, process: { processes: 1 } });
+    await background.close();
+    expect(background.stats().executors).toMatchObject({ thread: { threads: 0 }, process: { processes: 0 } });
+  });
+
+  it('ends those that were started before a watcher chose it', async () => {
+    application();
+    await background.add(arithmetic.add, 1, 2).settled;
+    expect(background.stats().executors.thread.threads).toBe(1);
+    watchTasks(background, mode);
+    await background.close();
+    expect(background.stats().executors.thread.threads).toBe(0);
+  });
+});
+
 describe('record mode', () => {
   it('keeps what was added and runs none of it', async () => {
     const app = application();

@@ -1,6 +1,7 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
+import type { Executor } from './executors/executor.ts';
 import { aNumber, check, either, oneOf } from './option-rules.ts';
-import { describe, EXECUTOR_NAMES, type Outcome, type OutcomeState } from './outcome.ts';
+import { describe, EXECUTOR_NAMES, type Outcome, type OutcomeState, type WorkerKind } from './outcome.ts';
 import type { Runtime, TaskRun } from './run.ts';
 import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
 
@@ -50,11 +51,15 @@ interface Durable {
   close(): Promise<void>;
 }
 
-export async function close(
-  runtime: Runtime,
-  options: CloseOptions,
-  durable: Durable | undefined,
-): Promise<CloseReport> {
+/** What there is to be closed. */
+interface Closable {
+  readonly runtime: Runtime;
+  /** Those of worker threads and processes, in a test's mode as well: there they are not among the executors. */
+  readonly pools: Readonly<Record<WorkerKind, Executor>>;
+  readonly durable: Durable | undefined;
+}
+
+export async function close({ runtime, pools, durable }: Closable, options: CloseOptions): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
   const deadline = performance.now() + timeout;
   const { backlog, reporter, executors } = runtime;
@@ -84,7 +89,8 @@ export async function close(
   // What listens to a signal on the event loop may never come back: it hears it when all others have settled and were logged.
   const others = pending.filter((run) => !run.isSettled && !runsHere(run));
   for (const run of others) run.abandon();
-  const ends = ELSEWHERE.map((name) => executors[name].close(grace * HEEDING_PART));
+  const elsewhere = new Set([...ELSEWHERE.map((name) => executors[name]), ...Object.values(pools)]);
+  const ends = [...elsewhere].map((executor) => executor.close(grace * HEEDING_PART));
   await Promise.all(others.map(({ settled }) => settled));
   for (const run of pending) run.abandon();
   const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - performance.now()));

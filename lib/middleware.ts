@@ -132,7 +132,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
     idle: () => runtime.backlog.idle(),
     async close(closeOptions: CloseOptions = {}) {
       const checked = checkCloseOptions(closeOptions);
-      closing ??= close(runtime, checked, instance.durable).finally(() => instance.watch?.end());
+      closing ??= close(instance, checked).finally(() => instance.watch?.end());
       return closing;
     },
     stats: () => statsOf(instance),
