@@ -177,6 +177,12 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     expect(value?.home).toBeUndefined();
   });
 
+  it(`do not have what is undefined in \`${option}.env\``, async () => {
+    const background = kind.open(1, { env: { ...process.env, HOME: undefined, GREETING: 'hello' } });
+    const { value } = await background.add(tasks.surroundings).settled;
+    expect(value).toMatchObject({ greeting: 'hello', home: undefined });
+  });
+
   it(`have the environment of the server where \`${option}\` says nothing`, async () => {
     const { value } = await shared().add(tasks.surroundings).settled;
     expect(value).toMatchObject({ home: process.env['HOME'], argv: [], warnsOfDeprecation: true });

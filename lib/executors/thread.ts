@@ -55,7 +55,7 @@ export class Thread implements PoolWorker {
       recordTiming: false,
       niceIncrement: options.niceIncrement,
       ...(options.resourceLimits === undefined ? {} : { resourceLimits: options.resourceLimits }),
-      ...(options.env === undefined ? {} : { env: options.env }),
+      ...(options.env === undefined ? {} : { env: definedOf(options.env) }),
       ...(options.argv === undefined ? {} : { argv: [...options.argv] }),
       ...(options.execArgv === undefined ? {} : { execArgv: [...inheritedExecArgv(), ...options.execArgv] }),
     });
@@ -191,6 +191,11 @@ export class Thread implements PoolWorker {
     this.#port?.close();
     this.#observer.exited(this.#isEnding ? undefined : exitError(code, this.#crash));
   }
+}
+
+/** What is undefined is not there, as for a process. Node makes a text of it for a thread. */
+function definedOf(env: NonNullable<ResolvedPoolOptions['env']>): NodeJS.Dict<string> {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
 }
 
 /** A task module may post messages of its own to whom it takes for its parent. */
