@@ -181,6 +181,21 @@ describe('close()', () => {
     expect(ran).toEqual(['parent', 'child', 'grandchild completed']);
   });
 
+  it('takes nothing from what a task left behind that is over', async () => {
+    const background = makeBackground();
+    const [late, running] = [makeGate(), makeGate()];
+    const refused = makeGate<unknown>();
+    await background.add(() => {
+      void late.opened.then(() => refused.open(refusalOf(() => background.add(() => {})).code));
+    }).settled;
+    background.add(() => running.opened);
+    const closing = background.close();
+    late.open();
+    expect(await refused.opened).toBe('ERR_BACKGROUND_CLOSED');
+    running.open();
+    expect(await closing).toEqual({ completed: 1, failed: 0, abandoned: [] });
+  });
+
   it('takes nothing more even from tasks once its time is over', async () => {
     const background = makeBackground();
     const refused = makeGate<unknown>();

@@ -515,6 +515,26 @@ describe.each(frameworks)('under $name', (framework) => {
       expect(await (await parent.opened).settled).toMatchObject({ state: 'completed', value: 'of the child' });
     });
 
+    it('runs it in its turn where the parent is over, and has only left behind what adds it', async () => {
+      const late = makeGate();
+      const ran: string[] = [];
+      const { background, port } = await start(framework, (_req, res) => {
+        const tasks = res.locals.backgroundTasks;
+        tasks.add(() => {
+          void late.opened.then(() => tasks.add(() => ran.push('added by what was left behind')));
+        });
+        tasks.add(async () => {
+          late.open();
+          await work(5);
+          ran.push('the next');
+        });
+        res.end();
+      });
+      await request(port);
+      await background.idle();
+      expect(ran).toEqual(['the next', 'added by what was left behind']);
+    });
+
     it('runs it and counts it for close(), which takes nothing from anybody else', async () => {
       const started = makeGate();
       const release = makeGate();

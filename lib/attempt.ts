@@ -14,6 +14,7 @@ export interface Attempted {
   readonly priority: number;
   readonly attempt: number;
   readonly isLastAttempt: boolean;
+  readonly isSettled: boolean;
   attemptStarted(attempt: TaskAttempt, at?: number): void;
   attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void;
 }

@@ -24,6 +24,8 @@ interface TaskSource {
   readonly id: string;
   readonly name: string;
   readonly context: unknown;
+  /** Known only where the task was added. */
+  readonly isSettled?: boolean;
 }
 
 /** One attempt's context. The signal is made when somebody asks for it: most tasks never do. */
@@ -55,6 +57,11 @@ export class RunningTask implements CurrentTask {
   /** Whoever the task was added to; `undefined` in a thread, and for a task of the package's other copy. */
   static ownerOf(task: RunningTask | undefined): object | undefined {
     return task !== undefined && #owner in task ? task.#owner : undefined;
+  }
+
+  /** The same, but for a task that has settled: what it has left behind does not act for it. */
+  static ownerOfUnsettled(task: RunningTask | undefined): object | undefined {
+    return task !== undefined && #owner in task && !task.#source.isSettled ? task.#owner : undefined;
   }
 
   get signal(): AbortSignal {

@@ -227,13 +227,13 @@ export class Instance implements Owner {
     return resolveAddOptions(options);
   }
 
-  /** Whether the code that is running now belongs to a task that was added to `owner`. */
+  /** Whether the code that is running now belongs to a task that was added to `owner`, and has not settled. */
   isAddedByTaskOf(owner: Owner): boolean {
-    return RunningTask.ownerOf(taskContext.getStore()) === owner;
+    return RunningTask.ownerOfUnsettled(taskContext.getStore()) === owner;
   }
 
   readonly #isAddedByOwnTask = (): boolean => {
-    const owner = RunningTask.ownerOf(taskContext.getStore()) as Owner | undefined;
+    const owner = RunningTask.ownerOfUnsettled(taskContext.getStore()) as Owner | undefined;
     return owner?.runtime === this.runtime;
   };
 
