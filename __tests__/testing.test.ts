@@ -16,6 +16,8 @@ interface Arithmetic {
   append(list: number[], value: number): number[];
   fail(): never;
   makeFunction(): () => number;
+  hexOf(bytes: Buffer): string;
+  bytesOf(hex: string): Uint8Array;
 }
 
 const moduleUrl = new URL('./fixtures/arithmetic.cjs', import.meta.url);
@@ -85,6 +87,17 @@ describe('inline mode', () => {
     const tasks = watchTasks(background);
     background.add(arithmetic.makeFunction);
     expect(await tasks.outcomesOf(arithmetic.makeFunction)).toMatchObject([{ state: 'completed', value: undefined }]);
+  });
+
+  it.each([
+    ['process', 'cafe', true],
+    ['thread', '202,254', false],
+  ] as const)('gives and takes bytes as a %s would', async (executor, text, isBuffer) => {
+    background = backgroundTasks({ logger: false, mode: 'inline' });
+    const { hexOf, bytesOf } = blocking<Arithmetic>(moduleUrl, { executor });
+    expect(await background.add(hexOf, Buffer.from('cafe', 'hex')).settled).toMatchObject({ value: text });
+    const { value } = await background.add(bytesOf, 'cafe').settled;
+    expect([Buffer.isBuffer(value), ...(value as Uint8Array)]).toEqual([isBuffer, 0xca, 0xfe]);
   });
 
   it('can be chosen by the option, too', async () => {

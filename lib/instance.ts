@@ -28,11 +28,16 @@ import { InstanceWatch } from './watchdog/instance-watch.ts';
 
 const ID_PREFIX_BYTES = 4;
 
-/** How arguments are copied on their way to each executor; on the event loop nothing crosses, and nothing is copied. */
-const CLONE_FOR: Readonly<Record<ExecutorName, Clone | undefined>> = {
-  'event-loop': undefined,
+/** How values are copied on their way to workers and back. */
+const CLONE_FOR_WORKER: Readonly<Record<WorkerKind, Clone>> = {
   thread: structuredClone,
   process: cloneBySerialization,
+};
+
+/** The same for each executor: on the event loop nothing crosses, and nothing is copied. */
+const CLONE_FOR: Readonly<Record<ExecutorName, Clone | undefined>> = {
+  'event-loop': undefined,
+  ...CLONE_FOR_WORKER,
   engine: undefined,
 };
 
@@ -111,8 +116,9 @@ export class Instance implements Owner {
   /** Attempts that are under way stay with the executor that has them. */
   set mode(mode: Mode) {
     this.#mode = mode;
-    const inline = createInlineExecutor();
-    for (const kind of WORKER_KINDS) this.runtime.executors[kind] = mode === 'run' ? this.pools[kind] : inline;
+    for (const kind of WORKER_KINDS) {
+      this.runtime.executors[kind] = mode === 'run' ? this.pools[kind] : createInlineExecutor(CLONE_FOR_WORKER[kind]);
+    }
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Exports of modules on the event loop: durable tasks that only wait, and in tests all that would run in threads. */
 import { fileURLToPath } from 'node:url';
-import { lostResult } from '../cloneable.ts';
+import { type Clone, lostResult } from '../cloneable.ts';
 import { toError } from '../outcome.ts';
 import type { TaskTarget } from '../task.ts';
 import { EventLoopExecutor } from './event-loop.ts';
@@ -25,19 +25,19 @@ export function loadHere({ module, export: name }: Extract<TaskTarget, { kind: '
   return loadFunction(specifierHere(module), name);
 }
 
-/** For tests: on clones of the arguments, so that a test finds what a thread would refuse. */
-export function createInlineExecutor(): Executor {
-  return new EventLoopExecutor(async ({ target }: Attempt): Promise<Callable> => {
+/** For tests: on clones of the arguments, so that a test finds what a worker would refuse, or be given as something else. */
+export function createInlineExecutor(clone: Clone): Executor {
+  const resolve = async ({ target }: Attempt): Promise<Callable> => {
     if (target.kind === 'function') return target.call;
     const run = await loadHere(target);
-    return (...args) => run(...structuredClone(args));
-  }, concludeAsThreadsDo);
-}
-
-function concludeAsThreadsDo(value: unknown, { task }: Attempt): AttemptResult {
-  try {
-    return { ok: true, value: structuredClone(value) };
-  } catch (thrown) {
-    return { ok: true, value: undefined, warning: lostResult(task.name, toError(thrown).message) };
-  }
+    return (...args) => run(...(clone(args) as unknown[]));
+  };
+  const conclude = (value: unknown, { task }: Attempt): AttemptResult => {
+    try {
+      return { ok: true, value: clone(value) };
+    } catch (thrown) {
+      return { ok: true, value: undefined, warning: lostResult(task.name, toError(thrown).message) };
+    }
+  };
+  return new EventLoopExecutor(resolve, conclude);
 }
