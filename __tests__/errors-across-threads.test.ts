@@ -27,6 +27,9 @@ interface ThreadErrors {
   readonly rejection: Thrower;
   readonly thenable: Thrower;
   readonly plain: Thrower;
+  readonly inheritedCode: Thrower;
+  readonly inheritedBrokenCode: Thrower;
+  readonly aborted: Thrower;
   readonly throwBranded: (change: string) => void;
   readonly leaveBranded: (change: string) => void;
 }
@@ -58,6 +61,19 @@ describe('an error that a thread throws', () => {
     expect(Object.hasOwn(error, 'when')).toBe(true);
     expect(error.stack).toContain('thread-errors.mjs');
     expect(String(error)).toBe('StorageError: upload failed');
+  });
+
+  it('keeps a code that is of its class, and lists it no more than its class does', async () => {
+    const error = await errorOf(errors.inheritedCode);
+    expect(error).toMatchObject({ message: 'coded', code: 'E_OF_ITS_CLASS' });
+    expect(Object.keys(error)).toEqual([]);
+    expect(await errorOf(errors.aborted)).toMatchObject({ name: 'AbortError', code: DOMException.ABORT_ERR });
+  });
+
+  it('arrives without a code of its class that cannot be read', async () => {
+    const error = await errorOf(errors.inheritedBrokenCode);
+    expect(error).toMatchObject({ name: 'Error', message: 'with a broken code' });
+    expect('code' in error).toBe(false);
   });
 
   it('lists the same enumerable properties as it would in its own thread', async () => {

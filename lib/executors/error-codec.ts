@@ -13,6 +13,8 @@ export type EncodedError =
       readonly stack: string | undefined;
       readonly cause?: EncodedError;
       readonly errors?: readonly EncodedError[];
+      /** Where it is no own property: a class may give it to all of its errors. */
+      readonly inheritedCode?: unknown;
       /** Own properties whose values are plain. */
       readonly properties: Readonly<Record<string, unknown>>;
     }
@@ -61,6 +63,7 @@ function encodeWithin(thrown: unknown, depth: number, errors: { left: number }):
       ...(thrown instanceof AggregateError && goesDeeper
         ? { errors: encodeList(thrown.errors, depth + 1, errors) }
         : {}),
+      ...(Object.hasOwn(thrown, 'code') ? {} : inheritedCodeOf(thrown)),
       properties: plainPropertiesOf(thrown),
     };
   } catch {
@@ -95,6 +98,7 @@ function decode(encoded: EncodedError): unknown {
   const error = makeError(encoded, options);
   if (error.name !== encoded.name) defineHidden(error, 'name', encoded.name);
   defineHidden(error, 'stack', encoded.stack);
+  if (encoded.inheritedCode !== undefined) defineHidden(error, 'code', encoded.inheritedCode);
   for (const [name, value] of Object.entries(encoded.properties)) {
     if (NOT_A_PROPERTY.has(name)) continue;
     Object.defineProperty(error, name, { value, configurable: true, enumerable: true, writable: true });
@@ -131,6 +135,15 @@ function plainPropertiesOf(error: Error): Record<string, unknown> {
     properties[name] = descriptor.value;
   }
   return properties;
+}
+
+function inheritedCodeOf(error: Error): { inheritedCode?: unknown } {
+  try {
+    const { code } = error as { code?: unknown };
+    return code !== undefined && isPlain(code) ? { inheritedCode: code } : {};
+  } catch {
+    return {};
+  }
 }
 
 function travelsByItself(name: string, error: Error): boolean {
