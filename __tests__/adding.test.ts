@@ -14,6 +14,7 @@ import {
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
+import { thrownBy } from './support/outcomes.ts';
 import { makeGate, work } from './support/promises.ts';
 import { bareHttp, errorAnswering, serve, type TaskedResponse } from './support/servers.ts';
 
@@ -410,6 +411,25 @@ describe('outside a response', () => {
     release.open();
     await background.idle();
     expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed']);
+  });
+
+  it('background.add() has room in a listener of `settled`, where the task that it is told of was the last that there was room for', async () => {
+    const background = makeBackground({ maxBacklog: 1 });
+    const followed: TaskHandle[] = [];
+    const seen: unknown[] = [];
+    background.on('settled', ({ name }) => {
+      const { backlog, settled } = background.stats();
+      seen.push([name, backlog.size, settled]);
+      if (name === 'first') followed.push(background.with({ name: 'follower' }).add(async () => 'followed'));
+    });
+    background.with({ name: 'first' }).add(async () => {});
+    expect(thrownBy(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_FULL');
+    await background.idle();
+    expect(followed.map(({ state }) => state)).toEqual(['completed']);
+    expect(seen).toEqual([
+      ['first', 0, 1],
+      ['follower', 0, 2],
+    ]);
   });
 
   it('background.add() throws nothing that the task throws', async () => {

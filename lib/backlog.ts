@@ -40,6 +40,7 @@ export class Backlog<Run extends Pending> {
     engine: noCounts(),
   };
   #added = 0;
+  #settled = 0;
   #phase: Phase = 'open';
   #idleWaiters: (() => void)[] = [];
 
@@ -51,8 +52,9 @@ export class Backlog<Run extends Pending> {
     return this.#added;
   }
 
+  /** One that is settling is in no more: whoever is told of it may add another in its place. */
   get size(): number {
-    return this.#unsettled.size;
+    return this.#added - this.#settled;
   }
 
   get pending(): readonly Run[] {
@@ -71,7 +73,7 @@ export class Backlog<Run extends Pending> {
         `Task ${taskName} was refused: background.close() was called, and the server takes no more tasks.`,
       );
     }
-    if (this.#unsettled.size >= this.limit) {
+    if (this.size >= this.limit) {
       throw new BackgroundTaskError(
         'ERR_BACKGROUND_FULL',
         `Task ${taskName} was refused: ${this.limit} tasks wait or run already, which is the limit set by \`maxBacklog\`.`,
@@ -94,6 +96,7 @@ export class Backlog<Run extends Pending> {
     const counts = this.#counts[run.executor];
     counts[from] -= 1;
     counts[to] += 1;
+    if (to !== 'waiting' && to !== 'running' && to !== 'retrying') this.#settled += 1;
   }
 
   /** To be called last of all that a settling task does: whoever waits for idleness may look at everything. */
