@@ -320,6 +320,28 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });
 
+  it('one that begins in the very moment in which it is to be taken back is ended by its time limit, too', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    await background.add(tasks.stopClock).settled;
+    const runs = countRuns();
+    await background.add(tasks.unruly, countRuns(), 0).settled;
+    const gate = makeThreadGate();
+    const { compareExchange } = Atomics;
+    const takingBack = jest.spyOn(Atomics, 'compareExchange').mockImplementationOnce((...cell) => {
+      gate.open();
+      while (Atomics.load(runs, 1) === 0);
+      return compareExchange(...(cell as Parameters<typeof compareExchange>));
+    });
+    atEnd(() => takingBack.mockRestore());
+    const handles = await addTogether(background, () => [
+      background.add(tasks.unruly, runs, 0, 'holds', gate.shared),
+      background.with({ timeout: 1_000 }).add(tasks.unruly, runs, 1, 'loops'),
+      background.add(tasks.unruly, runs, 2),
+    ]);
+    expect((await settle(handles)).map(resultOf)).toEqual([0, 'timed-out', 2]);
+    expect([...runs.slice(0, 3)]).toEqual([1, 1, 1]);
+  });
+
   it('those that close() runs out of time for are named, and do not run', async () => {
     const background = await makeTaught();
     const runs = countRuns();

@@ -285,6 +285,8 @@ export class WorkerPool implements Executor {
     const recalled = seat.jobs.filter(({ state, place }) => state === 'given' && seat.worker.recall(place));
     for (const job of recalled) seat.drop(job);
     this.#requeue(recalled);
+    // One that has begun in between keeps its thread silent until it ends, which may be never: its time limit must run.
+    if (seat.jobs.some(({ state }) => state === 'given')) seat.worker.report();
     this.#dispatch();
   }
 
