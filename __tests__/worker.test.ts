@@ -355,6 +355,15 @@ describe('`durable`', () => {
     );
   });
 
+  it('names no task by what others ask of every object: promises, JSON, the interplay of modules', async () => {
+    const { work } = setting();
+    const asked = durable<typeof durableTasks>('asked', fixture('durable-tasks.cjs'));
+    expect(await asked).toBe(asked);
+    expect(JSON.stringify({ asked })).toBe('{"asked":{}}');
+    expect((asked as { __esModule?: unknown }).__esModule).toBeUndefined();
+    expect((await work()).tasks).toContain('asked.echo');
+  });
+
   it.each<[string, object, string]>([
     ['a name', { name: 'other' }, '`name` is not an option of durable()'],
     ['an executor that there is not', { executor: 'engine' }, '`executor` of durable()'],

@@ -13,6 +13,12 @@ export type BlockingModule<Module> = {
     : never]: Module[Name] extends (...args: infer Args) => infer Value ? BlockingTask<Args, Value> : never;
 };
 
+/**
+ * What others ask of every object, and no task: with a `then` it would be taken for a promise, by `await` and by everybody
+ * else; a worker would miss the rest among the exports of its module.
+ */
+const ASKED_OF_ALL: ReadonlySet<string> = new Set(['then', 'toJSON', '__esModule']);
+
 /** An object that has a task by every name: the module is not loaded, so nobody knows which there are. */
 export function taskReferences<Module extends object>(
   module: string,
@@ -34,8 +40,7 @@ export function taskReferences<Module extends object>(
 
   return new Proxy(Object.create(null), {
     get(_target, property) {
-      // An object with a `then` would be taken for a promise, by `await` and by everybody else.
-      if (typeof property === 'symbol' || property === 'then') return undefined;
+      if (typeof property === 'symbol' || ASKED_OF_ALL.has(property)) return undefined;
       return references.get(property) ?? referenceTo(property);
     },
     set: () => false,
