@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, jest } from '@jest/globals';
 import { move, type PoolOptions } from 'express-background-tasks';
-import { makeBackground } from './support/cleanup.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
 import { openLogBook } from './support/log-book.ts';
-import { codeOf } from './support/outcomes.ts';
+import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
@@ -30,6 +30,21 @@ describe('tasks in threads', () => {
     expect((await handle.settled).state).toBe('completed');
     expect(await answered).toBe('over the port');
     port1.close();
+  });
+
+  it('are refused a MessagePort that would have to go to several attempts, and it stays where it is', async () => {
+    const background = shared();
+    const { port1, port2 } = new MessageChannel();
+    atEnd(() => port1.close());
+    const answered = new Promise((resolve) => port1.once('message', resolve));
+    const add = (attempts: number) =>
+      background.with({ retry: { attempts, delay: 60_000 } }).add(tasks.answerOn, move(port2), 'over the port');
+    expect(thrownBy(() => add(2))).toMatchObject({
+      code: 'ERR_BACKGROUND_NOT_CLONEABLE',
+      message: expect.stringContaining('argument 0 of task answerOn'),
+    });
+    expect((await add(1).settled).state).toBe('completed');
+    expect(await answered).toBe('over the port');
   });
 
   it('may be given shared memory, and block their threads by it while all others go on', async () => {

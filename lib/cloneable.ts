@@ -58,9 +58,15 @@ function isPlainWithin(value: unknown, depth: number, values: { left: number }):
 /**
  * The arguments as they are now: what the handler changes later does not reach the task.
  *
+ * @param attempts how many there may be.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_CLONEABLE` with the task's name and the argument's index.
  */
-export function snapshotArguments(args: readonly unknown[], taskName: string, clone: Clone): unknown[] {
+export function snapshotArguments(
+  args: readonly unknown[],
+  taskName: string,
+  clone: Clone,
+  attempts: number,
+): unknown[] {
   const transfer = transferListOf(args);
   if (transfer.length === 0 || clone === cloneBySerialization) {
     const copies = args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
@@ -70,7 +76,9 @@ export function snapshotArguments(args: readonly unknown[], taskName: string, cl
   }
   // Buffers that are moved may be reached from several arguments: they cross in one go.
   for (const [index, arg] of args.entries()) {
-    if (transferListOf([arg]).length === 0) snapshot(arg, `argument ${index} of task ${taskName}`, clone);
+    const what = `argument ${index} of task ${taskName}`;
+    if (transferListOf([arg]).length === 0) snapshot(arg, what, clone);
+    else if (attempts > 1 && arg instanceof MessagePort) throw notCloneable(what, arg, new TypeError(ONE_PORT));
   }
   const isMoved = args.map((arg) => transferListOf([arg]).length > 0);
   try {
@@ -91,6 +99,9 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
     throw notCloneable(what, value, cause);
   }
 }
+
+/** Each attempt but the last is given a copy of what is moved. */
+const ONE_PORT = 'There is one of it, and `retry` allows several attempts.';
 
 /** From so many bytes on, one copy less is worth a message of its own. */
 const LARGE = 65_536;

@@ -145,11 +145,12 @@ export class Instance implements Owner {
     const asked = this.#contextFor(req, clone);
     const context = isForEngine ? contextFor(name, asked, durable) : asked;
     const given = isForEngine ? argumentsFor(name, args, durable) : args;
+    const policy = this.#policyOf(definition, options);
     const run = new TaskRun({
       definition,
       name,
-      policy: this.#policyOf(definition, options),
-      args: clone === undefined ? given : snapshotArguments(given, name, clone),
+      policy,
+      args: clone === undefined ? given : snapshotArguments(given, name, clone, policy.retry.attempts),
       context,
       owner,
     } satisfies NewTask);
