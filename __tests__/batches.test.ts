@@ -85,6 +85,18 @@ function addUnruly(
   );
 }
 
+/** The same in one batch, whose thread has come to the one at `index`: it does as it is told to, with the gate. */
+async function startOneOfMany(index: number, how: Parameters<typeof import('./fixtures/batch-tasks.mjs').unruly>[2]) {
+  const background = await makeTaught();
+  const runs = countRuns();
+  const gate = makeThreadGate();
+  const handles = await addTogether(background, () =>
+    addUnruly(background, runs, index, () => background.add(tasks.unruly, runs, index, how, gate.shared)),
+  );
+  await gate.entered();
+  return { background, runs, gate, handles };
+}
+
 describe('tasks that wait for the same thread', () => {
   it('end with few messages, once they have shown to be short', async () => {
     const background = await makeTaught();
@@ -225,13 +237,7 @@ describe('in a batch', () => {
   });
 
   it('those behind the running one count as waiting, and one of them that is cancelled never runs', async () => {
-    const background = await makeTaught();
-    const runs = countRuns();
-    const gate = makeThreadGate();
-    const handles = await addTogether(background, () =>
-      addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', gate.shared)),
-    );
-    await gate.entered();
+    const { background, runs, gate, handles } = await startOneOfMany(0, 'holds');
     expect(handles.map(({ state }) => state)).toEqual(['running', ...new Array(COUNT - 1).fill('waiting')]);
     expect(background.stats().executors.thread).toMatchObject({ running: 1, waiting: COUNT - 1 });
     expect(handles[5]?.cancel()).toBe(true);
@@ -265,13 +271,7 @@ describe('in a batch', () => {
   );
 
   it('one that is cancelled while it runs is told by its signal, and the others run on', async () => {
-    const background = await makeTaught();
-    const runs = countRuns();
-    const gate = makeThreadGate();
-    const handles = await addTogether(background, () =>
-      addUnruly(background, runs, 3, () => background.add(tasks.unruly, runs, 3, 'heeds its signal', gate.shared)),
-    );
-    await gate.entered();
+    const { runs, handles } = await startOneOfMany(3, 'heeds its signal');
     handles[3]?.cancel('enough');
     const outcomes = await settle(handles);
     expect(outcomes.map(({ state }) => state)).toEqual(
@@ -281,13 +281,7 @@ describe('in a batch', () => {
   });
 
   it('one that returns at its signal while the event loop is blocked costs nobody the thread, and the others run', async () => {
-    const background = await makeTaught();
-    const runs = countRuns();
-    const gate = makeThreadGate();
-    const handles = await addTogether(background, () =>
-      addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'returns at its signal', gate.shared)),
-    );
-    await gate.entered();
+    const { background, runs, handles } = await startOneOfMany(0, 'returns at its signal');
     // Long enough for those behind it to be taken back.
     await background.add(work, 20).settled;
     // Timers come next, before anything is heard of the thread.
@@ -343,13 +337,7 @@ describe('in a batch', () => {
   });
 
   it('those that close() runs out of time for are named, and do not run', async () => {
-    const background = await makeTaught();
-    const runs = countRuns();
-    const gate = makeThreadGate();
-    await addTogether(background, () =>
-      addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', gate.shared)),
-    );
-    await gate.entered();
+    const { background, runs } = await startOneOfMany(0, 'holds');
     const { abandoned } = await background.close({ timeout: 100 });
     expect(abandoned).toHaveLength(COUNT);
     expect([...runs]).toEqual([1, ...new Array(COUNT - 1).fill(0)]);

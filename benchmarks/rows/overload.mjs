@@ -23,8 +23,7 @@ function refuse(error, _req, res, next) {
   res.status(503).set(error.headers).json({ message: error.message });
 }
 
-/** Asked by nobody but the pings, or by the load as well. */
-async function open(name, { isAsked }) {
+async function open(name) {
   const app = express();
   const background = backgroundTasks({ maxBacklog: MAX_BACKLOG, pool: { maxThreads: THREADS } });
   app.get('/ping', (_req, res) => void res.sendStatus(204));
@@ -49,7 +48,7 @@ async function open(name, { isAsked }) {
   };
   return {
     port,
-    facts: () => ({ name, isAsked, hasTasks: isAsked }),
+    name: () => name,
     limit: () => MAX_BACKLOG,
     sample() {
       samples = [];
@@ -70,8 +69,8 @@ async function open(name, { isAsked }) {
   };
 }
 
-export const ours = () => open('ours', { isAsked: true });
-export const rival = () => open('rival', { isAsked: false });
+export const ours = () => open('ours');
+export const rival = () => open('rival');
 
 /** What the same requests cost where nobody adds a task: one of so many is accepted, as where only so many can be done. */
 export async function bare() {
@@ -85,16 +84,12 @@ export async function bare() {
   });
   app.use(refuse);
   const { port } = await serve(app);
-  const nothing = () => ({ at: performance.now(), backlog: 0, completed: 0, rss: process.memoryUsage.rss() });
-  let before;
   return {
     port,
-    facts: () => ({ name: 'bare', isAsked: true, hasTasks: false }),
+    name: () => 'bare',
     limit: () => MAX_BACKLOG,
-    sample() {
-      before = nothing();
-    },
-    samples: () => [before, nothing()],
+    sample() {},
+    samples: () => [{ rss: process.memoryUsage.rss() }],
     drained: () => ({ added: 0, completed: 0 }),
   };
 }
