@@ -1,6 +1,7 @@
 /** What was accepted and has not settled: admission, idleness, and the law that nothing is lost. */
 import { BackgroundTaskError } from './errors.ts';
-import { type ExecutorName, OUTCOME_STATES, type OutcomeState } from './outcome.ts';
+import type { ExecutorName } from './executors/names.ts';
+import { OUTCOME_STATES, type OutcomeState } from './outcome.ts';
 import { Roster } from './roster.ts';
 
 /** Where an accepted task can be before it settles. */

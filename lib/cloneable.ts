@@ -1,9 +1,10 @@
 /** What can cross to another thread, found out when it can still be refused to the handler. */
 import { types } from 'node:util';
 import { DefaultSerializer, deserialize } from 'node:v8';
+import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { move, transferListOf } from './move.ts';
-import { describeKind, toError } from './outcome.ts';
+import { toError } from './to-error.ts';
 
 /** A way to copy a value; throws where the value cannot go that way. */
 export type Clone = (value: unknown) => unknown;

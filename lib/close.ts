@@ -1,9 +1,12 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
+
+import { describe } from './describe.ts';
 import type { Executor } from './executors/executor.ts';
+import { EXECUTOR_NAMES, type WorkerKind } from './executors/names.ts';
 import { aNumber, check, either, oneOf } from './option-rules.ts';
-import { describe, EXECUTOR_NAMES, type Outcome, type OutcomeState, type WorkerKind } from './outcome.ts';
+import type { Outcome, OutcomeState } from './outcome.ts';
 import type { Runtime, TaskRun } from './run.ts';
-import { delayed, LONGEST_TIMER, SECOND } from './timers.ts';
+import { doneWithin, LONGEST_TIMER, SECOND } from './timers.ts';
 
 /** Options of `close`. */
 export interface CloseOptions {
@@ -77,7 +80,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   reporter.closing(backlog.size, timeout);
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
   if (timeout === Number.POSITIVE_INFINITY) await backlog.idle();
-  else await delayed(timeout - grace, backlog.idle());
+  else await doneWithin(timeout - grace, backlog.idle());
 
   backlog.close();
   const { pending } = backlog;

@@ -1,5 +1,5 @@
 /** `durable()`: tasks that an engine keeps, under names that web processes and workers share. */
-import { register } from './engine/registry.ts';
+import { register } from './durable/registry.ts';
 import { type BlockingModule, moduleUrl, taskReferences } from './module-tasks.ts';
 import type { DurableTaskOptions } from './options.ts';
 import { resolveDurableOptions } from './resolve-options.ts';

@@ -94,5 +94,10 @@ Object.defineProperty(BackgroundTaskError.prototype, 'name', {
 });
 Object.defineProperty(BackgroundTaskError.prototype, BRAND, { value: true });
 
+/** The `code` of whatever was thrown, as Node's errors and ours have one. */
+export function codeOf(thrown: unknown): unknown {
+  return (thrown as { readonly code?: unknown } | null | undefined)?.code;
+}
+
 /** Every code there is, for the test that holds docs/errors.md against them. */
 export const errorCodes: readonly BackgroundTaskErrorCode[] = Object.keys(CODES) as BackgroundTaskErrorCode[];

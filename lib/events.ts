@@ -1,7 +1,8 @@
 /** Telling the world: typed events for the application, `node:diagnostics_channel` for its instruments. */
 import { type Channel, channel } from 'node:diagnostics_channel';
+import type { ExecutorName } from './executors/names.ts';
 import { notify } from './hooks.ts';
-import type { ExecutorName, Outcome } from './outcome.ts';
+import type { Outcome } from './outcome.ts';
 import type { BlockedEvent } from './watchdog/block.ts';
 
 interface TaskFacts {

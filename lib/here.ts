@@ -6,7 +6,7 @@ const here: string = import.meta.url;
 /** Threads and processes run the ES modules in both builds: only there is `import()` of a user's module a real one. */
 export const threadStart: URL = new URL('../esm/executors/worker/thread-start.cjs', here);
 export const watchThread: URL = new URL('../esm/watchdog/thread/watch-thread.js', here);
-export const moduleExports: URL = new URL('../esm/engine/module-exports.js', here);
+export const moduleExports: URL = new URL('../esm/durable/module-exports.js', here);
 export const processEntry: URL = new URL('../esm/executors/worker/process-entry.js', here);
 
 /** A `file:` URL that `createRequire` can start from, for what is loaded only when it is needed. */

@@ -1,6 +1,8 @@
 /** Calling functions of the user's in which no fault of theirs may pass, whether they throw or reject. */
+
+import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { describe, toError } from './outcome.ts';
+import { toError } from './to-error.ts';
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (

@@ -3,7 +3,6 @@ export { addBackgroundTask } from './ambient.ts';
 export { blocking } from './blocking.ts';
 export type { AbandonedOutcome, CloseOptions, CloseReport } from './close.ts';
 export { type CurrentTask, currentTask } from './current-task.ts';
-export { durable } from './durable.ts';
 export type {
   DiscardResult,
   DurableState,
@@ -22,9 +21,11 @@ export type {
   Working,
   WorkOptions as EngineWorkOptions,
   WorkResult,
-} from './engine/engine.ts';
+} from './durable/engine.ts';
+export { durable } from './durable.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
 export type { AddedEvent, BackgroundTaskEvents, RetryingEvent, StartedEvent } from './events.ts';
+export type { ExecutorName } from './executors/names.ts';
 export type { TaskHandle } from './handle.ts';
 export type { Logger } from './log.ts';
 export { type BackgroundTasks, backgroundTasks, type DurableBackgroundTasks, type FoundTask } from './middleware.ts';
@@ -50,7 +51,6 @@ export type {
 } from './options.ts';
 export type {
   CompletedOutcome,
-  ExecutorName,
   Outcome,
   OutcomeState,
   ResponseEnd,

@@ -1,10 +1,11 @@
 /** Where failures are told. The one room that knows winston. */
 import { createRequire } from 'node:module';
 import type Winston from 'winston';
-import { BackgroundTaskError } from './errors.ts';
+import { describe } from './describe.ts';
+import { BackgroundTaskError, codeOf } from './errors.ts';
 import { here } from './here.ts';
 import { notify } from './hooks.ts';
-import { describe, isError } from './outcome.ts';
+import { isError } from './to-error.ts';
 
 /** Anything with winston's four methods: winston itself, `console`, and most others. */
 export interface Logger {
@@ -95,7 +96,7 @@ const DEEPEST_CAUSE = 4;
 /** An error as plain data: loggers that know no errors print it as well, and those that write JSON can. */
 export function errorFields(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, stack, cause } = error;
-  const { code } = error as { code?: unknown };
+  const code = codeOf(error);
   return {
     name,
     message,

@@ -2,14 +2,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ambientList } from './ambient.ts';
 import { type CloseOptions, type CloseReport, checkCloseOptions, close } from './close.ts';
-import type { DurableTask, EngineStats, TaskEngine } from './engine/engine.ts';
-import { numberInId } from './engine/task-id.ts';
+import { describe } from './describe.ts';
+import type { DurableTask, EngineStats, TaskEngine } from './durable/engine.ts';
+import { numberInId } from './durable/task-id.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { EVENT_NAMES, type EventListener, type EventName } from './events.ts';
 import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
 import type { AddOptions, BackgroundTasksOptions } from './options.ts';
-import { describe, type Outcome } from './outcome.ts';
+import type { Outcome } from './outcome.ts';
 import { resolveOptions } from './resolve-options.ts';
 import { type BackgroundTasksStats, statsOf } from './stats.ts';
 import type { Task } from './task.ts';

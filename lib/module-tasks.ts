@@ -2,8 +2,8 @@
 import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { describe } from './outcome.ts';
 import { type BlockingTask, carryDefinition, type TaskDefinition } from './task.ts';
 
 /** The functions that a module exports, each as a task. */

@@ -2,8 +2,8 @@
 
 import { types } from 'node:util';
 import type { Transferable } from 'node:worker_threads';
+import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { describeKind } from './outcome.ts';
 import { processWide } from './process-wide.ts';
 
 // An object that was moved stands for itself: what is remembered is only that it may be taken apart.

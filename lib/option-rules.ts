@@ -1,6 +1,7 @@
 /** How an option is checked: rules that say what was expected, and the walk that says what came and what was meant. */
+
+import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { describe } from './outcome.ts';
 
 /** One option's rule. `expected` completes the sentence "Expected `name` to be …". */
 export interface Rule {

@@ -1,6 +1,6 @@
 /** The options as a user writes them. */
 import type { ServerResponse } from 'node:http';
-import type { TaskEngine } from './engine/engine.ts';
+import type { TaskEngine } from './durable/engine.ts';
 import type { Logger } from './log.ts';
 import type { Outcome, ResponseEnd } from './outcome.ts';
 

@@ -1,16 +1,5 @@
-/** How a task can end: the closed union of outcomes, and the one place where `unknown` becomes an `Error`. */
-import { inspect } from 'node:util';
-import { BackgroundTaskError } from './errors.ts';
-
-/** Where a task ran. `engine`: elsewhere; what settled is its handing over to the engine. */
-export type ExecutorName = 'event-loop' | 'thread' | 'process' | 'engine';
-
-/** The executors that are workers of a pool: other threads, other processes. */
-export type WorkerKind = 'thread' | 'process';
-export const WORKER_KINDS: readonly WorkerKind[] = ['thread', 'process'];
-
-/** All of them. */
-export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread', 'process', 'engine'];
+/** How a task can end: the closed union of outcomes. */
+import type { ExecutorName } from './executors/names.ts';
 
 /** How a response ended, as its tasks see it. */
 export interface ResponseEnd {
@@ -82,56 +71,3 @@ export type Verdict =
   | { readonly state: 'completed'; readonly value: unknown }
   | { readonly state: UnsuccessfulOutcome['state']; readonly error: Error }
   | { readonly state: 'skipped' };
-
-/** A value may have any number of properties, and a message is read by people. */
-const LONGEST_DESCRIPTION = 1_000;
-
-/** The name that errors, logs and messages use for a value that somebody threw or passed. */
-export function describe(value: unknown): string {
-  try {
-    if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
-    const text = inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
-    return text.length > LONGEST_DESCRIPTION ? `${text.slice(0, LONGEST_DESCRIPTION)}…` : text;
-  } catch {
-    return `an uninspectable ${typeof value}`;
-  }
-}
-
-/** What a value is, without what is in it: arguments may be personal data. */
-export function describeKind(value: unknown): string {
-  if (typeof value !== 'object' || value === null)
-    return typeof value === 'function' ? describe(value) : `a ${typeof value}`;
-  try {
-    const { name } = value.constructor;
-    return name === 'Object' ? 'an object' : `an object of class ${name}`;
-  } catch {
-    return 'an object';
-  }
-}
-
-/** Of any realm: errors of jest and of `vm` are no instances of this realm's Error. Throws for some proxies. */
-export function isErrorOfAnyRealm(value: unknown): value is Error {
-  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
-}
-
-/** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
-export function isError(value: unknown): value is Error {
-  try {
-    if (!isErrorOfAnyRealm(value)) return false;
-    const { name, message } = value;
-    for (const property of ['stack', 'code', 'cause'] as const) Reflect.get(value, property);
-    return typeof name === 'string' && typeof message === 'string';
-  } catch {
-    return false;
-  }
-}
-
-/** Whatever was thrown, as an `Error`: itself where it is one, else wrapped with the thrown value as `cause`. */
-export function toError(thrown: unknown): Error {
-  if (isError(thrown)) return thrown;
-  return new BackgroundTaskError(
-    'ERR_BACKGROUND_NOT_AN_ERROR',
-    `Expected an Error to be thrown, got ${describe(thrown)}.`,
-    { cause: thrown },
-  );
-}

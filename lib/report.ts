@@ -1,10 +1,13 @@
 /** The outcome's way out: log line, event, history, statistics, the user's hook. Nothing in here lets a throw pass. */
+
+import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
+import type { ExecutorName } from './executors/names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
-import { describe, type ExecutorName, type Outcome, type OutcomeState, type UnsuccessfulOutcome } from './outcome.ts';
+import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
 import type { ResolvedOptions } from './resolve-options.ts';
 import { Durations } from './statistics.ts';
 import { Blocks } from './watchdog/blocks.ts';

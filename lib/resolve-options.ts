@@ -1,6 +1,6 @@
 /** From what a user wrote to what the package runs by: checked, completed by the defaults, frozen. */
 import { availableParallelism } from 'node:os';
-import type { TaskEngine } from './engine/engine.ts';
+import type { TaskEngine } from './durable/engine.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { Logger } from './log.ts';
 import {

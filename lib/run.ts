@@ -3,24 +3,18 @@ import { AsyncResource } from 'node:async_hooks';
 import { type Attempted, TaskAttempt } from './attempt.ts';
 import type { Backlog, TaskState } from './backlog.ts';
 import type { Deadlines, Limited } from './deadlines.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { describe } from './describe.ts';
+import { BackgroundTaskError, codeOf } from './errors.ts';
 import type { AttemptResult, Executor } from './executors/executor.ts';
+import type { ExecutorName } from './executors/names.ts';
 import { Handle, type TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
-import {
-  describe,
-  type ExecutorName,
-  isError,
-  type Outcome,
-  type ResponseEnd,
-  toError,
-  type UnsuccessfulOutcome,
-  type Verdict,
-} from './outcome.ts';
+import type { Outcome, ResponseEnd, UnsuccessfulOutcome, Verdict } from './outcome.ts';
 import type { Policy } from './policy.ts';
 import type { Reported, Reporter } from './report.ts';
 import { delayAfter } from './retry.ts';
 import type { TaskDefinition } from './task.ts';
+import { isError, toError } from './to-error.ts';
 
 /** What every run of an instance shares. */
 export interface Runtime {
@@ -300,7 +294,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   }
 
   #isWorthRetrying(error: Error): boolean {
-    if (NEVER_RETRIED.has((error as { code?: unknown }).code)) return false;
+    if (NEVER_RETRIED.has(codeOf(error))) return false;
     try {
       return ask(`\`retryIf\` of task ${this.name}`, () => this.policy.retry.retryIf(error));
     } catch (thrown) {

@@ -4,10 +4,11 @@ import type { TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
 import type { Instance } from './instance.ts';
 import type { AddOptions, Order, When } from './options.ts';
-import { type ResponseEnd, toError } from './outcome.ts';
+import type { ResponseEnd } from './outcome.ts';
 import { whenResponseEnded } from './response-end.ts';
 import type { Owner, Runtime, TaskRun } from './run.ts';
 import type { Task } from './task.ts';
+import { toError } from './to-error.ts';
 
 /** Adds tasks. What `TaskList.with` and `background.with` return. */
 export interface TaskAdder {

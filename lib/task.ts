@@ -1,8 +1,9 @@
 /** What a task is: something that can be described as a name, a place to run, and a policy. */
 import { types } from 'node:util';
+import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
+import type { ExecutorName } from './executors/names.ts';
 import type { TaskOptions } from './options.ts';
-import { describe, type ExecutorName } from './outcome.ts';
 import { resolveTaskOptions } from './resolve-options.ts';
 
 /** A function that can run after the response. Its arguments are checked against what is passed to `add`. */

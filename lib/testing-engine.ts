@@ -17,7 +17,7 @@ export type {
   Working,
   WorkOptions,
   WorkResult,
-} from './engine/engine.ts';
+} from './durable/engine.ts';
 export type { EngineUnderTest, MakeEngine } from './testing/conformance/rig.ts';
 export { type ConformanceOptions, type EngineCase, engineConformance } from './testing/conformance.ts';
 export {

@@ -1,11 +1,12 @@
 /** The `./testing` entry: run tasks without threads or not at all, see what was added, wait, and assert. */
 import { types } from 'node:util';
+import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
 import type { Instance, WatchedTask } from './instance.ts';
 import { type BackgroundTasks, INSTANCE } from './middleware.ts';
 import type { Mode } from './options.ts';
-import { describe, type Outcome, type OutcomeState } from './outcome.ts';
+import type { Outcome, OutcomeState } from './outcome.ts';
 import { definitionOf, type Task } from './task.ts';
 
 /** A task that was added while a {@link TaskWatcher} watched. */

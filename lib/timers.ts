@@ -5,10 +5,10 @@ export const SECOND = 1_000;
 /** The longest delay that Node's timers keep; they fire at once for a longer one. */
 export const LONGEST_TIMER: number = 2 ** 31 - 1;
 
-/** Resolves to what `event` resolves to, or to `undefined` after `milliseconds`, whichever is first. */
-export function delayed<T>(milliseconds: number, event: Promise<T>): Promise<T | undefined> {
+/** Waits for `work`, but no longer than that. Returns whether it was done in time; rejects where it does. */
+export function doneWithin(milliseconds: number, work: Promise<unknown>): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds, undefined);
-    event.then(resolve, reject).finally(() => clearTimeout(timer));
+    const timer = setTimeout(resolve, milliseconds, false);
+    work.then(() => resolve(true), reject).finally(() => clearTimeout(timer));
   });
 }

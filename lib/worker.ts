@@ -1,5 +1,5 @@
 /** `createWorker()`: a process that runs durable tasks, and adds none. */
-import type { TaskEngine } from './engine/engine.ts';
+import type { TaskEngine } from './durable/engine.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { Instance } from './instance.ts';
 import { backgroundTasks, type DurableBackgroundTasks, INSTANCE } from './middleware.ts';

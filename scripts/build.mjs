@@ -32,7 +32,7 @@ const { pathToFileURL } = require("node:url");
 exports.here = pathToFileURL(__filename).href;
 exports.threadStart = new URL("../esm/executors/worker/thread-start.cjs", exports.here);
 exports.watchThread = new URL("../esm/watchdog/thread/watch-thread.js", exports.here);
-exports.moduleExports = new URL("../esm/engine/module-exports.js", exports.here);
+exports.moduleExports = new URL("../esm/durable/module-exports.js", exports.here);
 exports.processEntry = new URL("../esm/executors/worker/process-entry.js", exports.here);
 `,
   );

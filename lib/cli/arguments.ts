@@ -1,7 +1,7 @@
 /** The command line, checked: what there is to say is said here, and nowhere else. */
 import { parseArgs } from 'node:util';
-import { toError } from '../outcome.ts';
 import { LONGEST_TIMER } from '../timers.ts';
+import { toError } from '../to-error.ts';
 
 export const USAGE = `Usage: express-background-tasks work <registry> [options]
 

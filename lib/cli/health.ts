@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, isIPv6 } from 'node:net';
-import { toError } from '../outcome.ts';
+import { toError } from '../to-error.ts';
 import type { HealthOptions } from './arguments.ts';
 
 const BETWEEN_WRITES = 5_000;

@@ -2,7 +2,7 @@
 /** The command `express-background-tasks`. */
 import { createRequire } from 'node:module';
 import { here } from '../here.ts';
-import { toError } from '../outcome.ts';
+import { toError } from '../to-error.ts';
 import { commandOf, USAGE, UsageError } from './arguments.ts';
 import { runWorker } from './run-worker.ts';
 

@@ -1,8 +1,8 @@
 /** What the command line names: the registry, and the engine. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { TaskEngine } from '../engine/engine.ts';
-import { toError } from '../outcome.ts';
+import type { TaskEngine } from '../durable/engine.ts';
+import { toError } from '../to-error.ts';
 import { UsageError } from './arguments.ts';
 
 type Namespace = Readonly<Record<string, unknown>>;

@@ -1,6 +1,7 @@
 /** `work`: a worker from its start to the end of what runs, as a program. */
-import { toError } from '../outcome.ts';
+
 import { SECOND } from '../timers.ts';
+import { toError } from '../to-error.ts';
 import { createWorker, type TaskWorker } from '../worker.ts';
 import type { WorkCommand } from './arguments.ts';
 import { type Health, reportHealth } from './health.ts';

@@ -11,9 +11,9 @@ import type {
   WorkFunction,
   Working,
   WorkOptions,
-} from '../engine/engine.ts';
-import { BackgroundTaskError } from '../errors.ts';
-import { delayed, SECOND } from '../timers.ts';
+} from '../durable/engine.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { doneWithin, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
 import { durableTask, isOfOneMoment, isTaskId, isTaskJob, type JobData, type NewJob, newJob } from './bullmq/job.ts';
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
@@ -78,8 +78,11 @@ class BullMQEngine implements TaskEngine {
     const troubles = new Troubles(host);
     troubles.watch(client);
     try {
-      const queue = await delayed(START_LIMIT, this.#connect(client, host, troubles));
-      if (queue === undefined) throw troubles.last ?? new Error(`Expected Redis to answer within ${START_LIMIT} ms.`);
+      const connecting = this.#connect(client, host, troubles);
+      if (!(await doneWithin(START_LIMIT, connecting))) {
+        throw troubles.last ?? new Error(`Expected Redis to answer within ${START_LIMIT} ms.`);
+      }
+      const queue = await connecting;
       if (this.#isClosed) throw new Error('It was closed.');
       const clockTimer = setInterval(() => void this.#readClock(), CLOCK_INTERVAL).unref();
       this.#started = { host, client, queue, troubles, clockTimer };
@@ -161,7 +164,7 @@ class BullMQEngine implements TaskEngine {
             await queue.getBackend().promote(id);
             return 'released';
           } catch (thrown) {
-            if (!NOT_HELD.has((thrown as { code?: unknown }).code)) throw thrown;
+            if (!NOT_HELD.has(codeOf(thrown))) throw thrown;
             return 'already';
           }
         }),
@@ -218,12 +221,12 @@ class BullMQEngine implements TaskEngine {
     if (started === undefined) return;
     const { client, queue, troubles, clockTimer } = started;
     clearInterval(clockTimer);
-    await delayed(STOP_LIMIT, Promise.allSettled([...this.#working].map((working) => working.stop())));
+    await doneWithin(STOP_LIMIT, Promise.allSettled([...this.#working].map((working) => working.stop())));
     troubles.silence();
     for (const working of this.#working) working.disconnect();
     await queue.close().catch(() => {});
     if (client.status === 'ready')
-      await delayed(
+      await doneWithin(
         QUIT_LIMIT,
         client.quit().catch(() => {}),
       );

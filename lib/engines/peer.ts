@@ -1,6 +1,6 @@
 /** Packages that only some need: loaded when the entry that needs them is imported. */
 import { createRequire } from 'node:module';
-import { BackgroundTaskError } from '../errors.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { here } from '../here.ts';
 
 const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
@@ -15,7 +15,7 @@ export function requirePeer<Peer>(entry: string, name: string, install = name): 
   try {
     return require(name) as Peer;
   } catch (cause) {
-    if (!NOT_INSTALLED.has((cause as { code?: unknown }).code)) throw cause;
+    if (!NOT_INSTALLED.has(codeOf(cause))) throw cause;
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_PEER',
       `Expected the package ${name} to be installed, since ${entry} was imported: npm install ${install}.`,

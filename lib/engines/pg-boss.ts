@@ -12,9 +12,9 @@ import type {
   WorkFunction,
   Working,
   WorkOptions,
-} from '../engine/engine.ts';
+} from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
-import { delayed, SECOND } from '../timers.ts';
+import { doneWithin, SECOND } from '../timers.ts';
 import { Bell } from './pg-boss/bell.ts';
 import { type Database, type Pool, poolDatabase, transactionDatabase, whatWasGiven } from './pg-boss/database.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
@@ -89,8 +89,8 @@ class PgBossEngine implements TaskEngine {
     if (this.#isClosed) throw this.#notOpen('start');
     const starting = await this.#prepare(host);
     try {
-      const connected = this.#connect(starting).then(() => true);
-      if (!(await delayed(START_LIMIT, connected))) throw engineError(`no answer within ${START_LIMIT} ms`);
+      const isConnected = await doneWithin(START_LIMIT, this.#connect(starting));
+      if (!isConnected) throw engineError(`no answer within ${START_LIMIT} ms`);
       // In the meantime.
       if (this.#isClosed) throw this.#notOpen('start');
     } catch (error) {
@@ -220,7 +220,7 @@ class PgBossEngine implements TaskEngine {
     troubles.silence();
     settler.close();
     const stopped = Promise.allSettled([bell.close(), boss.stop({ graceful: false })]);
-    await delayed(CLOSE_LIMIT, stopped);
+    await doneWithin(CLOSE_LIMIT, stopped);
     letGo();
   }
 

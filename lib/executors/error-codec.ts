@@ -1,7 +1,8 @@
 /** Errors across threads with their identity: the structured clone algorithm alone keeps little more than the message. */
 import { isPlain } from '../cloneable.ts';
-import { BackgroundTaskError, type BackgroundTaskErrorCode } from '../errors.ts';
-import { describe, isErrorOfAnyRealm } from '../outcome.ts';
+import { describe } from '../describe.ts';
+import { BackgroundTaskError, type BackgroundTaskErrorCode, codeOf } from '../errors.ts';
+import { isErrorOfAnyRealm } from '../to-error.ts';
 
 /** Something thrown, as plain data. */
 export type EncodedError =
@@ -139,7 +140,7 @@ function plainPropertiesOf(error: Error): Record<string, unknown> {
 
 function inheritedCodeOf(error: Error): { inheritedCode?: unknown } {
   try {
-    const { code } = error as { code?: unknown };
+    const code = codeOf(error);
     return code !== undefined && isPlain(code) ? { inheritedCode: code } : {};
   } catch {
     return {};

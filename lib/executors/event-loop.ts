@@ -1,7 +1,9 @@
 /** Runs tasks where they were added: on the event loop. */
+
 import { type RunningTask, taskContext } from '../current-task.ts';
+import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
-import { delayed } from '../timers.ts';
+import { doneWithin } from '../timers.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
 
 /** How a target becomes a function to call; asynchronous where a module has to be loaded. */
@@ -101,10 +103,9 @@ export class EventLoopExecutor implements Executor {
   /** Code that heeds its signal gets the grace to put things in order; code that does not cannot be ended by anybody. */
   async close(grace: number): Promise<void> {
     if (this.#unheedingCount === 0) return;
-    const heeded = new Promise<void>((resolve) => {
-      this.#whenHeeded = resolve;
-    });
-    await delayed(grace, heeded);
+    const heeded = deferred();
+    this.#whenHeeded = heeded.resolve;
+    await doneWithin(grace, heeded.promise);
   }
 
   #end(attempt: Attempt, result: AttemptResult): void {

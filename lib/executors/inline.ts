@@ -1,8 +1,8 @@
 /** Exports of modules on the event loop: durable tasks that only wait, and in tests all that would run in threads. */
 import { fileURLToPath } from 'node:url';
 import { type Clone, lostResult } from '../cloneable.ts';
-import { toError } from '../outcome.ts';
 import type { TaskTarget } from '../task.ts';
+import { toError } from '../to-error.ts';
 import { EventLoopExecutor } from './event-loop.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 import { loadFunction } from './worker/task-module.ts';

@@ -1,7 +1,7 @@
 /** Runs tasks in child processes: what would take a whole server down takes down one of these. */
 
-import { toError } from '../outcome.ts';
 import type { ResolvedProcessOptions } from '../resolve-options.ts';
+import { toError } from '../to-error.ts';
 import { ChildProcess, startError } from './child-process.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 

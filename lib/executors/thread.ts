@@ -2,10 +2,10 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type MessagePort, receiveMessageOnPort, type Transferable, type Worker } from 'node:worker_threads';
-import { BackgroundTaskError } from '../errors.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { here, threadStart } from '../here.ts';
-import { toError } from '../outcome.ts';
 import type { ResolvedPoolOptions } from '../resolve-options.ts';
+import { toError } from '../to-error.ts';
 import { packBatch } from './batch-codec.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
@@ -204,7 +204,7 @@ function isHello(message: unknown): message is HelloMessage {
 }
 
 function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskError {
-  if ((crash as { code?: unknown } | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+  if (codeOf(crash) === 'ERR_WORKER_OUT_OF_MEMORY') {
     return new BackgroundTaskError('ERR_BACKGROUND_OUT_OF_MEMORY', `The thread ran out of memory: ${crash?.message}.`, {
       cause: crash,
     });

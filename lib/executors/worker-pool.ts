@@ -1,9 +1,11 @@
 /** A pool of workers, threads or processes: which of them takes which tasks, and what becomes of these. */
+
 import { AsyncResource } from 'node:async_hooks';
+import { deferred } from '../deferred.ts';
 import { transferListOf } from '../move.ts';
-import { toError } from '../outcome.ts';
 import { Queue } from '../queue.ts';
-import { delayed } from '../timers.ts';
+import { doneWithin } from '../timers.ts';
+import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
@@ -130,10 +132,9 @@ export class WorkerPool implements Executor {
   async close(grace: number): Promise<void> {
     this.#workforce.close();
     if (this.#size > 0) {
-      const allEnded = new Promise<void>((resolve) => {
-        this.#whenEmpty = resolve;
-      });
-      await delayed(grace, allEnded);
+      const emptied = deferred();
+      this.#whenEmpty = emptied.resolve;
+      await doneWithin(grace, emptied.promise);
     }
     await this.#workforce.end();
   }

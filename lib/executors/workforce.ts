@@ -1,5 +1,5 @@
 /** The workers of a pool: how many there are, who is free, and when one has to go or another to come. */
-import { toError } from '../outcome.ts';
+import { toError } from '../to-error.ts';
 import type { Progress, WorkerObserver } from './pool-worker.ts';
 import { RestartDelay } from './restart-delay.ts';
 import { Seat, type StartWorker } from './seat.ts';

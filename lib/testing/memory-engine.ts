@@ -12,7 +12,7 @@ import type {
   WorkFunction,
   Working,
   WorkOptions,
-} from '../engine/engine.ts';
+} from '../durable/engine.ts';
 import { MemoryStore, MemoryWorker } from './memory-store.ts';
 
 /** A method of a {@link TaskEngine}. */

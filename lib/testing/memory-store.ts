@@ -9,10 +9,10 @@ import type {
   StagedTask,
   WorkFunction,
   WorkResult,
-} from '../engine/engine.ts';
-import { toError } from '../outcome.ts';
+} from '../durable/engine.ts';
 import { retryInMsAfter } from '../retry.ts';
 import { LONGEST_TIMER } from '../timers.ts';
+import { toError } from '../to-error.ts';
 
 /** How many ended tasks can still be found; the oldest are forgotten first. */
 const MOST_ENDED = 10_000;

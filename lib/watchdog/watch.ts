@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 import { type RunningTask, taskContext } from '../current-task.ts';
 import { watchThread } from '../here.ts';
-import { toError } from '../outcome.ts';
+import { toError } from '../to-error.ts';
 import type { Whereabouts } from './block.ts';
 import { COLLECTION, type Share, type Sight, type Standstill, type Stretch, sharesOf } from './cause.ts';
 import { Collections } from './collections.ts';

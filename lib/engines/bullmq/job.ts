@@ -1,6 +1,8 @@
 /** How a task is written as a job of BullMQ's, and read from one. */
+
 import type { Job as BullMQJob, JobsOptions } from 'bullmq';
-import type { DurableState, DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../engine/engine.ts';
+import type { DurableState, DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
+import { codeOf } from '../../errors.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 
 /** What a job carries. BullMQ counts attempts; the waits between them are ours. */
@@ -114,7 +116,7 @@ const FACTS = '\n    with ';
 
 export function stackWithFacts(error: Error): string {
   const { name, message, stack } = error;
-  const { code } = error as { code?: unknown };
+  const code = codeOf(error);
   const facts = { name, ...(typeof code === 'string' || typeof code === 'number' ? { code: String(code) } : {}) };
   return `${stack ?? `${name}: ${message}`}${FACTS}${JSON.stringify(facts)}`;
 }

@@ -1,5 +1,5 @@
 /** What a worker and a web process should know of the Redis that they trust with tasks. */
-import type { EngineHost } from '../../engine/engine.ts';
+import type { EngineHost } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { SECOND } from '../../timers.ts';
 import type { EngineClient } from './client.ts';

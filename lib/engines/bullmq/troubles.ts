@@ -1,7 +1,7 @@
 /** Errors of connections: told once, until the connection is there again. */
 
-import type { EngineHost } from '../../engine/engine.ts';
-import { toError } from '../../outcome.ts';
+import type { EngineHost } from '../../durable/engine.ts';
+import { toError } from '../../to-error.ts';
 import type { EngineClient } from './client.ts';
 
 export class Troubles {

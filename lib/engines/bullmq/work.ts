@@ -1,9 +1,9 @@
 /** One worker: BullMQ fetches, locks and counts; what came of a task is told to it in its own terms. */
 import type { Worker as BullMQWorker, Job } from 'bullmq';
-import type { EngineHost, WorkFunction, Working, WorkOptions, WorkResult } from '../../engine/engine.ts';
+import type { EngineHost, WorkFunction, Working, WorkOptions, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
-import { delayed, SECOND } from '../../timers.ts';
+import { doneWithin, SECOND } from '../../timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
 import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
@@ -127,7 +127,7 @@ export class BullMQWorking implements Working {
     const closed = this.#worker.close().catch((error: unknown) => this.#troubles.tell(error));
     while (this.#underWay.size > 0) await Promise.all([...this.#underWay.values()].map(({ ended }) => ended));
     // It waits for a connection that may not come back.
-    await delayed(STOP_GRACE, closed);
+    await doneWithin(STOP_GRACE, closed);
     this.disconnect();
   }
 

@@ -1,6 +1,7 @@
 /** What leads to Postgres, whatever it was given as. */
+
+import { describe } from '../../describe.ts';
 import { BackgroundTaskError } from '../../errors.ts';
-import { describe } from '../../outcome.ts';
 import type { PgBossConnection } from './options.ts';
 
 export interface Listening {

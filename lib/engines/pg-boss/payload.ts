@@ -1,5 +1,5 @@
 /** Tasks and their results as they lie in pg-boss's columns. */
-import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../engine/engine.ts';
+import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import vm from 'node:vm';
 import type * as PgBossModule from 'pg-boss';
-import { BackgroundTaskError } from '../../errors.ts';
+import { BackgroundTaskError, codeOf } from '../../errors.ts';
 import { here } from '../../here.ts';
 import { requirePeer } from '../peer.ts';
 
@@ -20,7 +20,7 @@ function load(): typeof PgBossModule | undefined {
   try {
     return requirePeer<typeof PgBossModule>(ENTRY, 'pg-boss');
   } catch (thrown) {
-    if ((thrown as { code?: unknown }).code !== 'ERR_REQUIRE_ESM') throw thrown;
+    if (codeOf(thrown) !== 'ERR_REQUIRE_ESM') throw thrown;
     return undefined;
   }
 }

@@ -1,7 +1,9 @@
 /** Errors that belong to no call: of each kind one is told, not one for every time that something was tried. */
-import type { EngineHost } from '../../engine/engine.ts';
-import { toError } from '../../outcome.ts';
+
+import type { EngineHost } from '../../durable/engine.ts';
+import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../timers.ts';
+import { toError } from '../../to-error.ts';
 
 const REPEAT_AFTER = 60 * SECOND;
 const WARNING_AFTER = 3_600 * SECOND;
@@ -55,12 +57,12 @@ export class Troubles {
 }
 
 function isOfConnection(error: Error): boolean {
-  const { code } = error as { code?: unknown };
+  const code = codeOf(error);
   return typeof code === 'string' && SQLSTATE.test(code) ? OF_CONNECTION.test(code) : LOST.test(error.message);
 }
 
 /** Whether the same statement may succeed later: unlike one that Postgres refuses for what is in it. */
 export function isPassing(thrown: unknown): boolean {
-  const { code } = (thrown ?? {}) as { code?: unknown };
+  const code = codeOf(thrown);
   return typeof code !== 'string' || !SQLSTATE.test(code) || PASSING.test(code);
 }

@@ -2,12 +2,14 @@
  * One worker. pg-boss's own waits for all jobs of a fetch before the next, and for its poll after a job that was alone;
  * this one fetches as many as it has seats free, whenever one is free and something may be there.
  */
+
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
-import type { WorkFunction, Working, WorkResult } from '../../engine/engine.ts';
-import { toError } from '../../outcome.ts';
+import { deferred } from '../../deferred.ts';
+import type { WorkFunction, Working, WorkResult } from '../../durable/engine.ts';
 import { retryInMsAfter } from '../../retry.ts';
-import { delayed, SECOND } from '../../timers.ts';
+import { doneWithin, SECOND } from '../../timers.ts';
+import { toError } from '../../to-error.ts';
 import type { Bell } from './bell.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
 import { errorOutput, readData, valueOutput } from './payload.ts';
@@ -101,12 +103,11 @@ export class PgBossWorking implements Working {
   }
 
   async #untilWoken(milliseconds: number | undefined): Promise<void> {
-    const woken = new Promise<true>((resolve) => {
-      this.#wake = () => resolve(true);
-    });
-    if (milliseconds === undefined) await woken;
+    const woken = deferred();
+    this.#wake = woken.resolve;
+    if (milliseconds === undefined) await woken.promise;
     // Holds end without a sound.
-    else if ((await delayed(milliseconds, woken)) === undefined) this.#mayFindMore = true;
+    else if (!(await doneWithin(milliseconds, woken.promise))) this.#mayFindMore = true;
   }
 
   async #fetch(seats: number): Promise<boolean> {

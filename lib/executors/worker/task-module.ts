@@ -1,6 +1,6 @@
 /** The user's module, loaded in the thread that runs its functions. */
-import { BackgroundTaskError } from '../../errors.ts';
-import { toError } from '../../outcome.ts';
+import { BackgroundTaskError, codeOf } from '../../errors.ts';
+import { toError } from '../../to-error.ts';
 
 type TaskFunction = (...args: readonly unknown[]) => unknown;
 
@@ -57,8 +57,7 @@ export async function loadModule(module: string): Promise<Readonly<Record<string
 }
 
 function adviceFor(cause: Error, module: string): string {
-  const isUnknownSource =
-    (cause as { code?: unknown }).code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
+  const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
   return isUnknownSource
     ? '. This Node runs no TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
     : '';

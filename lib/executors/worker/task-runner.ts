@@ -2,7 +2,7 @@
 import type { Transferable } from 'node:worker_threads';
 import { RunningTask, taskContext } from '../../current-task.ts';
 import { transferListOf } from '../../move.ts';
-import { toError } from '../../outcome.ts';
+import { toError } from '../../to-error.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
 import { isLargerThan } from './result-size.ts';

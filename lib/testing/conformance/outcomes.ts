@@ -1,7 +1,7 @@
 /** What becomes of a task: its attempts, its end, and what is found of it. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { WorkResult } from '../../engine/engine.ts';
+import type { WorkResult } from '../../durable/engine.ts';
 import { SECOND } from '../../timers.ts';
 import { type Cases, COMPLETED, isSame } from './rig.ts';
 

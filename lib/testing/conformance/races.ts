@@ -1,7 +1,7 @@
 /** Calls that meet the end of a hold, or each other. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DiscardResult, ReleaseResult } from '../../engine/engine.ts';
+import type { DiscardResult, ReleaseResult } from '../../durable/engine.ts';
 import type { Cases, Rig } from './rig.ts';
 
 const AT_THE_EDGE = 400;

@@ -1,7 +1,9 @@
 /** What a case has in its hands: an engine with nothing in it, workers that write down what they start, and ways to wait. */
+
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { deferred } from '../../deferred.ts';
 import type {
   DurableState,
   DurableTask,
@@ -14,9 +16,9 @@ import type {
   WorkContext,
   Working,
   WorkResult,
-} from '../../engine/engine.ts';
-import { durableId } from '../../engine/task-id.ts';
-import { delayed, SECOND } from '../../timers.ts';
+} from '../../durable/engine.ts';
+import { durableId } from '../../durable/task-id.ts';
+import { doneWithin, SECOND } from '../../timers.ts';
 
 /** An engine over a store that holds nothing yet, and that nobody else uses. */
 export interface EngineUnderTest {
@@ -138,7 +140,7 @@ export class Rig {
   async dispose(): Promise<void> {
     for (const gate of this.#gates) gate.open();
     const rest = [...this.#workings.map((working) => working.stop()), ...this.#engines.map((engine) => engine.close())];
-    await delayed(this.#patience, Promise.allSettled(rest));
+    await doneWithin(this.#patience, Promise.allSettled(rest));
     await this.#underTest.dispose();
   }
 
@@ -200,10 +202,7 @@ export class Rig {
   }
 
   gate(): Gate {
-    let open!: () => void;
-    const opened = new Promise<void>((resolve) => {
-      open = resolve;
-    });
+    const { promise: opened, resolve: open } = deferred();
     const gate = { opened, open };
     this.#gates.push(gate);
     return gate;

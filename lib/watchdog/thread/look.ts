@@ -1,5 +1,5 @@
 /** A look at a thread that stands still, from its beginning to what it saw. */
-import { delayed } from '../../timers.ts';
+import { doneWithin } from '../../timers.ts';
 import type { Witness } from '../block.ts';
 import type { Hold } from './attendance.ts';
 import { DebuggedError } from './debugger-presence.ts';
@@ -51,7 +51,7 @@ export class Look {
   }
 
   async #whenRead(): Promise<Witness | undefined> {
-    await delayed(LONGEST_READING, this.#testimony);
+    await doneWithin(LONGEST_READING, this.#testimony);
     this.stop();
     return this.#testimony;
   }

@@ -1,13 +1,13 @@
 /** The durable side of one `backgroundTasks()`: its engine, the handing over to it, and the work that comes from it. */
 import { BackgroundTaskError } from '../errors.ts';
 import type { Executor } from '../executors/executor.ts';
-import type { ExecutorName } from '../outcome.ts';
+import type { ExecutorName } from '../executors/names.ts';
 import type { Policy } from '../policy.ts';
 import { processWide } from '../process-wide.ts';
 import type { Reporter } from '../report.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../resolve-options.ts';
 import type { TaskDefinition } from '../task.ts';
-import { delayed, SECOND } from '../timers.ts';
+import { doneWithin, SECOND } from '../timers.ts';
 import type { DurableRun } from './durable-run.ts';
 import type { DurableTask, EngineHost, EngineStats, TaskEngine, Working } from './engine.ts';
 import { HandOver } from './hand-over.ts';
@@ -169,7 +169,7 @@ export class DurableTasks {
   /** When nothing is left to be handed over, and nothing that was fetched is under way. */
   async close(): Promise<void> {
     this.stop();
-    await delayed(CLOSE_LIMIT, this.#stopping as Promise<void>).catch(() => {});
+    await doneWithin(CLOSE_LIMIT, this.#stopping as Promise<void>).catch(() => {});
     await this.#link.close(CLOSE_LIMIT);
   }
 }

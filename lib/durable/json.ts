@@ -1,7 +1,7 @@
 /** What may go to an engine: JSON that comes back as it was, and not too much of it. */
 import { types } from 'node:util';
+import { describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
-import { describeKind } from '../outcome.ts';
 
 /** Deeper than any argument should be; `JSON.stringify` would end in a stack overflow. */
 const DEEPEST = 500;

@@ -1,7 +1,8 @@
 /** An engine, from the first attempt to reach it to the last call. */
+import { deferred } from '../deferred.ts';
 import { BackgroundTaskError } from '../errors.ts';
-import { toError } from '../outcome.ts';
 import { SECOND } from '../timers.ts';
+import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
 
 const FIRST_DELAY = 0.25 * SECOND;
@@ -67,11 +68,8 @@ export class EngineLink {
 
   /** Makes a call when the engine has started, and leaves it to others to tell what has failed. */
   async begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    let begin: () => void = () => {};
     // Not `started`: it would keep what was given up, and ask for it at the start, however late that is.
-    const mayBegin = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
+    const { promise: mayBegin, resolve: begin } = deferred();
     if (this.#hasStarted) begin();
     else this.#waiting.add(begin);
     try {

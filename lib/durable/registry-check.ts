@@ -3,9 +3,10 @@ import { RunningTask } from '../current-task.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { Attempt, AttemptResult, Executor } from '../executors/executor.ts';
 import { specifierHere } from '../executors/inline.ts';
+import type { ExecutorName } from '../executors/names.ts';
 import { moduleExports } from '../here.ts';
-import { type ExecutorName, toError } from '../outcome.ts';
 import type { TaskDefinition } from '../task.ts';
+import { toError } from '../to-error.ts';
 import { functionsOf } from './module-exports.ts';
 import { type RegisteredModule, registeredModules } from './registry.ts';
 

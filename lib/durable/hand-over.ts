@@ -1,8 +1,8 @@
 /** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
 import type { TaskState } from '../backlog.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { Attempt, Executor, ExecutorStats } from '../executors/executor.ts';
-import { toError } from '../outcome.ts';
+import { toError } from '../to-error.ts';
 import { Batches } from './batches.ts';
 import type { DurableRun } from './durable-run.ts';
 import type { ReleaseResult, StagedTask } from './engine.ts';
@@ -206,7 +206,7 @@ async function keptAfter(answer: Promise<void>): Promise<Kept> {
     await answer;
     return 'kept';
   } catch (thrown) {
-    return REFUSALS.has((thrown as { code?: unknown } | undefined)?.code) ? 'refused' : 'unknown';
+    return REFUSALS.has(codeOf(thrown)) ? 'refused' : 'unknown';
   }
 }
 

@@ -1,9 +1,12 @@
 /** Work that comes from an engine: a name is looked up, its arguments are checked, and what came of it is told. */
+
+import { describe } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { isTooLate } from '../hooks.ts';
-import { describe, type Outcome, toError } from '../outcome.ts';
+import type { Outcome } from '../outcome.ts';
 import type { TaskDefinition } from '../task.ts';
 import { SECOND } from '../timers.ts';
+import { toError } from '../to-error.ts';
 import type { WorkRun } from './durable-run.ts';
 import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';
 import { jsonOrNothing } from './json.ts';

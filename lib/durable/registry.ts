@@ -1,6 +1,7 @@
 /** The names of durable tasks: what a worker looks up. A message from an engine names nothing else that runs. */
+
+import { describe } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
-import { describe } from '../outcome.ts';
 import { processWide } from '../process-wide.ts';
 import type { TaskDefinition } from '../task.ts';
 

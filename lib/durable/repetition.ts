@@ -1,6 +1,7 @@
 /** What has to be said to an engine again and again, for as long as a hold lasts. */
-import { toError } from '../outcome.ts';
-import { delayed, SECOND } from '../timers.ts';
+
+import { doneWithin, SECOND } from '../timers.ts';
+import { toError } from '../to-error.ts';
 import type { Near } from './hold-calls.ts';
 
 /** Between two calls. */
@@ -55,6 +56,6 @@ export class Repetition {
   async close(grace: number): Promise<void> {
     this.#isClosed = true;
     for (const wake of [...this.#wakes]) wake();
-    await delayed(grace, Promise.all(this.#underWay));
+    await doneWithin(grace, Promise.all(this.#underWay));
   }
 }

@@ -1,6 +1,6 @@
 /** Tasks that must not run, though an engine has them, or may have them. */
 import { BackgroundTaskError } from '../errors.ts';
-import { toError } from '../outcome.ts';
+import { toError } from '../to-error.ts';
 import type { DiscardResult } from './engine.ts';
 import { type Held, type HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { Repetition } from './repetition.ts';

@@ -1,0 +1,28 @@
+/** Values in words, for errors, logs and messages. */
+import { inspect } from 'node:util';
+
+/** A value may have any number of properties, and a message is read by people. */
+const LONGEST_DESCRIPTION = 1_000;
+
+/** The name that errors, logs and messages use for a value that somebody threw or passed. */
+export function describe(value: unknown): string {
+  try {
+    if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
+    const text = inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+    return text.length > LONGEST_DESCRIPTION ? `${text.slice(0, LONGEST_DESCRIPTION)}…` : text;
+  } catch {
+    return `an uninspectable ${typeof value}`;
+  }
+}
+
+/** What a value is, without what is in it: arguments may be personal data. */
+export function describeKind(value: unknown): string {
+  if (typeof value !== 'object' || value === null)
+    return typeof value === 'function' ? describe(value) : `a ${typeof value}`;
+  try {
+    const { name } = value.constructor;
+    return name === 'Object' ? 'an object' : `an object of class ${name}`;
+  } catch {
+    return 'an object';
+  }
+}

@@ -1,0 +1,30 @@
+/** The one place where whatever was thrown becomes an `Error`. */
+import { describe } from './describe.ts';
+import { BackgroundTaskError } from './errors.ts';
+
+/** Of any realm: errors of jest and of `vm` are no instances of this realm's Error. Throws for some proxies. */
+export function isErrorOfAnyRealm(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
+}
+
+/** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
+export function isError(value: unknown): value is Error {
+  try {
+    if (!isErrorOfAnyRealm(value)) return false;
+    const { name, message } = value;
+    for (const property of ['stack', 'code', 'cause'] as const) Reflect.get(value, property);
+    return typeof name === 'string' && typeof message === 'string';
+  } catch {
+    return false;
+  }
+}
+
+/** Whatever was thrown, as an `Error`: itself where it is one, else wrapped with the thrown value as `cause`. */
+export function toError(thrown: unknown): Error {
+  if (isError(thrown)) return thrown;
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_NOT_AN_ERROR',
+    `Expected an Error to be thrown, got ${describe(thrown)}.`,
+    { cause: thrown },
+  );
+}
