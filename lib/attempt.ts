@@ -1,6 +1,7 @@
 /** One attempt of a run, as its executor sees it. */
 import { RunningTask } from './current-task.ts';
 import type { Attempt, AttemptFacts, AttemptResult, Executor } from './executors/executor.ts';
+import type { Owner } from './owner.ts';
 import type { TaskDefinition, TaskTarget } from './task.ts';
 
 /** The run behind an attempt. What it is told of an attempt that is over, it does not hear. */
@@ -10,9 +11,9 @@ export interface Attempted {
   readonly definition: TaskDefinition;
   readonly args: readonly unknown[];
   readonly context: unknown;
-  readonly owner: object;
+  readonly owner: Owner;
   readonly priority: number;
-  readonly attempt: number;
+  readonly attemptNumber: number;
   readonly isLastAttempt: boolean;
   readonly isSettled: boolean;
   attemptStarted(attempt: TaskAttempt, at?: number): void;
@@ -33,12 +34,12 @@ export class TaskAttempt implements Attempt {
 
   /** Made when it is asked for: the main thread needs none of a task that runs in another. */
   get task(): RunningTask {
-    this.#task ??= new RunningTask(this.#run, this.#run.attempt, this.#run.owner);
+    this.#task ??= new RunningTask(this.#run, this.#run.attemptNumber, this.#run.owner);
     return this.#task;
   }
 
   get facts(): AttemptFacts {
-    const { id, name, attempt, context } = this.#run;
+    const { id, name, attemptNumber: attempt, context } = this.#run;
     return { id, name, attempt, context };
   }
 

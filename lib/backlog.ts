@@ -1,19 +1,26 @@
 /** What was accepted and has not settled: admission, idleness, and the law that nothing is lost. */
 import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executors/names.ts';
-import { OUTCOME_STATES, type OutcomeState } from './outcome.ts';
+import type { TaskHandle } from './handle.ts';
+import { OUTCOME_STATES, type Outcome, type OutcomeState } from './outcome.ts';
 import { Roster } from './roster.ts';
+import type { PendingState, TaskState } from './task-state.ts';
 
-/** Where an accepted task can be before it settles. */
-export type PendingState = 'waiting' | 'running' | 'retrying';
-
-/** Where a task can be. */
-export type TaskState = PendingState | OutcomeState;
-
-/** A task that can be found by its number and asked where it is. */
-interface Pending {
+/** A run, as whoever looks for those that have not settled sees it. */
+export interface PendingRun {
+  /** Counts up from `1`, in the order added. */
   readonly number: number;
+  readonly id: string;
   readonly executor: ExecutorName;
+  readonly state: TaskState;
+  /** The number of the current attempt; `0` before the first. */
+  readonly attemptNumber: number;
+  readonly args: readonly unknown[];
+  readonly handle: TaskHandle;
+  readonly isSettled: boolean;
+  readonly settled: Promise<Outcome>;
+  /** Settles it: there is no time left. */
+  abandon(): void;
 }
 
 type Counts = Record<TaskState, number>;
@@ -31,9 +38,9 @@ type Phase = 'open' | 'draining' | 'closed';
 /**
  * Conservation: at every moment `added` is the sum of the counts, and a task's count moves to a settled state once.
  */
-export class Backlog<Run extends Pending> {
+export class Backlog {
   readonly limit: number;
-  readonly #unsettled = new Roster<Run>();
+  readonly #unsettled = new Roster<PendingRun>();
   readonly #counts: Readonly<Record<ExecutorName, Counts>> = {
     'event-loop': noCounts(),
     thread: noCounts(),
@@ -58,11 +65,11 @@ export class Backlog<Run extends Pending> {
     return this.#added - this.#settled;
   }
 
-  get pending(): readonly Run[] {
+  get pending(): readonly PendingRun[] {
     return [...this.#unsettled];
   }
 
-  find(number: number): Run | undefined {
+  find(number: number): PendingRun | undefined {
     return this.#unsettled.get(number);
   }
 
@@ -83,7 +90,7 @@ export class Backlog<Run extends Pending> {
   }
 
   /** Takes a task on. Its number is the one that {@link nextNumber} gave. */
-  accept(run: Run): void {
+  accept(run: PendingRun): void {
     this.#added += 1;
     this.#counts[run.executor].waiting += 1;
     this.#unsettled.add(run);
@@ -93,15 +100,17 @@ export class Backlog<Run extends Pending> {
     return this.#added + 1;
   }
 
-  moved(run: Run, from: PendingState, to: TaskState): void {
-    const counts = this.#counts[run.executor];
-    counts[from] -= 1;
-    counts[to] += 1;
-    if (to !== 'waiting' && to !== 'running' && to !== 'retrying') this.#settled += 1;
+  moved(run: PendingRun, from: PendingState, to: PendingState): void {
+    this.#recount(run, from, to);
+  }
+
+  settled(run: PendingRun, from: PendingState, to: OutcomeState): void {
+    this.#recount(run, from, to);
+    this.#settled += 1;
   }
 
   /** To be called last of all that a settling task does: whoever waits for idleness may look at everything. */
-  release(run: Run): void {
+  release(run: PendingRun): void {
     this.#unsettled.delete(run);
     if (this.#unsettled.size === 0 && this.#idleWaiters.length > 0) {
       const waiters = this.#idleWaiters;
@@ -125,5 +134,11 @@ export class Backlog<Run extends Pending> {
 
   close(): void {
     this.#phase = 'closed';
+  }
+
+  #recount({ executor }: PendingRun, from: PendingState, to: TaskState): void {
+    const counts = this.#counts[executor];
+    counts[from] -= 1;
+    counts[to] += 1;
   }
 }

@@ -1,11 +1,12 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
 
+import type { PendingRun } from './backlog.ts';
 import { describe } from './describe.ts';
 import type { Executor } from './executors/executor.ts';
 import { EXECUTOR_NAMES, type WorkerKind } from './executors/names.ts';
 import { aNumber, check, either, oneOf } from './option-rules.ts';
 import type { Outcome, OutcomeState } from './outcome.ts';
-import type { Runtime, TaskRun } from './run.ts';
+import type { Runtime } from './runtime.ts';
 import { doneWithin, LONGEST_TIMER, SECOND } from './timers.ts';
 
 /** Options of `close`. */
@@ -87,7 +88,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   for (const run of pending) described.set(run.id, run.args.map(describe));
   // Those that wait go first, and of them those that have not begun: the end of another would start the next in its list.
   const waiting = pending.filter(({ state }) => state === 'waiting');
-  for (const run of waiting) if (run.attempt === 0) run.abandon();
+  for (const run of waiting) if (run.attemptNumber === 0) run.abandon();
   for (const run of waiting) run.abandon();
   // What listens to a signal on the event loop may never come back: it hears it when all others have settled and were logged.
   const others = pending.filter((run) => !run.isSettled && !runsHere(run));
@@ -109,7 +110,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   return Object.freeze({ completed, failed, abandoned: Object.freeze(abandoned) });
 }
 
-function runsHere({ executor, state }: TaskRun): boolean {
+function runsHere({ executor, state }: PendingRun): boolean {
   return executor === 'event-loop' && state === 'running';
 }
 

@@ -1,5 +1,6 @@
 /** `currentTask()`: what a running task can know of itself, and the async context that carries it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Owner } from './owner.ts';
 import { processWide } from './process-wide.ts';
 
 /** A running task, as seen from inside. */
@@ -32,11 +33,11 @@ interface TaskSource {
 export class RunningTask implements CurrentTask {
   readonly attempt: number;
   readonly #source: TaskSource;
-  readonly #owner: object | undefined;
+  readonly #owner: Owner | undefined;
   #controller: AbortController | undefined;
   #abortReason: Error | undefined;
 
-  constructor(source: TaskSource, attempt: number, owner?: object) {
+  constructor(source: TaskSource, attempt: number, owner?: Owner) {
     this.#source = source;
     this.attempt = attempt;
     this.#owner = owner;
@@ -55,12 +56,12 @@ export class RunningTask implements CurrentTask {
   }
 
   /** Whoever the task was added to; `undefined` in a thread, and for a task of the package's other copy. */
-  static ownerOf(task: RunningTask | undefined): object | undefined {
+  static ownerOf(task: RunningTask | undefined): Owner | undefined {
     return task !== undefined && #owner in task ? task.#owner : undefined;
   }
 
   /** The same, but for a task that has settled: what it has left behind does not act for it. */
-  static ownerOfUnsettled(task: RunningTask | undefined): object | undefined {
+  static ownerOfUnsettled(task: RunningTask | undefined): Owner | undefined {
     return task !== undefined && #owner in task && !task.#source.isSettled ? task.#owner : undefined;
   }
 

@@ -1,6 +1,7 @@
 /** What `add` returns. */
-import type { TaskState } from './backlog.ts';
+
 import type { Outcome } from './outcome.ts';
+import type { TaskState } from './task-state.ts';
 
 /** A task that was accepted. */
 export interface TaskHandle<Value = unknown> {

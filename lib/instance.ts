@@ -19,10 +19,12 @@ import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
 import { hookError } from './hooks.ts';
 import type { AddOptions, Mode, TaskOptions } from './options.ts';
+import type { Owner } from './owner.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { Reporter } from './report.ts';
 import { type ResolvedOptions, resolveAddOptions } from './resolve-options.ts';
-import { type NewTask, type Owner, type Runtime, TaskRun } from './run.ts';
+import { TaskRun } from './run.ts';
+import type { Runtime } from './runtime.ts';
 import { definitionOf, NO_OPTIONS, type TaskDefinition } from './task.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';
 
@@ -49,7 +51,7 @@ const HAND_OVER_POLICY = { timeout: Number.POSITIVE_INFINITY, retry: DEFAULT_POL
 
 /** What {@link Instance.accept} was given. */
 interface Added {
-  readonly owner: Owner;
+  readonly owner: Owner<Runtime>;
   readonly task: unknown;
   readonly definition: TaskDefinition;
   readonly name: string;
@@ -64,7 +66,7 @@ export interface WatchedTask {
   readonly run: TaskRun;
 }
 
-export class Instance implements Owner {
+export class Instance implements Owner<Runtime> {
   readonly options: ResolvedOptions;
   readonly runtime: Runtime & { readonly executors: Record<ExecutorName, Executor> };
   /** The real executors of blocking tasks, whatever the mode. */
@@ -101,7 +103,7 @@ export class Instance implements Owner {
     }
     this.runtime = {
       executors: { ...executors, engine: this.durable?.handOver ?? NO_ENGINE },
-      backlog: new Backlog<TaskRun>(options.maxBacklog),
+      backlog: new Backlog(options.maxBacklog),
       reporter,
       deadlines: new Deadlines(),
       idPrefix: randomBytes(ID_PREFIX_BYTES).toString('hex'),
@@ -126,7 +128,13 @@ export class Instance implements Owner {
    *
    * @param req the request that `context` is asked about; none for a task without a response.
    */
-  accept(owner: Owner, task: unknown, args: readonly unknown[], options?: AddOptions, req?: IncomingMessage): TaskRun {
+  accept(
+    owner: Owner<Runtime>,
+    task: unknown,
+    args: readonly unknown[],
+    options?: AddOptions,
+    req?: IncomingMessage,
+  ): TaskRun {
     const definition = definitionOf(task);
     const name = options?.name ?? definition.name;
     this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
@@ -146,14 +154,16 @@ export class Instance implements Owner {
     const context = isForEngine ? contextFor(name, asked, durable) : asked;
     const given = isForEngine ? argumentsFor(name, args, durable) : args;
     const policy = this.#policyOf(definition, options);
-    const run = new TaskRun({
-      definition,
-      name,
-      policy,
-      args: clone === undefined ? given : snapshotArguments(given, name, clone, policy.retry.attempts),
-      context,
-      owner,
-    } satisfies NewTask);
+    const run = this.#admit(
+      new TaskRun({
+        definition,
+        name,
+        policy,
+        args: clone === undefined ? given : snapshotArguments(given, name, clone, policy.retry.attempts),
+        context,
+        owner,
+      }),
+    );
     this.watcher?.({ task, run });
     return run;
   }
@@ -162,17 +172,26 @@ export class Instance implements Owner {
     refuseRetryIf(name, options);
     const { backlog, idPrefix } = this.runtime;
     const policy = this.#policyOf(definition, options);
-    const run = new DurableRun({
-      definition: this.#definitionOnEngine(definition),
-      name,
-      policy: { ...policy, ...HAND_OVER_POLICY },
-      args: durable.argumentsFor(name, args, options?.transaction),
-      context: contextFor(name, this.#contextFor(req, undefined), this.options.durable),
-      owner,
-      id: durableId(idPrefix, backlog.nextNumber),
-    });
+    const run = this.#admit(
+      new DurableRun({
+        definition: this.#definitionOnEngine(definition),
+        name,
+        policy: { ...policy, ...HAND_OVER_POLICY },
+        args: durable.argumentsFor(name, args, options?.transaction),
+        context: contextFor(name, this.#contextFor(req, undefined), this.options.durable),
+        owner,
+        id: durableId(idPrefix, backlog.nextNumber),
+      }),
+    );
     durable.handOverTask(run, definition.name, policy, options?.transaction);
     this.watcher?.({ task, run });
+    return run;
+  }
+
+  /** From here on it is counted, and will settle. */
+  #admit<Run extends TaskRun>(run: Run): Run {
+    this.runtime.backlog.accept(run);
+    this.runtime.reporter.added(run);
     return run;
   }
 
@@ -205,18 +224,20 @@ export class Instance implements Owner {
     const { name } = definition;
     this.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
     const policy = this.#policyOf(definition, undefined);
-    const run = new WorkRun(
-      {
-        definition,
-        name,
-        policy: { ...policy, timeout },
-        args,
-        context,
-        owner: this,
-        id,
-        attemptsBefore: attempt - 1,
-      },
-      retryInMs,
+    const run = this.#admit(
+      new WorkRun(
+        {
+          definition,
+          name,
+          policy: { ...policy, timeout },
+          args,
+          context,
+          owner: this,
+          id,
+          attemptsBefore: attempt - 1,
+        },
+        retryInMs,
+      ),
     );
     run.start();
     return run;
@@ -240,7 +261,7 @@ export class Instance implements Owner {
   }
 
   readonly #isAddedByOwnTask = (): boolean => {
-    const owner = RunningTask.ownerOfUnsettled(taskContext.getStore()) as Owner | undefined;
+    const owner = RunningTask.ownerOfUnsettled(taskContext.getStore());
     return owner?.runtime === this.runtime;
   };
 

@@ -71,3 +71,23 @@ export type Verdict =
   | { readonly state: 'completed'; readonly value: unknown }
   | { readonly state: UnsuccessfulOutcome['state']; readonly error: Error }
   | { readonly state: 'skipped' };
+
+/** The facts of an outcome, wherever they are kept. */
+type OutcomeSource = Pick<OutcomeFacts, 'id' | 'name' | 'executor' | 'attempts' | 'waitedMs' | 'ranMs'>;
+
+/** Written out, property by property: spreading costs more than all else at the end of a task. */
+export function outcomeOf(task: OutcomeSource, verdict: Verdict, response: ResponseEnd | undefined): Outcome {
+  const outcome: { -readonly [Name in keyof Outcome]: unknown } = {
+    id: task.id,
+    name: task.name,
+    executor: task.executor,
+    state: verdict.state,
+    attempts: task.attempts,
+    waitedMs: task.waitedMs,
+    ranMs: task.ranMs,
+  };
+  if (verdict.state === 'completed') outcome.value = verdict.value;
+  else if (verdict.state !== 'skipped') outcome.error = verdict.error;
+  if (response !== undefined) outcome.response = response;
+  return outcome as Outcome;
+}

@@ -18,8 +18,9 @@ export interface Reported {
   readonly facts: { readonly id: string; readonly name: string; readonly executor: ExecutorName };
   readonly args: readonly unknown[];
   readonly priority: number;
-  /** Of the current or the last attempt; and how many of them started. */
-  readonly attempt: number;
+  /** The number of the current or the last attempt. */
+  readonly attemptNumber: number;
+  /** How many attempts started. */
   readonly attempts: number;
   readonly waitedMs: number;
   readonly ranMs: number;
@@ -43,6 +44,8 @@ function toAddedEvent({ facts, priority }: Reported): AddedEvent {
 function toStartedEvent({ facts, attempts, waitedMs }: Reported): StartedEvent {
   return { ...facts, attempt: attempts, waitedMs };
 }
+
+const asItIs = (outcome: Outcome): Outcome => outcome;
 
 /** What the task threw, whole; what the package ended it with says everything in its message. */
 function errorOf({ state, error }: Outcome): { error?: Record<string, unknown> } {
@@ -83,7 +86,12 @@ export class Reporter {
       delayMs,
       error: errorFields(error),
     });
-    this.events.emit('retrying', run, ({ facts, attempt }) => ({ ...facts, attempt, error, delayMs }));
+    this.events.emit('retrying', run, ({ facts, attemptNumber }) => ({
+      ...facts,
+      attempt: attemptNumber,
+      error,
+      delayMs,
+    }));
   }
 
   settled(run: Reported, outcome: Outcome): void {
@@ -94,7 +102,7 @@ export class Reporter {
       this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) });
     }
     if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
-    this.events.emit('settled', outcome, (event) => event);
+    this.events.emit('settled', outcome, asItIs);
   }
 
   /** What is worth a line but decides nothing, such as a result that could not cross. */

@@ -1,5 +1,19 @@
-/** When to try again. */
+/** Whether to try again, and when. */
+import { codeOf } from './errors.ts';
+import { ask } from './hooks.ts';
 import type { RetryPolicy } from './policy.ts';
+
+/** These cannot go better the next time: the module or the export is not there. */
+const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
+
+/**
+ * Whether another attempt may go better than the one that failed with `error`.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_HOOK` if the user's `retryIf` does not answer.
+ */
+export function isWorthRetrying(taskName: string, error: Error, { retryIf }: RetryPolicy): boolean {
+  return !NEVER_RETRIED.has(codeOf(error)) && ask(`\`retryIf\` of task ${taskName}`, () => retryIf(error));
+}
 
 /** How long to wait after attempt number `attempt` has failed, in milliseconds. */
 export function delayAfter(attempt: number, retry: Omit<RetryPolicy, 'retryIf'>): number {

@@ -1,54 +1,22 @@
-/** One task through its named steps: start → attempt → settle → report. */
+/** One task, from `add` to its outcome: start → attempt → end of the attempt → another one, or settled. */
 import { AsyncResource } from 'node:async_hooks';
 import { type Attempted, TaskAttempt } from './attempt.ts';
-import type { Backlog, TaskState } from './backlog.ts';
-import type { Deadlines, Limited } from './deadlines.ts';
-import { describe } from './describe.ts';
-import { BackgroundTaskError, codeOf } from './errors.ts';
-import type { AttemptResult, Executor } from './executors/executor.ts';
+import type { PendingRun } from './backlog.ts';
+import type { Limited } from './deadlines.ts';
+import { type Deferred, deferred } from './deferred.ts';
+import type { AttemptResult } from './executors/executor.ts';
 import type { ExecutorName } from './executors/names.ts';
 import { Handle, type TaskHandle } from './handle.ts';
-import { ask } from './hooks.ts';
-import type { Outcome, ResponseEnd, UnsuccessfulOutcome, Verdict } from './outcome.ts';
+import { abandoned, cancelled, givesWay, type Interruption, timedOut } from './interruption.ts';
+import { type Outcome, outcomeOf, type ResponseEnd, type Verdict } from './outcome.ts';
+import type { Owner } from './owner.ts';
 import type { Policy } from './policy.ts';
-import type { Reported, Reporter } from './report.ts';
-import { delayAfter } from './retry.ts';
+import type { Reported } from './report.ts';
+import { delayAfter, isWorthRetrying } from './retry.ts';
+import type { Runtime } from './runtime.ts';
 import type { TaskDefinition } from './task.ts';
-import { isError, toError } from './to-error.ts';
-
-/** What every run of an instance shares. */
-export interface Runtime {
-  readonly executors: Readonly<Record<ExecutorName, Executor>>;
-  readonly backlog: Backlog<TaskRun>;
-  readonly reporter: Reporter;
-  readonly deadlines: Deadlines;
-  /** Begins every id, so that ids of two processes differ. */
-  readonly idPrefix: string;
-}
-
-/** Whoever a task was added to: a response's list, or the instance itself. */
-export interface Owner {
-  readonly runtime: Runtime;
-  /** The request that a response's list belongs to, in words. */
-  readonly request?: { readonly method: string; readonly route: string };
-}
-
-/** Why a task ends before its time. */
-type Interruption = { readonly state: Exclude<UnsuccessfulOutcome['state'], 'failed'>; readonly error: Error };
-
-/** What those wait on who ask for the outcome. */
-interface Waiting {
-  readonly settled: Promise<Outcome>;
-  readonly resolve: (outcome: Outcome) => void;
-}
-
-function waitForOutcome(): Waiting {
-  let resolve: Waiting['resolve'] = () => {};
-  const settled = new Promise<Outcome>((resolveSettled) => {
-    resolve = resolveSettled;
-  });
-  return { settled, resolve };
-}
+import type { PendingState, TaskState } from './task-state.ts';
+import { toError } from './to-error.ts';
 
 /** What a task is made of when it is added. */
 export interface NewTask {
@@ -57,7 +25,7 @@ export interface NewTask {
   readonly policy: Policy;
   readonly args: readonly unknown[];
   readonly context: unknown;
-  readonly owner: Owner;
+  readonly owner: Owner<Runtime>;
   /** Where somebody else knows it by an id already. */
   readonly id?: string;
   /** How often it was started elsewhere. */
@@ -67,17 +35,14 @@ export interface NewTask {
 /** Of a task that is kept by nobody but this process. */
 const ACCEPTED = Promise.resolve();
 
-/** These cannot go better the next time: the module or the export is not there. */
-const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
-
 /** An accepted task, from `add` until it has settled. */
-export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
+export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Limited {
   readonly number: number;
   readonly name: string;
   readonly policy: Policy;
   readonly definition: TaskDefinition;
   readonly context: unknown;
-  readonly owner: Owner;
+  readonly owner: Owner<Runtime>;
   readonly handle: TaskHandle = new Handle(this);
   /** Let go of when the task has settled: a handle that somebody keeps must not keep buffers alive. */
   args: readonly unknown[];
@@ -92,17 +57,19 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   /** Holds the async context of the place where the task was added. Threads have one of their own. */
   readonly #addedIn: AsyncResource | undefined;
   readonly #addedAt = performance.now();
-  #state: TaskState = 'waiting';
+  /** Where it is until it has settled. */
+  #pending: PendingState = 'waiting';
   #firstStartedAt: number | undefined;
   #attemptStartedAt = 0;
   #ranMs = 0;
-  #tries: number;
+  #attemptNumber: number;
   #response: ResponseEnd | undefined;
-  #attempt: TaskAttempt | undefined;
+  /** The attempt that is under way. */
+  #current: TaskAttempt | undefined;
   #interruption: Interruption | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #outcome: Outcome | undefined;
-  #waiting: Waiting | undefined;
+  #waiting: Deferred<Outcome> | undefined;
   #onSettled: (() => void) | undefined;
 
   constructor(task: NewTask) {
@@ -114,11 +81,9 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     this.owner = task.owner;
     this.#id = task.id;
     this.attempts = task.attemptsBefore ?? 0;
-    this.#tries = this.attempts;
+    this.#attemptNumber = this.attempts;
     this.number = this.#runtime.backlog.nextNumber;
     this.#addedIn = task.definition.target.kind === 'function' ? new AsyncResource('BackgroundTask') : undefined;
-    this.#runtime.backlog.accept(this);
-    this.#runtime.reporter.added(this);
   }
 
   get #runtime(): Runtime {
@@ -135,12 +100,12 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   }
 
   /** The number of the current attempt. */
-  get attempt(): number {
-    return this.#tries;
+  get attemptNumber(): number {
+    return this.#attemptNumber;
   }
 
   get isLastAttempt(): boolean {
-    return this.#tries >= this.policy.retry.attempts;
+    return this.#attemptNumber >= this.policy.retry.attempts;
   }
 
   get executor(): ExecutorName {
@@ -152,7 +117,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   }
 
   get state(): TaskState {
-    return this.#state;
+    return this.#outcome?.state ?? this.#pending;
   }
 
   get accepted(): Promise<void> {
@@ -174,10 +139,10 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   /** Never rejects. Made when somebody asks for it: most tasks are never waited for. */
   get settled(): Promise<Outcome> {
     if (this.#waiting === undefined) {
-      this.#waiting = waitForOutcome();
+      this.#waiting = deferred();
       if (this.#outcome !== undefined) this.#waiting.resolve(this.#outcome);
     }
-    return this.#waiting.settled;
+    return this.#waiting.promise;
   }
 
   /** Begins the first attempt. `onSettled` is called when there will be no other. */
@@ -202,15 +167,11 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   /** Returns whether there was still something to cancel. */
   cancel(reason?: unknown): boolean {
     if (this.isSettled) return false;
-    const because = reason === undefined ? '' : `: ${isError(reason) ? reason.message : describe(reason)}`;
-    const error = new BackgroundTaskError('ERR_BACKGROUND_CANCELLED', `Task ${this.name} was cancelled${because}.`, {
-      cause: reason,
-    });
-    this.#interrupt({ state: 'cancelled', error });
+    this.#interrupt(cancelled(this.name, reason));
     return true;
   }
 
-  /** What becomes of it then, in a sentence that an error's message can go on with: nothing, where nobody else has it. */
+  /** What happens to it elsewhere when it is abandoned here: a sentence that ends the error's message. Empty where only this process has it. */
   protected get whenAbandoned(): string {
     return '';
   }
@@ -218,18 +179,14 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   /** `close` has run out of time. */
   abandon(): void {
     if (this.isSettled) return;
-    const error = new BackgroundTaskError(
-      'ERR_BACKGROUND_ABANDONED',
-      `Task ${this.name} was abandoned while it was ${this.#state}: background.close() ran out of time.${this.whenAbandoned}`,
-    );
-    this.#interrupt({ state: 'abandoned', error });
+    this.#interrupt(abandoned(this.name, this.#pending, this.whenAbandoned));
   }
 
   #beginAttempt(): void {
-    this.#tries += 1;
+    this.#attemptNumber += 1;
     const executor = this.#runtime.executors[this.executor];
     const attempt = new TaskAttempt(this, executor);
-    this.#attempt = attempt;
+    this.#current = attempt;
     if (this.#addedIn === undefined) executor.execute(attempt);
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
@@ -242,7 +199,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   }
 
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
-    if (attempt !== this.#attempt) return;
+    if (attempt !== this.#current) return;
     this.attempts += 1;
     this.#attemptStartedAt = at;
     this.#firstStartedAt ??= this.#attemptStartedAt;
@@ -254,11 +211,11 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   }
 
   attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void {
-    if (attempt !== this.#attempt) return;
-    this.#attempt = undefined;
+    if (attempt !== this.#current) return;
+    this.#current = undefined;
     if (result.ok && result.warning !== undefined) this.#runtime.reporter.warned(this.facts, result.warning);
     this.#runtime.deadlines.clear(this);
-    if (this.#state === 'running') this.#ranMs += ranMs ?? performance.now() - this.#attemptStartedAt;
+    if (this.#pending === 'running') this.#ranMs += ranMs ?? performance.now() - this.#attemptStartedAt;
     this.#decide(result);
   }
 
@@ -283,7 +240,7 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
 
   /** Returns whether it is this run that goes on. */
   protected tryAgain(error: Error): boolean {
-    const delayMs = delayAfter(this.#tries, this.policy.retry);
+    const delayMs = delayAfter(this.#attemptNumber, this.policy.retry);
     this.#moveTo('retrying');
     this.#retryTimer = setTimeout(() => {
       this.#moveTo('waiting');
@@ -294,9 +251,8 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
   }
 
   #isWorthRetrying(error: Error): boolean {
-    if (NEVER_RETRIED.has(codeOf(error))) return false;
     try {
-      return ask(`\`retryIf\` of task ${this.name}`, () => this.policy.retry.retryIf(error));
+      return isWorthRetrying(this.name, error, this.policy.retry);
     } catch (thrown) {
       this.#runtime.reporter.hookThrew(toError(thrown));
       return false;
@@ -305,35 +261,27 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
 
   /** The time limit of the running attempt has passed. */
   timeOut(): void {
-    const { timeout } = this.policy;
-    this.#interrupt({
-      state: 'timed-out',
-      error: new BackgroundTaskError(
-        'ERR_BACKGROUND_TIMEOUT',
-        `Task ${this.name} ran longer than its timeout of ${timeout} ms.`,
-      ),
-    });
+    this.#interrupt(timedOut(this.name, this.policy.timeout));
   }
 
   #interrupt(interruption: Interruption): void {
-    // A cancel that comes while a timed-out attempt is still being ended must not be followed by a retry.
-    if (this.#interruption !== undefined && this.#interruption.state !== 'timed-out') return;
-    if (this.#attempt === undefined) {
+    if (this.#interruption !== undefined && !givesWay(this.#interruption)) return;
+    if (this.#current === undefined) {
       clearTimeout(this.#retryTimer);
       this.#settle(interruption);
       return;
     }
     const isBeingEnded = this.#interruption !== undefined;
     this.#interruption = interruption;
-    if (!isBeingEnded) this.#abort(this.#attempt, interruption.error);
+    if (!isBeingEnded) this.#abort(this.#current, interruption.error);
   }
 
   #settle(verdict: Verdict): void {
     // A listener, a `when` or a `retryIf` may have cancelled the task that it was told or asked about.
     if (this.isSettled) return;
-    const outcome = this.#outcomeOf(verdict);
+    const outcome = outcomeOf(this, verdict, this.#response);
     this.#outcome = outcome;
-    this.#moveTo(outcome.state);
+    this.#runtime.backlog.settled(this, this.#pending, outcome.state);
     this.report(outcome);
     this.args = [];
     this.#waiting?.resolve(outcome);
@@ -346,25 +294,8 @@ export class TaskRun implements TaskHandle, Attempted, Reported, Limited {
     this.#runtime.reporter.settled(this, outcome);
   }
 
-  /** Written out, property by property: spreading costs more than all else at the end of a task. */
-  #outcomeOf(verdict: Verdict): Outcome {
-    const outcome: { -readonly [Name in keyof Outcome]: unknown } = {
-      id: this.id,
-      name: this.name,
-      executor: this.executor,
-      state: verdict.state,
-      attempts: this.attempts,
-      waitedMs: this.waitedMs,
-      ranMs: this.#ranMs,
-    };
-    if (verdict.state === 'completed') outcome.value = verdict.value;
-    else if (verdict.state !== 'skipped') outcome.error = verdict.error;
-    if (this.#response !== undefined) outcome.response = this.#response;
-    return outcome as Outcome;
-  }
-
-  #moveTo(state: TaskState): void {
-    this.#runtime.backlog.moved(this, this.#state as 'waiting', state);
-    this.#state = state;
+  #moveTo(state: PendingState): void {
+    this.#runtime.backlog.moved(this, this.#pending, state);
+    this.#pending = state;
   }
 }

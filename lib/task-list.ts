@@ -5,8 +5,10 @@ import { ask } from './hooks.ts';
 import type { Instance } from './instance.ts';
 import type { AddOptions, Order, When } from './options.ts';
 import type { ResponseEnd } from './outcome.ts';
+import type { Owner } from './owner.ts';
 import { whenResponseEnded } from './response-end.ts';
-import type { Owner, Runtime, TaskRun } from './run.ts';
+import type { TaskRun } from './run.ts';
+import type { Runtime } from './runtime.ts';
 import type { Task } from './task.ts';
 import { toError } from './to-error.ts';
 
@@ -61,7 +63,7 @@ interface RoutedRequest extends IncomingMessage {
 /** Most requests add no task: they share this one, which is never written to. */
 const NONE: TaskRun[] = [];
 
-export class ResponseTasks implements TaskList, Owner {
+export class ResponseTasks implements TaskList, Owner<Runtime> {
   readonly #instance: Instance;
   readonly #res: ServerResponse;
   readonly #req: IncomingMessage;
@@ -182,7 +184,7 @@ export class ResponseTasks implements TaskList, Owner {
 }
 
 function isStartable(run: TaskRun): boolean {
-  return run.state === 'waiting' && run.attempt === 0;
+  return run.state === 'waiting' && run.attemptNumber === 0;
 }
 
 function isWanted(when: When, end: ResponseEnd, res: ServerResponse): boolean {

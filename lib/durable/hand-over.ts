@@ -1,7 +1,8 @@
 /** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
-import type { TaskState } from '../backlog.ts';
+
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { Attempt, Executor, ExecutorStats } from '../executors/executor.ts';
+import type { TaskState } from '../task-state.ts';
 import { toError } from '../to-error.ts';
 import { Batches } from './batches.ts';
 import type { DurableRun } from './durable-run.ts';

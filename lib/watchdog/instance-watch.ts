@@ -1,7 +1,8 @@
 /** What one instance tells the watchdog of its work, and what it makes of what it hears. */
 import { RunningTask } from '../current-task.ts';
 import type { TurnObserver } from '../executors/event-loop.ts';
-import type { Owner } from '../run.ts';
+import type { Owner } from '../owner.ts';
+import type { Runtime } from '../runtime.ts';
 import type { Block, Watched } from './watch.ts';
 import { watchdog } from './watchdog.ts';
 
@@ -9,11 +10,15 @@ export class InstanceWatch implements Watched, TurnObserver {
   readonly threshold: number;
   readonly stacks: boolean;
   readonly isTelling: boolean;
-  readonly #owner: Owner;
+  readonly #owner: Owner<Runtime>;
   #isAttached = false;
   #isEnded = false;
 
-  constructor(settings: { readonly threshold: number; readonly stacks: boolean }, owner: Owner, isTelling: boolean) {
+  constructor(
+    settings: { readonly threshold: number; readonly stacks: boolean },
+    owner: Owner<Runtime>,
+    isTelling: boolean,
+  ) {
     this.threshold = settings.threshold;
     this.stacks = settings.stacks;
     this.isTelling = isTelling;
@@ -36,7 +41,7 @@ export class InstanceWatch implements Watched, TurnObserver {
   }
 
   blocked({ cause, task, request, blockedMs, waitingRequests, stack }: Block): void {
-    const owner = RunningTask.ownerOf(task) as Owner | undefined;
+    const owner = RunningTask.ownerOf(task);
     if (owner !== undefined && owner.runtime !== this.#owner.runtime) return;
     this.#owner.runtime.reporter.blocks.record({
       cause,

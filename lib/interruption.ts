@@ -1,0 +1,46 @@
+/** Why a task ends before its own end: it was cancelled, its time is over, or that of `close`. */
+import { describe } from './describe.ts';
+import { BackgroundTaskError } from './errors.ts';
+import type { UnsuccessfulOutcome } from './outcome.ts';
+import type { PendingState } from './task-state.ts';
+import { isError } from './to-error.ts';
+
+export interface Interruption {
+  readonly state: Exclude<UnsuccessfulOutcome['state'], 'failed'>;
+  readonly error: Error;
+}
+
+export function cancelled(name: string, reason: unknown): Interruption {
+  const because = reason === undefined ? '' : `: ${isError(reason) ? reason.message : describe(reason)}`;
+  const error = new BackgroundTaskError('ERR_BACKGROUND_CANCELLED', `Task ${name} was cancelled${because}.`, {
+    cause: reason,
+  });
+  return { state: 'cancelled', error };
+}
+
+export function timedOut(name: string, timeout: number): Interruption {
+  return {
+    state: 'timed-out',
+    error: new BackgroundTaskError(
+      'ERR_BACKGROUND_TIMEOUT',
+      `Task ${name} ran longer than its timeout of ${timeout} ms.`,
+    ),
+  };
+}
+
+/** @param sequel what becomes of it elsewhere: a sentence, or nothing. */
+export function abandoned(name: string, state: PendingState, sequel: string): Interruption {
+  return {
+    state: 'abandoned',
+    error: new BackgroundTaskError(
+      'ERR_BACKGROUND_ABANDONED',
+      `Task ${name} was abandoned while it was ${state}: background.close() ran out of time.${sequel}`,
+    ),
+  };
+}
+
+/** Whether a later interruption takes the place of this one while the attempt is still being ended. */
+export function givesWay({ state }: Interruption): boolean {
+  // Otherwise a task that is cancelled just after its time limit would be tried again.
+  return state === 'timed-out';
+}

@@ -1,0 +1,7 @@
+/** Whoever a task was added to: a response's list, or the instance itself. */
+export interface Owner<Runtime = unknown> {
+  /** What all tasks of the instance share: two owners of one instance have the same. */
+  readonly runtime: Runtime;
+  /** The request that a response's list belongs to, in words. */
+  readonly request?: { readonly method: string; readonly route: string };
+}

@@ -1,0 +1,15 @@
+/** What every run of an instance shares. */
+import type { Backlog } from './backlog.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { Executor } from './executors/executor.ts';
+import type { ExecutorName } from './executors/names.ts';
+import type { Reporter } from './report.ts';
+
+export interface Runtime {
+  readonly executors: Readonly<Record<ExecutorName, Executor>>;
+  readonly backlog: Backlog;
+  readonly reporter: Reporter;
+  readonly deadlines: Deadlines;
+  /** Begins every id, so that ids of two processes differ. */
+  readonly idPrefix: string;
+}
