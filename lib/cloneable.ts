@@ -3,6 +3,7 @@ import { types } from 'node:util';
 import { DefaultSerializer, deserialize } from 'node:v8';
 import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
+import type { ExecutorName, WorkerKind } from './executors/names.ts';
 import { move, transferListOf } from './move.ts';
 import { toError } from './to-error.ts';
 
@@ -27,6 +28,17 @@ class ProcessSerializer extends DefaultSerializer {
     // biome-ignore lint/suspicious/noExplicitAny: Node's types leave the method out.
     (DefaultSerializer.prototype as any)._writeHostObject.call(this, view);
   }
+}
+
+/** How values are copied on their way to workers and back. */
+export const CLONE_FOR_WORKER: Readonly<Record<WorkerKind, Clone>> = {
+  thread: structuredClone,
+  process: cloneBySerialization,
+};
+
+/** The same for every executor; `undefined` where nothing crosses, and nothing is copied. */
+export function cloneFor(executor: ExecutorName): Clone | undefined {
+  return executor === 'thread' || executor === 'process' ? CLONE_FOR_WORKER[executor] : undefined;
 }
 
 /** Structures deeper than this are left to the structured clone algorithm to judge. */

@@ -85,6 +85,11 @@ export const taskContext: AsyncLocalStorage<RunningTask> = processWide(
   () => new AsyncLocalStorage<RunningTask>(),
 );
 
+/** Whoever the task that this code runs in was added to; nobody for code outside tasks, and for what a settled task has left behind. */
+export function currentOwner(): Owner | undefined {
+  return RunningTask.ownerOfUnsettled(taskContext.getStore());
+}
+
 /**
  * The task that this code runs in, in any executor; `undefined` outside tasks, so that a function can be both
  * called directly and run as a task.

@@ -11,7 +11,7 @@ import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
 import type { AddOptions, BackgroundTasksOptions } from './options.ts';
 import type { Outcome } from './outcome.ts';
-import { resolveOptions } from './resolve-options.ts';
+import { resolveAddOptions, resolveOptions } from './resolve-options.ts';
 import { type BackgroundTasksStats, statsOf } from './stats.ts';
 import type { Task } from './task.ts';
 import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
@@ -127,7 +127,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
   const background: BackgroundTasks = Object.assign(backgroundTasksMiddleware, {
     add: (task: unknown, ...args: unknown[]) => instance.addDetached(task, args).handle,
     with(taskOptions: AddOptions): TaskAdder {
-      const resolved = instance.resolveWith(taskOptions);
+      const resolved = resolveAddOptions(taskOptions);
       return { add: (task, ...args) => instance.addDetached(task, args, resolved).handle as TaskHandle<never> };
     },
     idle: () => runtime.backlog.idle(),

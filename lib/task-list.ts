@@ -1,11 +1,13 @@
 /** What `res.locals.backgroundTasks` holds: the tasks of one response, from `add` to the response's end and beyond. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { currentOwner } from './current-task.ts';
 import type { TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
 import type { Instance } from './instance.ts';
 import type { AddOptions, Order, When } from './options.ts';
 import type { ResponseEnd } from './outcome.ts';
 import type { Owner } from './owner.ts';
+import { resolveAddOptions } from './resolve-options.ts';
 import { whenResponseEnded } from './response-end.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
@@ -106,12 +108,12 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   with(options: AddOptions): TaskAdder {
-    const resolved = this.#instance.resolveWith(options);
+    const resolved = resolveAddOptions(options);
     return { add: (task, ...args) => this.#add(task, args, resolved) };
   }
 
   #add<Value>(task: unknown, args: readonly unknown[], options: AddOptions | undefined): TaskHandle<Value> {
-    const run = this.#instance.accept(this, task, args, options, this.#req);
+    const run = this.#instance.admission.accept(this, task, args, options, this.#req);
     if (this.#runs === NONE) {
       this.#runs = [run];
       whenResponseEnded(this.#res, (end) => this.#release(end));
@@ -154,7 +156,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
    * added. And a task that waits for one that it added itself would wait for ever, if that one had to wait for it.
    */
   #waitsForNone(run: TaskRun): boolean {
-    return run.executor === 'engine' || this.#instance.isAddedByTaskOf(this);
+    return run.executor === 'engine' || currentOwner() === this;
   }
 
   #advance(): void {

@@ -1,9 +1,10 @@
 /** The `./testing` entry: run tasks without threads or not at all, see what was added, wait, and assert. */
 import { types } from 'node:util';
+import type { WatchedTask } from './admission.ts';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
-import type { Instance, WatchedTask } from './instance.ts';
+import type { Instance } from './instance.ts';
 import { type BackgroundTasks, INSTANCE } from './middleware.ts';
 import type { Mode } from './options.ts';
 import type { Outcome, OutcomeState } from './outcome.ts';
@@ -62,13 +63,13 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
       `Expected the mode of watchTasks() to be 'run', 'inline' or 'record', got ${describe(mode)}.`,
     );
   }
-  const previous = { mode: instance.mode, watcher: instance.watcher };
+  const previous = { mode: instance.mode, watcher: instance.admission.watcher };
   const added: AddedTask[] = [];
   const watch = ({ task, run }: WatchedTask): void => {
     added.push({ task: task as AddedTask['task'], name: run.name, args: [...run.args], handle: run.handle });
     previous.watcher?.({ task, run });
   };
-  instance.watcher = watch;
+  instance.admission.watcher = watch;
   instance.mode = mode;
   let isOver = false;
 
@@ -88,7 +89,7 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
       // Called again, by an `afterEach` after a `using`, it is not this watch that it would end.
       if (isOver) return;
       isOver = true;
-      instance.watcher = previous.watcher;
+      instance.admission.watcher = previous.watcher;
       instance.mode = previous.mode;
     },
     [Symbol.dispose]: () => watcher.restore(),

@@ -1,0 +1,200 @@
+/** `add`: a task is taken on, or refused in the caller's code. */
+import type { IncomingMessage } from 'node:http';
+import { type Clone, cloneFor, snapshot, snapshotArguments } from './cloneable.ts';
+import { currentOwner, currentTask } from './current-task.ts';
+import { DurableRun, WorkRun } from './durable/durable-run.ts';
+import { argumentsFor, contextFor, type DurableTasks } from './durable/durable-tasks.ts';
+import { durableId } from './durable/task-id.ts';
+import type { Work } from './durable/work.ts';
+import { BackgroundTaskError } from './errors.ts';
+import { hookError } from './hooks.ts';
+import type { AddOptions, Mode } from './options.ts';
+import type { Owner } from './owner.ts';
+import { Policies } from './policies.ts';
+import { DEFAULT_POLICY, type Policy } from './policy.ts';
+import type { ResolvedOptions } from './resolve-options.ts';
+import { TaskRun } from './run.ts';
+import type { Runtime } from './runtime.ts';
+import { definitionOf, type TaskDefinition } from './task.ts';
+
+/** The instance that takes tasks on. */
+interface Host extends Owner<Runtime> {
+  readonly options: ResolvedOptions;
+  readonly mode: Mode;
+  /** Where durable tasks go; none without an engine, and in tests. */
+  readonly durable: DurableTasks | undefined;
+}
+
+/** What is added, and by whom. */
+interface Addition {
+  readonly owner: Owner<Runtime>;
+  readonly definition: TaskDefinition;
+  readonly name: string;
+  readonly args: readonly unknown[];
+  /** What `with` was given. */
+  readonly options: AddOptions | undefined;
+  /** The request that `context` is asked about; none for a task without a response. */
+  readonly req: IncomingMessage | undefined;
+}
+
+/** A task that was added while somebody watched. */
+export interface WatchedTask {
+  readonly task: unknown;
+  readonly run: TaskRun;
+}
+
+/** An engine is asked once: whoever was told that it has not accepted a task may have added it again. */
+const HAND_OVER_POLICY = { timeout: Number.POSITIVE_INFINITY, retry: DEFAULT_POLICY.retry } as const;
+
+export class Admission {
+  /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
+  watcher: ((watched: WatchedTask) => void) | undefined;
+  readonly #host: Host;
+  readonly #policies: Policies;
+  readonly #onEngine = new WeakMap<TaskDefinition, TaskDefinition>();
+  #hasSaidWithoutEngine = false;
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#policies = new Policies(host.options);
+  }
+
+  /** Takes a task on, or throws in the caller's code. */
+  accept(
+    owner: Owner<Runtime>,
+    task: unknown,
+    args: readonly unknown[],
+    options?: AddOptions,
+    req?: IncomingMessage,
+  ): TaskRun {
+    const definition = definitionOf(task);
+    const name = options?.name ?? definition.name;
+    this.#host.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
+    const addition: Addition = { owner, definition, name, args, options, req };
+    const run = definition.isDurable ? this.#acceptDurable(addition) : this.#acceptLocal(addition);
+    this.watcher?.({ task, run });
+    return run;
+  }
+
+  /** Takes on what an engine has sent; it settles as a task of this process. */
+  acceptWork(definition: TaskDefinition, { id, args, context, attempt, retryInMs, timeout }: Work): WorkRun {
+    const { name } = definition;
+    this.#host.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
+    const policy = { ...this.#policyOf(definition), timeout };
+    const task = { definition, name, policy, args, context, owner: this.#host, id, attemptsBefore: attempt - 1 };
+    return this.#admit(new WorkRun(task, retryInMs));
+  }
+
+  /** From here on it is counted, and will settle. */
+  #admit<Run extends TaskRun>(run: Run): Run {
+    const { backlog, reporter } = this.#host.runtime;
+    backlog.accept(run);
+    reporter.added(run);
+    return run;
+  }
+
+  /** One that this process runs. */
+  #acceptLocal({ owner, definition, name, args, options, req }: Addition): TaskRun {
+    if (options?.transaction !== undefined) this.#refuseTransaction(definition);
+    const clone = cloneFor(definition.executor);
+    const policy = this.#policyOf(definition, options);
+    // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
+    const context = this.#contextFor(req, clone);
+    const given = clone === undefined ? args : snapshotArguments(args, name, clone, policy.retry.attempts);
+    return this.#admit(new TaskRun({ definition, name, policy, args: given, context, owner }));
+  }
+
+  #acceptDurable(addition: Addition): TaskRun {
+    const { durable, mode, options } = this.#host;
+    if (mode === 'run' && durable !== undefined) return this.#handOver(durable, addition);
+    if (mode === 'run') this.#sayWithoutEngine(addition.name);
+    return options.engine === undefined ? this.#acceptLocal(addition) : this.#rehearse(addition);
+  }
+
+  #handOver(durable: DurableTasks, { owner, definition, name, args, options, req }: Addition): TaskRun {
+    refuseRetryIf(name, options);
+    const { backlog, idPrefix } = this.#host.runtime;
+    const policy = this.#policyOf(definition, options);
+    const run = this.#admit(
+      new DurableRun({
+        definition: this.#definitionOnEngine(definition),
+        name,
+        policy: { ...policy, ...HAND_OVER_POLICY },
+        args: durable.argumentsFor(name, args, options?.transaction),
+        context: contextFor(name, this.#contextFor(req, undefined), this.#host.options.durable),
+        owner,
+        id: durableId(idPrefix, backlog.nextNumber),
+      }),
+    );
+    durable.handOverTask(run, definition.name, policy, options?.transaction);
+    return run;
+  }
+
+  /** In a test a durable task runs here, and is refused for what its engine would refuse. */
+  #rehearse({ owner, definition, name, args, options, req }: Addition): TaskRun {
+    if (options?.transaction !== undefined) this.#refuseTransaction(definition);
+    refuseRetryIf(name, options);
+    const { durable } = this.#host.options;
+    const context = contextFor(name, this.#contextFor(req, undefined), durable);
+    const policy = this.#policyOf(definition, options);
+    return this.#admit(
+      new TaskRun({ definition, name, policy, args: argumentsFor(name, args, durable), context, owner }),
+    );
+  }
+
+  /** In tests a durable task runs here, and its transaction means nothing. */
+  #refuseTransaction({ name, isDurable }: TaskDefinition): void {
+    if (isDurable && this.#host.mode !== 'run') return;
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected \`transaction\` of with() to be used for a durable task on an engine, got task ${name}, which this process runs by itself.`,
+    );
+  }
+
+  #definitionOnEngine(definition: TaskDefinition): TaskDefinition {
+    let onEngine = this.#onEngine.get(definition);
+    if (onEngine === undefined) {
+      onEngine = { ...definition, executor: 'engine' };
+      this.#onEngine.set(definition, onEngine);
+    }
+    return onEngine;
+  }
+
+  #sayWithoutEngine(name: string): void {
+    if (this.#hasSaidWithoutEngine) return;
+    this.#hasSaidWithoutEngine = true;
+    this.#host.runtime.reporter.withoutEngine(name);
+  }
+
+  readonly #isAddedByOwnTask = (): boolean => currentOwner()?.runtime === this.#host.runtime;
+
+  #policyOf(definition: TaskDefinition, options?: AddOptions): Policy {
+    const policy = this.#policies.of(definition, options);
+    return this.#host.mode === 'record' ? { ...policy, when: () => false } : policy;
+  }
+
+  #contextFor(req: IncomingMessage | undefined, clone: Clone | undefined): unknown {
+    const { context } = this.#host.options;
+    // A task without a request was most likely added by a task that had one.
+    const isInherited = req === undefined || context === undefined;
+    const value = isInherited ? currentTask()?.context : askForContext(context, req);
+    if (clone === undefined) return value;
+    return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', clone);
+  }
+}
+
+function refuseRetryIf(name: string, options: AddOptions | undefined): void {
+  if (options?.retry?.retryIf === undefined) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot go to the worker that would ask it.`,
+  );
+}
+
+function askForContext(context: NonNullable<ResolvedOptions['context']>, req: IncomingMessage): unknown {
+  try {
+    return context(req);
+  } catch (thrown) {
+    throw hookError('`context`', thrown);
+  }
+}
