@@ -1,5 +1,7 @@
 /** Telling the world: typed events for the application, `node:diagnostics_channel` for its instruments. */
 import { type Channel, channel } from 'node:diagnostics_channel';
+import { describe } from './describe.ts';
+import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executors/names.ts';
 import { notify } from './hooks.ts';
 import type { Outcome } from './outcome.ts';
@@ -78,10 +80,12 @@ export class Events {
   }
 
   on<Name extends EventName>(name: Name, listener: EventListener<Name>): void {
+    checkListener(name, listener);
     this.#listeners[name].add(listener);
   }
 
   off<Name extends EventName>(name: Name, listener: EventListener<Name>): void {
+    checkListener(name, listener);
     this.#listeners[name].delete(listener);
   }
 
@@ -102,5 +106,20 @@ export class Events {
       );
     }
     if (hasSubscribers) channels[name].publish(event);
+  }
+}
+
+function checkListener(event: unknown, listener: unknown): void {
+  if (!(EVENT_NAMES as readonly unknown[]).includes(event)) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected an event to be one of ${EVENT_NAMES.join(', ')}, got ${describe(event)}.`,
+    );
+  }
+  if (typeof listener !== 'function') {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected the listener of '${event}' to be a function, got ${describe(listener)}.`,
+    );
   }
 }

@@ -1,7 +1,9 @@
 /** The public names, and nothing else. */
 export { addBackgroundTask } from './ambient.ts';
+export type { BackgroundTasks, DurableBackgroundTasks } from './background-tasks.ts';
 export { blocking } from './blocking.ts';
-export type { AbandonedOutcome, CloseOptions, CloseReport } from './close.ts';
+export type { CloseOptions } from './close.ts';
+export type { AbandonedOutcome, CloseReport } from './close-report.ts';
 export { type CurrentTask, currentTask } from './current-task.ts';
 export type {
   DiscardResult,
@@ -26,9 +28,10 @@ export { durable } from './durable.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
 export type { AddedEvent, BackgroundTaskEvents, RetryingEvent, StartedEvent } from './events.ts';
 export type { ExecutorName } from './executors/names.ts';
+export type { FoundTask } from './find.ts';
 export type { TaskHandle } from './handle.ts';
 export type { Logger } from './log.ts';
-export { type BackgroundTasks, backgroundTasks, type DurableBackgroundTasks, type FoundTask } from './middleware.ts';
+export { backgroundTasks } from './middleware.ts';
 export type { BlockingModule } from './module-tasks.ts';
 export { move } from './move.ts';
 export type {

@@ -151,7 +151,13 @@ export class Reporter {
     this.#log.write('info', `Closing: pending tasks ${pending}, time limit ${timeout} ms`, { pending, timeout });
   }
 
-  closed({ completed, failed, abandoned }: { completed: number; failed: number; abandoned: number }): void {
+  closed(report: {
+    readonly completed: number;
+    readonly failed: number;
+    readonly abandoned: readonly unknown[];
+  }): void {
+    const { completed, failed } = report;
+    const abandoned = report.abandoned.length;
     if (completed + failed + abandoned === 0) return;
     this.#log.write('info', `Closed: tasks completed ${completed}, failed ${failed}, abandoned ${abandoned}`, {
       completed,

@@ -7,6 +7,7 @@ import type { Instance } from './instance.ts';
 import type { AddOptions, Order, When } from './options.ts';
 import type { ResponseEnd } from './outcome.ts';
 import type { Owner } from './owner.ts';
+import { routeOf } from './request-route.ts';
 import { resolveAddOptions } from './resolve-options.ts';
 import { whenResponseEnded } from './response-end.ts';
 import type { TaskRun } from './run.ts';
@@ -55,13 +56,6 @@ declare global {
   }
 }
 
-/** What Express adds to a request when it has found a route for it. */
-interface RoutedRequest extends IncomingMessage {
-  readonly route?: { readonly path: unknown };
-  readonly baseUrl?: string;
-  readonly originalUrl?: string;
-}
-
 /** Most requests add no task: they share this one, which is never written to. */
 const NONE: TaskRun[] = [];
 
@@ -90,9 +84,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   get request(): { readonly method: string; readonly route: string } {
-    const { method = '', route, baseUrl = '', originalUrl, url = '' } = this.#req as RoutedRequest;
-    const path = (originalUrl ?? url).split('?', 1)[0] as string;
-    return { method, route: typeof route?.path === 'string' ? `${baseUrl}${route.path}` : path };
+    return routeOf(this.#req);
   }
 
   get size(): number {
@@ -152,8 +144,9 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   /**
-   * Durable tasks wait for none that run here: a hold would not wait for them either. They go to the engine in the order
-   * added. And a task that waits for one that it added itself would wait for ever, if that one had to wait for it.
+   * Two kinds of task do not wait for their turn. Durable tasks go to the engine in the order added, without waiting for
+   * tasks that run here: the engine would not wait for those either, once a hold ends. And a task that was added by a
+   * running one of the same list starts at once: if its parent awaits it, neither would end otherwise.
    */
   #waitsForNone(run: TaskRun): boolean {
     return run.executor === 'engine' || currentOwner() === this;

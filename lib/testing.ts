@@ -1,11 +1,12 @@
 /** The `./testing` entry: run tasks without threads or not at all, see what was added, wait, and assert. */
 import { types } from 'node:util';
 import type { WatchedTask } from './admission.ts';
+import type { BackgroundTasks } from './background-tasks.ts';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
 import type { Instance } from './instance.ts';
-import { type BackgroundTasks, INSTANCE } from './middleware.ts';
+import { INSTANCE } from './middleware.ts';
 import type { Mode } from './options.ts';
 import type { Outcome, OutcomeState } from './outcome.ts';
 import { definitionOf, type Task } from './task.ts';

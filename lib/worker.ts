@@ -1,8 +1,10 @@
 /** `createWorker()`: a process that runs durable tasks, and adds none. */
+
+import type { DurableBackgroundTasks } from './background-tasks.ts';
 import type { TaskEngine } from './durable/engine.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { Instance } from './instance.ts';
-import { backgroundTasks, type DurableBackgroundTasks, INSTANCE } from './middleware.ts';
+import { backgroundTasks, INSTANCE } from './middleware.ts';
 import type { BackgroundTasksOptions, WorkOptions } from './options.ts';
 
 /** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */

@@ -1,0 +1,22 @@
+/** `find(id)`: a task by its id, wherever it is known. */
+import type { DurableTask } from './durable/engine.ts';
+import { numberInId } from './durable/task-id.ts';
+import type { TaskHandle } from './handle.ts';
+import type { Instance } from './instance.ts';
+import type { Outcome } from './outcome.ts';
+
+/** What `find(id)` comes to where no engine keeps tasks. */
+export type FoundTask = TaskHandle | Outcome | undefined;
+
+export function find({ runtime }: Instance, id: string): FoundTask {
+  const text = String(id);
+  const number = numberInId(text) ?? Number.parseInt(text.split('-')[1] ?? '', 36);
+  const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number);
+  return found?.id === id ? found : undefined;
+}
+
+/** The engine knows more of a durable task than the process that handed it over; only it knows of those of others. */
+export async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
+  const known = numberInId(String(id)) === undefined ? undefined : await instance.durable?.find(id);
+  return known ?? find(instance, id);
+}
