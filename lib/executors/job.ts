@@ -14,24 +14,48 @@ export interface JobHolder {
   drop(job: Job): void;
 }
 
+/** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
+const ABORT_GRACE = 250;
+
 export class Job implements Queued<Job> {
   readonly attempt: Attempt;
-  /** Whether it must not share a message with others: what is moved cannot be taken back, what cannot be sent keeps all from going. */
-  isAlone: boolean;
-  state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
-  /** None while it waits, and none any more when its worker has answered. */
-  holder: JobHolder | undefined;
-  /** Its place among what the worker was given. */
-  place = 0;
-  /** Set once it was told to stop. */
-  abortReason: Error | undefined;
-  graceTimer: NodeJS.Timeout | undefined;
   previousInQueue: Job | undefined;
   nextInQueue: Job | undefined;
+  #isAlone: boolean;
+  #state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
+  #holder: JobHolder | undefined;
+  #place = 0;
+  #abortReason: Error | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
 
   constructor(attempt: Attempt, takesBatches: boolean) {
     this.attempt = attempt;
-    this.isAlone = !takesBatches || transferListOf(attempt.args).length > 0;
+    // What is moved cannot be taken back.
+    this.#isAlone = !takesBatches || transferListOf(attempt.args).length > 0;
+  }
+
+  /** Whether it must not share a message with others. */
+  get isAlone(): boolean {
+    return this.#isAlone;
+  }
+
+  get state(): 'queued' | 'given' | 'started' | 'ended' {
+    return this.#state;
+  }
+
+  /** None while it waits, and none any more when its worker has answered. */
+  get holder(): JobHolder | undefined {
+    return this.#holder;
+  }
+
+  /** Its place among what the worker was given. */
+  get place(): number {
+    return this.#place;
+  }
+
+  /** Set once it was told to stop. */
+  get abortReason(): Error | undefined {
+    return this.#abortReason;
   }
 
   get priority(): number {
@@ -46,26 +70,50 @@ export class Job implements Queued<Job> {
   }
 
   giveTo(holder: JobHolder, place: number): void {
-    this.state = 'given';
-    this.holder = holder;
-    this.place = place;
+    this.#state = 'given';
+    this.#holder = holder;
+    this.#place = place;
   }
 
   takeBack(): void {
-    this.state = 'queued';
-    this.holder = undefined;
+    this.#state = 'queued';
+    this.#holder = undefined;
+  }
+
+  /** It is in no queue any more, and its run is about to be told. */
+  couldNotBeSent(): void {
+    this.#state = 'ended';
+  }
+
+  /** One that cannot be sent keeps all that go with it from going. */
+  keepAlone(): void {
+    this.#isAlone = true;
   }
 
   /** Its code has begun, as was heard now, for the first time or again. */
   start(at?: number): void {
-    if (this.state !== 'given') return;
-    this.state = 'started';
+    if (this.#state !== 'given') return;
+    this.#state = 'started';
     this.attempt.started(at);
   }
 
+  wasToldToStop(reason: Error): void {
+    this.#abortReason = reason;
+  }
+
+  /** `onGraceOver` is called where it has not ended by then. */
+  awaitStop(onGraceOver: () => void): void {
+    this.#graceTimer = setTimeout(onGraceOver, ABORT_GRACE);
+  }
+
+  /** Its worker may be given others at once: what is told to that one from here on must not mean this job. */
+  wasAnswered(): void {
+    this.#holder = undefined;
+  }
+
   end(result: AttemptResult, ranMs?: number): void {
-    clearTimeout(this.graceTimer);
-    this.state = 'ended';
+    clearTimeout(this.#graceTimer);
+    this.#state = 'ended';
     this.attempt.ended(result, ranMs);
   }
 }

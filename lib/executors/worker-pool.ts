@@ -10,6 +10,7 @@ import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
 import { attemptResultOf, Job } from './job.ts';
+import { type EndOfJob, News } from './news.ts';
 import type { Progress } from './pool-worker.ts';
 import type { Seat, StartWorker } from './seat.ts';
 import { TurnBudget } from './turn-budget.ts';
@@ -29,17 +30,6 @@ export interface WorkerPoolStats extends ExecutorStats {
   readonly utilization: number;
 }
 
-/** What an attempt came to: with when it began, where only now that is known, and how long its code ran. */
-interface End {
-  readonly job: Job;
-  readonly result: AttemptResult;
-  readonly startedAt?: number | undefined;
-  readonly ranMs?: number | undefined;
-}
-
-/** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
-const ABORT_GRACE = 250;
-
 /** While tasks are added one after the other, workers are asked after every so many whether they take more. */
 const ASK_EVERY = 32;
 
@@ -53,13 +43,8 @@ export class WorkerPool implements Executor {
   readonly #workforce: Workforce;
   /** How many attempts it has taken on that have not ended. */
   #size = 0;
-  /** What has ended, and is still to be told of. */
-  readonly #ends: End[] = [];
-  /** What has started, and is still to be told of: after the ends of what ran there before. */
-  readonly #starts: { readonly job: Job; readonly at: number }[] = [];
-  /** Whether the news is being told, or will be in a moment. */
-  #isTelling = false;
-  /** Workers and news belong to no request, though it may be one that starts the former, or makes the latter heard. */
+  readonly #news = new News((end) => this.#ended(end));
+  /** Workers belong to no request, though it may be one that has them started. */
   readonly #neutral = new AsyncResource('BackgroundTaskPool');
   readonly #turn = new TurnBudget(() => this.#turned());
   /** Whether what waits is given out when the loop has turned, and not before. */
@@ -107,14 +92,14 @@ export class WorkerPool implements Executor {
     const { holder } = job;
     // It has ended, and its result is on its way to its run.
     if (holder === undefined) return;
-    job.abortReason = reason;
+    job.wasToldToStop(reason);
     const { worker } = holder;
     if (job.state === 'given' && worker.recall(job.place)) {
       holder.drop(job);
       this.#end(job, { ok: false, thrown: reason });
     } else {
       worker.cancel(attempt.facts, reason);
-      job.graceTimer = setTimeout(() => this.#graceOver(job), ABORT_GRACE);
+      job.awaitStop(() => this.#graceOver(job));
     }
   }
 
@@ -140,7 +125,7 @@ export class WorkerPool implements Executor {
   }
 
   #freed(): void {
-    // Whoever is adding keeps the turn, not what is heard of workers.
+    // What is heard of workers that were asked within `add` is no reason to wait: the code that adds keeps the loop anyway.
     if (this.#queue.size > 0 && !this.#isAsking) this.#isPostponed ||= this.#turn.isSpent();
     this.#dispatch();
   }
@@ -154,25 +139,18 @@ export class WorkerPool implements Executor {
   /** Gives what waits to who is free, and starts workers for what is left. */
   #dispatch(): void {
     this.#distribute();
-    this.#tell();
+    this.#news.tell();
   }
 
   /**
-   * Whoever adds many tasks hears no message meanwhile, and the workers would stand still. What they have done is told
-   * afterwards: nobody expects the events of other tasks in the middle of an `add`.
+   * While one stretch of code adds many tasks, no messages are read, and workers that have ended theirs would stand
+   * still: so they are asked. What they have done is told afterwards: nobody expects the events of other tasks within `add`.
    */
   #askWorkers(): void {
     if (this.#queue.size === 0) return;
-    const isTelling = this.#isTelling;
-    this.#isTelling = true;
     this.#isAsking = true;
-    this.#workforce.report();
+    this.#news.tellAfterwards(() => this.#workforce.report());
     this.#isAsking = false;
-    if (isTelling) return;
-    queueMicrotask(() => {
-      this.#isTelling = false;
-      this.#tell();
-    });
   }
 
   /** Where nobody waits and a worker is free, there is nothing to decide. */
@@ -181,7 +159,7 @@ export class WorkerPool implements Executor {
     const seat = this.#workforce.take();
     if (seat === undefined) return false;
     this.#give([job], seat);
-    this.#tell();
+    this.#news.tell();
     return true;
   }
 
@@ -217,33 +195,19 @@ export class WorkerPool implements Executor {
       seat.batchTimer.refresh();
     }
     // Told later: whoever cancels at the news must not be ahead of the task on its way.
-    this.#starts.push({ job: first, at: performance.now() });
+    this.#news.started(first, performance.now());
   }
 
   /** All of it was copied before, and can go: but for one of them, or for being too much at once. */
   #notSent(jobs: [Job, ...Job[]], thrown: unknown): void {
     const [job] = jobs;
     if (jobs.length === 1) {
-      job.state = 'ended';
-      this.#ends.push({ job, result: { ok: false, thrown } });
+      job.couldNotBeSent();
+      this.#news.ended({ job, result: { ok: false, thrown } });
       return;
     }
-    for (const one of jobs) one.isAlone = true;
+    for (const one of jobs) one.keepAlone();
     this.#requeue(jobs);
-  }
-
-  #tell(): void {
-    if (this.#isTelling || this.#ends.length + this.#starts.length === 0) return;
-    this.#isTelling = true;
-    this.#neutral.runInAsyncScope(this.#tellAll, this);
-    this.#isTelling = false;
-  }
-
-  #tellAll(): void {
-    while (this.#ends.length + this.#starts.length > 0) {
-      for (const end of this.#ends.splice(0)) this.#ended(end);
-      for (const { job, at } of this.#starts.splice(0)) job.start(at);
-    }
   }
 
   #progressed(seat: Seat, { ended, nextStartedAt, isFree }: Progress): void {
@@ -251,22 +215,21 @@ export class WorkerPool implements Executor {
     const next = seat.jobs[0];
     if (ended.length > 0) this.#workforce.proved();
     for (const [index, job] of jobs.entries()) {
-      // The worker may be given others at once: what is told to it from here on must not mean this one.
-      job.holder = undefined;
+      job.wasAnswered();
       const { result, startedAt, ranMs } = ended[index] as (typeof ended)[number];
-      this.#ends.push({ job, result: attemptResultOf(result, job.attempt.facts.name), startedAt, ranMs });
+      this.#news.ended({ job, result: attemptResultOf(result, job.attempt.facts.name), startedAt, ranMs });
     }
     if (isFree) {
       seat.vacate();
       this.#workforce.release(seat);
     }
     if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next) {
-      this.#starts.push({ job: next, at: nextStartedAt });
+      this.#news.started(next, nextStartedAt);
     }
-    this.#tell();
+    this.#news.tell();
   }
 
-  #ended({ job, result, startedAt, ranMs }: End): void {
+  #ended({ job, result, startedAt, ranMs }: EndOfJob): void {
     if (ranMs !== undefined) this.#plan.learn(job.attempt.target, ranMs);
     job.start(startedAt);
     this.#end(job, result, ranMs);

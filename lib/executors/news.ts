@@ -1,0 +1,62 @@
+/** What a pool has heard of its workers, from when it is heard until it is told. */
+import { AsyncResource } from 'node:async_hooks';
+import type { AttemptResult } from './executor.ts';
+import type { Job } from './job.ts';
+
+/** A job that has ended: when it began, where only now that is known, and how long its code ran. */
+export interface EndOfJob {
+  readonly job: Job;
+  readonly result: AttemptResult;
+  readonly startedAt?: number | undefined;
+  readonly ranMs?: number | undefined;
+}
+
+/** Everything is told in the order in which it happened to a worker: the ends of what ran there before the next start. */
+export class News {
+  readonly #onEnd: (end: EndOfJob) => void;
+  readonly #ends: EndOfJob[] = [];
+  readonly #starts: { readonly job: Job; readonly at: number }[] = [];
+  /** Whether it is being told, or will be in a moment. */
+  #isTelling = false;
+  /** News belong to no request, though it may be one that makes them heard. */
+  readonly #neutral = new AsyncResource('BackgroundTaskNews');
+
+  constructor(onEnd: (end: EndOfJob) => void) {
+    this.#onEnd = onEnd;
+  }
+
+  started(job: Job, at: number): void {
+    this.#starts.push({ job, at });
+  }
+
+  ended(end: EndOfJob): void {
+    this.#ends.push(end);
+  }
+
+  /** Tells all that there is, what comes up meanwhile included. */
+  tell(): void {
+    if (this.#isTelling || this.#ends.length + this.#starts.length === 0) return;
+    this.#isTelling = true;
+    this.#neutral.runInAsyncScope(this.#tellAll, this);
+    this.#isTelling = false;
+  }
+
+  /** Tells nothing while `hear` runs: what it brings up is told when the code that runs now has come to its end. */
+  tellAfterwards(hear: () => void): void {
+    const isTelling = this.#isTelling;
+    this.#isTelling = true;
+    hear();
+    if (isTelling) return;
+    queueMicrotask(() => {
+      this.#isTelling = false;
+      this.tell();
+    });
+  }
+
+  #tellAll(): void {
+    while (this.#ends.length + this.#starts.length > 0) {
+      for (const end of this.#ends.splice(0)) this.#onEnd(end);
+      for (const { job, at } of this.#starts.splice(0)) job.start(at);
+    }
+  }
+}
