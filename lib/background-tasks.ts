@@ -25,7 +25,12 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   /** Options for the tasks added through what it returns. See {@link TaskList.with}. */
   with(options: AddOptions): TaskAdder;
 
-  /** Resolves when nothing is waiting, running or between two attempts. Tasks whose response is under way count as waiting. */
+  /**
+   * Resolves when nothing is waiting, running or between two attempts. Tasks whose response is under way count as waiting.
+   *
+   * @example
+   * await background.idle(); // in a test, after the requests
+   */
   idle(): Promise<void>;
 
   /**
@@ -39,12 +44,20 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
    */
   close(options?: CloseOptions): Promise<CloseReport>;
 
-  /** Counts by state and executor, the backlog, the threads, and percentiles of waiting and running. */
+  /**
+   * Counts by state and executor, the backlog, the threads, and percentiles of waiting and running.
+   *
+   * @example
+   * app.get('/metrics', (req, res) => res.json(background.stats()));
+   */
   stats(): BackgroundTasksStats;
 
   /**
    * The handle of a task that has not settled, or the outcome of one that has, while the history keeps it. With an
    * engine, a promise for these or for a durable task of any process, as its engine knows it.
+   *
+   * @example
+   * app.get('/tasks/:id', (req, res) => res.json(background.find(req.params.id) ?? null));
    */
   find(id: string): Found;
 
@@ -52,6 +65,8 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
    * Calls `listener` at every such event. A listener that throws is logged, and harms nobody.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an event that does not exist, or a listener that is no function.
+   * @example
+   * background.on('settled', ({ name, state, ranMs }) => metrics.timing(`task.${name}.${state}`, ranMs));
    */
   on<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
 
@@ -69,6 +84,8 @@ export interface DurableBackgroundTasks extends BackgroundTasks<Promise<FoundTas
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` with `work`, if a registered module does not load, or has no
    * such function.
+   * @example
+   * await background.ready(); // before the server listens, where it must not start without its engine
    */
   ready(): Promise<void>;
 

@@ -4,14 +4,14 @@ import type { BlockingTaskOptions } from './options.ts';
 import { resolveBlockingOptions } from './resolve-options.ts';
 
 /**
- * References to the functions that a module exports, to be run in worker threads. The module is an ordinary one; it
- * is loaded by the threads alone, and only its type is used here: without the type parameter there is nothing to add.
+ * References to the functions that a module exports, to be run in worker threads or in child processes. The module is an
+ * ordinary one; only these load it, and only its type is used here: without the type parameter there is nothing to add.
  *
  * @param url the module: a `URL`, a `file:` string or an absolute path, such as `require.resolve('./tasks/images')`.
  * Where a `.js` file is not there and a `.ts` file of that name is, that is meant: sources can be run as they are.
- * @param options `name`, `when`, `timeout`, `retry`, `priority`; each optional.
+ * @param options `name`, `when`, `timeout`, `retry`, `priority`, `executor`; each optional.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` unless it names a file that exists; `ERR_BACKGROUND_OPTION`
- * for an option that is unknown or of the wrong type. An export that is missing is found out by the thread.
+ * for an option that is unknown or of the wrong type. An export that is missing is found out by the thread or process.
  * @example
  * const images = blocking<typeof import('./tasks/images.js')>(new URL('./tasks/images.js', import.meta.url));
  * res.locals.backgroundTasks.add(images.thumbnail, req.body.path, 200);

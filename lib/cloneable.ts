@@ -116,7 +116,7 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
 /** Each attempt but the last is given a copy of what is moved. */
 const ONE_PORT = 'There is one of it, and `retry` allows several attempts.';
 
-/** From so many bytes on, one copy less is worth a message of its own. */
+/** The size, in bytes, from which one copy less is worth a message of its own. */
 const LARGE = 65_536;
 
 /**

@@ -20,8 +20,8 @@ export interface TaskHandle<Value = unknown> {
   /** Resolves to the outcome. Never rejects. Of a durable task, it is that of the handing over to the engine. */
   readonly settled: Promise<Outcome<Value>>;
   /**
-   * Ends the task: one that has not started will not; one that runs is told by `currentTask().signal`, and in a
-   * thread that does not heed it, ended. It settles as `cancelled`.
+   * Ends the task: one that has not started will not; one that runs is told by `currentTask().signal`. A blocking one
+   * that does not heed it within a quarter of a second is ended with its thread or process. It settles as `cancelled`.
    *
    * @param reason becomes the `cause` of the outcome's error, whose code is `ERR_BACKGROUND_CANCELLED`.
    * @returns whether the task had not settled yet.

@@ -225,8 +225,9 @@ export interface PoolOptions {
    */
   readonly idleTimeout?: number | undefined;
   /**
-   * Whether several tasks go to a thread in one message, where more of them wait than threads are free. Only tasks
-   * that have shown to be short, for a millisecond of work in all; each keeps its own timeout, signal and outcome.
+   * Whether several waiting tasks may be sent to one thread in a single message, when more tasks wait than threads are
+   * free. Only tasks whose earlier runs were short go together, up to about a millisecond of expected work. Each keeps
+   * its own timeout, signal and outcome.
    *
    * @default true
    */
@@ -242,7 +243,7 @@ export interface PoolOptions {
   /** Memory limits of each thread. A task that exceeds them fails with `ERR_BACKGROUND_OUT_OF_MEMORY`. */
   readonly resourceLimits?: ResourceLimits | undefined;
   /**
-   * By how much the threads' priority is below the event loop's, from `0` to `19`. Needs the optional package
+   * By how much the threads' priority is below the event loop's: an integer from `0`, the same, to `19`. Needs the optional package
    * `@napi-rs/nice`; without it, and on systems that know no such thing, threads run at normal priority.
    *
    * @default 10
@@ -287,7 +288,11 @@ export interface ProcessOptions {
   readonly maxResultSize?: number | undefined;
   /** Memory limits of each process, in megabytes. A process that exceeds them aborts, and its task fails with `ERR_BACKGROUND_PROCESS_EXITED`. */
   readonly resourceLimits?: Pick<ResourceLimits, 'maxOldGenerationSizeMb' | 'maxYoungGenerationSizeMb'> | undefined;
-  /** By how much the processes' priority is below the server's, from `0` to `19`. @default 10 */
+  /**
+   * By how much the processes' priority is below the server's: an integer from `0`, the same, to `19`.
+   *
+   * @default 10
+   */
   readonly niceIncrement?: number | undefined;
   /** As in {@link PoolOptions.execArgv}. */
   readonly execArgv?: readonly string[] | undefined;
@@ -304,7 +309,7 @@ export interface ProcessOptions {
 /** How the event loop is watched. */
 export interface WatchdogOptions {
   /**
-   * From how long on a block is told of, in milliseconds. The clock starts when the event loop stops turning; time in
+   * From how long on a block is logged, in milliseconds; at least `20`. The clock starts when the event loop stops turning; time in
    * which the machine kept the server from running does not count.
    *
    * @default 50
@@ -321,9 +326,19 @@ export interface WatchdogOptions {
 
 /** The options of `backgroundTasks`. */
 export interface BackgroundTasksOptions {
-  /** The worker threads. */
+  /**
+   * The worker threads.
+   *
+   * @example
+   * pool: { maxThreads: 4, resourceLimits: { maxOldGenerationSizeMb: 512 } }
+   */
   readonly pool?: PoolOptions | undefined;
-  /** The child processes. */
+  /**
+   * The child processes.
+   *
+   * @example
+   * processes: { maxProcesses: 2, env: { ...process.env, OMP_NUM_THREADS: '1' } }
+   */
   readonly processes?: ProcessOptions | undefined;
   /**
    * Whether the tasks of one response run one after the other, or all at once. In sequence, a task begins when the
@@ -336,17 +351,22 @@ export interface BackgroundTasksOptions {
   readonly when?: When | undefined;
   /** As in {@link TaskOptions.timeout}, for every task that does not say otherwise. */
   readonly timeout?: number | undefined;
-  /** As in {@link TaskOptions.retry}, for every task that does not say otherwise. */
+  /**
+   * As in {@link TaskOptions.retry}, for every task that does not say otherwise.
+   *
+   * @example
+   * retry: { attempts: 3, delay: 500 }
+   */
   readonly retry?: RetryOptions | undefined;
   /**
-   * How many tasks may be accepted and not yet settled. At the limit `add` throws `ERR_BACKGROUND_FULL`, which
+   * How many tasks may be accepted and not yet settled, at least `1`. At the limit `add` throws `ERR_BACKGROUND_FULL`, which
    * Express answers with 503.
    *
    * @default 10_000
    */
   readonly maxBacklog?: number | undefined;
   /**
-   * How many outcomes are kept for `find(id)`, the values that tasks returned among them. At most a million.
+   * How many outcomes are kept for `find(id)`, the values that tasks returned among them: from `0`, none, to a million.
    *
    * @default 1_000
    */
@@ -363,12 +383,20 @@ export interface BackgroundTasksOptions {
    * @default false
    */
   readonly logArguments?: boolean | undefined;
-  /** Called once for each task that failed, timed out or was abandoned. What it throws is logged. */
+  /**
+   * Called once for each task that failed, timed out or was abandoned. What it throws is logged.
+   *
+   * @example
+   * onError: (error, { name, id }) => errorTracker.capture(error, { tags: { task: name }, extra: { id } })
+   */
   readonly onError?: ((error: Error, outcome: Outcome) => void) | undefined;
   /**
-   * Whether `addBackgroundTask()` works in code that was not handed the response.
+   * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries an async
+   * context more.
    *
    * @default false
+   * @example
+   * ambient: true // and in a service: addBackgroundTask(sendEmail, user.email);
    */
   readonly ambient?: boolean | undefined;
   /**
@@ -381,7 +409,7 @@ export interface BackgroundTasksOptions {
   // biome-ignore lint/suspicious/noExplicitAny: users annotate the request type of their own framework.
   readonly context?: ((req: any) => unknown) | undefined;
   /**
-   * Whether a task, a handler or other code that blocks the event loop is told of, and how. `true`: from 50 ms on.
+   * Whether a task, a handler or other code that blocks the event loop is logged, and how. `true`: from 50 ms on.
    *
    * @default { threshold: 100 }; `false` where `NODE_ENV` is `production` or `test`
    * @example
@@ -396,12 +424,19 @@ export interface BackgroundTasksOptions {
    * engine: bullmq({ connection: process.env.REDIS_URL })
    */
   readonly engine?: TaskEngine | undefined;
-  /** How durable tasks are handed to the engine. */
+  /**
+   * How durable tasks are handed to the engine.
+   *
+   * @example
+   * durable: { hold: 30_000, acceptTimeout: 2_000 }
+   */
   readonly durable?: DurableOptions | undefined;
   /**
    * Whether this process runs durable tasks as well, its own and those of others. `true`: as many at once as there are threads.
    *
    * @default false
+   * @example
+   * work: { concurrency: 2 }
    */
   readonly work?: WorkOptions | boolean | undefined;
   /**

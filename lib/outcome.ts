@@ -42,7 +42,7 @@ interface OutcomeFacts {
 /** The end of a task that did its work. */
 export interface CompletedOutcome<Value = unknown> extends OutcomeFacts {
   readonly state: 'completed';
-  /** What the function returned; `undefined` where it could not cross from the thread. */
+  /** What the function returned; `undefined` where it could not cross from its thread or process, or was larger than `maxResultSize`. */
   readonly value: Value | undefined;
   readonly error?: never;
 }

@@ -1,6 +1,6 @@
 /** Tasks by their numbers, which count up. A `Map` of a million of them would stop the event loop whenever it grows. */
 
-/** So many numbers share a page. Small, since a single task that stays keeps its whole page. */
+/** How many numbers share a page. Few, since a single task that stays keeps its whole page. */
 const PAGE_SIZE = 128;
 
 interface Page<Entry> {

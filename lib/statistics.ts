@@ -12,7 +12,7 @@ export interface Percentiles {
 
 const MICROSECONDS = 1_000;
 
-/** Each doubling of a duration is told in so many steps: a percentile is at most 1/16 above the truth. */
+/** How many steps each doubling of a duration is divided into: a percentile is at most 1/16 above the truth. */
 const STEPS = 16;
 const DOUBLINGS = 40;
 

@@ -20,13 +20,16 @@ export interface TaskAdder {
   /**
    * Adds a task, to be run with these arguments.
    *
-   * In a response's list it starts when the response has ended; outside a response it starts at once. A blocking
-   * task's arguments are copied now: what is changed later does not reach it.
+   * In a response's list it starts when the response has ended; outside a response it starts at once. The arguments of a
+   * blocking or a durable task are copied now: what is changed later does not reach it.
    *
-   * @param task a function, which runs on the event loop; a task made by `defineTask`; an export of `blocking(…)`, which runs in a thread.
+   * @param task a function, which runs on the event loop; a task made by `defineTask`; an export of `blocking(…)`, which
+   * runs in a thread or a process; one of `durable(…)`, which the engine keeps.
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_FULL` at `maxBacklog` and `ERR_BACKGROUND_CLOSED` after `close()`, both
-   * answered by Express with 503; `ERR_BACKGROUND_NOT_CLONEABLE` for an argument that cannot cross to a thread;
-   * `ERR_BACKGROUND_TASK` for what is no task.
+   * answered by Express with 503; `ERR_BACKGROUND_TASK` for what is no task; `ERR_BACKGROUND_NOT_CLONEABLE` for an
+   * argument that cannot cross to a thread or process, `ERR_BACKGROUND_NOT_JSON` and `ERR_BACKGROUND_TOO_LARGE` for one
+   * that an engine cannot keep; `ERR_BACKGROUND_HOOK` where the option `context` throws; `ERR_BACKGROUND_OPTION` for an
+   * option of `with` that the task cannot have.
    * @example
    * res.locals.backgroundTasks.add(sendEmail, 'ada@example.com', 'Welcome');
    */

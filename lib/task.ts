@@ -10,8 +10,8 @@ import { resolveTaskOptions } from './resolve-options.ts';
 export type TaskFunction<Args extends unknown[] = never[], Value = unknown> = (...args: Args) => Value;
 
 /**
- * A reference to one exported function of a module that only worker threads load, as {@link blocking} makes it.
- * It cannot be called; it can be added.
+ * A reference to one exported function of a module, as {@link blocking} and {@link durable} make it. This thread does not
+ * load the module: the reference cannot be called; it can be added.
  */
 export interface BlockingTask<Args extends unknown[] = never[], Value = unknown> {
   /** The export's name, unless `blocking` was given one. */

@@ -1,7 +1,7 @@
 /** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
 
 import { BackgroundTaskError, codeOf } from '../errors.ts';
-import type { Attempt, Executor, ExecutorStats } from '../executors/executor.ts';
+import type { Attempt, Executor } from '../executors/executor.ts';
 import type { TaskState } from '../task-state.ts';
 import { toError } from '../to-error.ts';
 import { Batches } from './batches.ts';
@@ -183,10 +183,6 @@ export class HandOver implements Executor {
   /** `cancel`, or `close` that has run out of time. */
   abort(attempt: Attempt, reason: Error): void {
     attempt.ended({ ok: false, thrown: reason });
-  }
-
-  stats(): ExecutorStats {
-    return { queued: this.#handed.size, running: 0 };
   }
 
   close(grace: number): Promise<void> {

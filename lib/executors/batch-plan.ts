@@ -2,19 +2,19 @@
 import type { TaskTarget } from '../task.ts';
 import { LARGEST_BATCH } from './ledger.ts';
 
-/** A batch is made for so much work, in milliseconds: more would keep what waits behind it from a thread that is free. */
+/** The expected work of a batch, in milliseconds: with more, the last of it would wait while another thread is free. */
 const WORK_OF_A_BATCH = 1;
 
-/** How much of what a task took goes into what the next of its kind is expected to take. */
+/** The weight of the latest run in what the next run of the same task is expected to take. */
 const TRUST = 0.2;
 
 /**
- * A task that takes longer than so many times what was expected counts as if it had taken this: a thread that the machine
- * let wait for a core says little about its task. One that has really become slower is known after a few.
+ * A run that took longer than this many times the expected counts as that long: its thread may have waited for a core,
+ * which says little about the task. A task that has really become slower is known after a few runs.
  */
 const MOST_BELIEVED = 4;
 
-/** What is expected at least, in milliseconds: shorter ones differ in nothing that matters here. */
+/** The least that is expected of any task, in milliseconds: differences below it do not matter here. */
 const SHORTEST = 0.01;
 
 export class BatchPlan {

@@ -4,7 +4,7 @@ import { type RunningTask, taskContext } from '../current-task.ts';
 import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
 import { doneWithin } from '../timers.ts';
-import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
+import type { Attempt, AttemptResult, Executor } from './executor.ts';
 
 /** How a target becomes a function to call; asynchronous where a module has to be loaded. */
 export type Resolve = (
@@ -25,7 +25,6 @@ export class EventLoopExecutor implements Executor {
   readonly #resolve: Resolve;
   readonly #conclude: Conclude;
   readonly #observer: TurnObserver | undefined;
-  #running = 0;
   /** Attempts that were given up while their code runs on. Held weakly: what never ends must not be kept for ever. */
   readonly #unheeding = new WeakSet<Attempt>();
   #unheedingCount = 0;
@@ -42,7 +41,6 @@ export class EventLoopExecutor implements Executor {
   }
 
   execute(attempt: Attempt): void {
-    this.#running += 1;
     attempt.started();
     let returned: unknown;
     let isPending: boolean;
@@ -88,16 +86,11 @@ export class EventLoopExecutor implements Executor {
   };
 
   abort(attempt: Attempt, reason: Error): void {
-    this.#running -= 1;
     this.#unheeding.add(attempt);
     this.#unheedingCount += 1;
     attempt.ended({ ok: false, thrown: reason });
     // Last, when all that end together have settled and were logged: a listener of the signal may never come back.
     taskContext.run(attempt.task, queueMicrotask, () => attempt.task.abort(reason));
-  }
-
-  stats(): ExecutorStats {
-    return { queued: 0, running: this.#running };
   }
 
   /** Code that heeds its signal gets the grace to put things in order; code that does not cannot be ended by anybody. */
@@ -110,7 +103,6 @@ export class EventLoopExecutor implements Executor {
 
   #end(attempt: Attempt, result: AttemptResult): void {
     if (!this.#unheeding.delete(attempt)) {
-      this.#running -= 1;
       attempt.ended(result);
       return;
     }

@@ -19,9 +19,9 @@ export interface AttemptFacts {
 export interface Attempt {
   readonly target: TaskTarget;
   readonly args: readonly unknown[];
-  /** The same for those who run it in this thread. */
-  readonly task: RunningTask;
   readonly facts: AttemptFacts;
+  /** What `currentTask()` returns where it runs in this thread. Workers make their own of the facts. */
+  readonly task: RunningTask;
   /** Whatever its executor wants to remember of it. */
   kept: unknown;
   readonly priority: number;
@@ -33,14 +33,6 @@ export interface Attempt {
   ended(result: AttemptResult, ranMs?: number): void;
 }
 
-/** Counts for `stats()`. */
-export interface ExecutorStats {
-  /** Attempts that wait for room. */
-  readonly queued: number;
-  /** Attempts that run. */
-  readonly running: number;
-}
-
 export interface Executor {
   /** Takes an attempt on; it starts now or when there is room. Never throws. */
   execute(attempt: Attempt): void;
@@ -49,7 +41,6 @@ export interface Executor {
    * as what was thrown; one in a thread when it has stopped, or was stopped.
    */
   abort(attempt: Attempt, reason: Error): void;
-  stats(): ExecutorStats;
   /** Lets go of everything; called when no attempt is left. `grace` bounds the wait for aborted code that still runs. */
   close(grace: number): Promise<void>;
 }

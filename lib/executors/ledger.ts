@@ -4,10 +4,10 @@
  */
 import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 
-/** So many tasks go to a thread at once, at most. */
+/** The most tasks that go to a thread at once. */
 export const LARGEST_BATCH = 256;
 
-/** Where a task of the batch is. The thread makes the first into the second, or the main thread makes it into the last. */
+/** Where a task of the batch is. A waiting one is claimed by the thread, and runs, or by the main thread, and is recalled. */
 const STATE = { waiting: 0, running: 1, ended: 2, told: 3, recalled: 4 } as const;
 export type PlaceState = keyof typeof STATE;
 const STATE_NAMES = Object.keys(STATE) as readonly PlaceState[];

@@ -118,7 +118,7 @@ export class Thread implements PoolWorker {
     try {
       this.#send(packBatch(batch));
     } catch (thrown) {
-      // Its places would seem to wait for a thread that knows nothing of them.
+      // The thread knows nothing of this batch: its ledger would say for ever that its tasks wait.
       this.#batch = undefined;
       throw thrown;
     }

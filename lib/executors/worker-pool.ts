@@ -8,7 +8,7 @@ import { doneWithin } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
-import type { Attempt, AttemptResult, Executor, ExecutorStats } from './executor.ts';
+import type { Attempt, AttemptResult, Executor } from './executor.ts';
 import { attemptResultOf, Job } from './job.ts';
 import { type EndOfJob, News } from './news.ts';
 import type { Progress } from './pool-worker.ts';
@@ -23,14 +23,14 @@ export interface WorkerPoolOptions extends WorkforceOptions {
   readonly onStray: (task: StrayMessage['task'], error: Error) => void;
 }
 
-export interface WorkerPoolStats extends ExecutorStats {
+export interface WorkerPoolStats {
   readonly workers: number;
   readonly idleWorkers: number;
   /** The part of the workers' time that was spent in tasks, from `0` to `1`. */
   readonly utilization: number;
 }
 
-/** While tasks are added one after the other, workers are asked after every so many whether they take more. */
+/** While tasks are added one after the other, workers are asked whether they take more each time this many wait. */
 const ASK_EVERY = 32;
 
 /** A batch that takes longer, in milliseconds, was misjudged: what it has not begun is taken back. */
@@ -110,8 +110,8 @@ export class WorkerPool implements Executor {
   }
 
   stats(): WorkerPoolStats {
-    const { size, free, busy, utilization } = this.#workforce;
-    return { queued: this.#size - busy, running: busy, workers: size, idleWorkers: free, utilization };
+    const { size, free, utilization } = this.#workforce;
+    return { workers: size, idleWorkers: free, utilization };
   }
 
   async close(grace: number): Promise<void> {

@@ -56,12 +56,6 @@ export class Workforce {
     return this.#free.length;
   }
 
-  get busy(): number {
-    let busy = 0;
-    for (const { isBusy } of this.#seats) if (isBusy) busy += 1;
-    return busy;
-  }
-
   /** Those that have not said yet that they are ready. */
   get starting(): number {
     let starting = 0;
