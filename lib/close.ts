@@ -1,12 +1,11 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
-
 import type { PendingRun } from './backlog.ts';
 import { type CloseReport, CloseTally } from './close-report.ts';
 import type { Executor } from './executors/executor.ts';
 import { EXECUTOR_NAMES, type WorkerKind } from './executors/names.ts';
-import { aNumber, check, either, oneOf } from './option-rules.ts';
+import { check, either, milliseconds, oneOf } from './option-rules.ts';
 import type { Runtime } from './runtime.ts';
-import { doneWithin, LONGEST_TIMER, SECOND } from './timers.ts';
+import { doneWithin, SECOND } from './timers.ts';
 
 /** Options of `close`. */
 export interface CloseOptions {
@@ -95,9 +94,6 @@ function runsHere({ executor, state }: PendingRun): boolean {
 
 /** Checked before anything is closed: a mistake in the call must not cost the tasks. */
 export function checkCloseOptions(options: CloseOptions): CloseOptions {
-  const timeout = either(
-    aNumber(`a number of milliseconds from 0 to ${LONGEST_TIMER}`, 0, LONGEST_TIMER),
-    oneOf(Number.POSITIVE_INFINITY),
-  );
+  const timeout = either(milliseconds(0), oneOf(Number.POSITIVE_INFINITY));
   return check(options, { timeout }, 'close()');
 }

@@ -2,6 +2,8 @@
 
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
+import { nearestOf } from './nearest-name.ts';
+import { LONGEST_TIMER } from './timers.ts';
 
 /** One option's rule. `expected` completes the sentence "Expected `name` to be …". */
 export interface Rule {
@@ -32,15 +34,39 @@ export const aString: Rule = {
 export const aBoolean: Rule = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' };
 export const aFunction: Rule = { expected: 'a function', accepts: (value) => typeof value === 'function' };
 
-export function aNumber(expected: string, minimum: number, maximum: number = Number.MAX_VALUE): Rule {
-  return { expected, accepts: (value) => typeof value === 'number' && value >= minimum && value <= maximum };
+/** Both limits are allowed. Without `to` a number must be finite, and an integer a safe one. */
+interface Limits {
+  readonly from: number;
+  readonly to?: number;
+  /** Such as `seconds`. */
+  readonly unit?: string;
 }
 
-export function anInteger(expected: string, minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): Rule {
+export function aNumber(limits: Limits): Rule {
+  const { from, to = Number.MAX_VALUE } = limits;
   return {
-    expected,
-    accepts: (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
+    expected: inWords(limits.to === undefined ? 'a finite number' : 'a number', limits),
+    accepts: (value) => typeof value === 'number' && value >= from && value <= to,
   };
+}
+
+export function anInteger(limits: Limits): Rule {
+  const { from, to = Number.MAX_SAFE_INTEGER } = limits;
+  return {
+    expected: inWords(limits.to === undefined ? 'a safe integer' : 'an integer', limits),
+    accepts: (value) => Number.isInteger(value) && (value as number) >= from && (value as number) <= to,
+  };
+}
+
+/** No longer than a timer can be set for. */
+export function milliseconds(from: number): Rule {
+  return aNumber({ unit: 'milliseconds', from, to: LONGEST_TIMER });
+}
+
+function inWords(kind: string, { from, to, unit }: Limits): string {
+  const noun = unit === undefined ? kind : `${kind} of ${unit}`;
+  if (to !== undefined) return `${noun} from ${from} to ${to}`;
+  return unit === undefined ? `${noun} of at least ${from}` : `${noun}, at least ${from}`;
 }
 
 export function oneOf(...values: readonly (string | number)[]): Rule {
@@ -113,32 +139,4 @@ function unknownOption(name: string, rule: Rule, place: string, path: string): B
 
 function optionError(message: string): BackgroundTaskError {
   return new BackgroundTaskError('ERR_BACKGROUND_OPTION', message);
-}
-
-/** The known name that is nearest to what was written, if one is near at all. */
-function nearestOf(written: string, known: readonly string[]): string | undefined {
-  let nearest: string | undefined;
-  let shortest = Math.max(2, Math.floor(written.length / 2)) + 1;
-  for (const name of known) {
-    const distance = editDistance(written.toLowerCase(), name.toLowerCase());
-    if (distance < shortest) {
-      shortest = distance;
-      nearest = name;
-    }
-  }
-  return nearest;
-}
-
-/** Levenshtein's distance, a row at a time. */
-function editDistance(from: string, to: string): number {
-  let previous = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= from.length; row += 1) {
-    const current = [row];
-    for (let column = 1; column <= to.length; column += 1) {
-      const substitution = (previous[column - 1] as number) + (from[row - 1] === to[column - 1] ? 0 : 1);
-      current.push(Math.min(substitution, (previous[column] as number) + 1, (current[column - 1] as number) + 1));
-    }
-    previous = current;
-  }
-  return previous[to.length] as number;
 }

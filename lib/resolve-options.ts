@@ -12,6 +12,7 @@ import {
   aString,
   check,
   either,
+  milliseconds,
   oneOf,
   type Rule,
   type Rules,
@@ -33,7 +34,7 @@ import type {
   WorkOptions,
 } from './options.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
-import { LONGEST_TIMER, SECOND } from './timers.ts';
+import { SECOND } from './timers.ts';
 
 const PRIORITY_LIMIT = 100;
 const NICEST = 19;
@@ -41,17 +42,15 @@ const LONGEST_HISTORY = 1_000_000;
 /** A machine that does other things as well is late by that much now and then. */
 const SHORTEST_THRESHOLD = 20;
 
-const milliseconds = (minimum: number) =>
-  aNumber(`a number of milliseconds from ${minimum} to ${LONGEST_TIMER}`, minimum, LONGEST_TIMER);
 const forever = oneOf(Number.POSITIVE_INFINITY);
 const when = either(oneOf('always', 'success', 'failure'), aFunction);
 
 const retryRules: Rules<RetryOptions> = {
-  attempts: anInteger('an integer of at least 1', 1),
+  attempts: anInteger({ from: 1 }),
   delay: milliseconds(0),
-  factor: aNumber('a finite number of at least 1', 1),
+  factor: aNumber({ from: 1 }),
   maxDelay: milliseconds(0),
-  jitter: aNumber('a number from 0 to 1', 0, 1),
+  jitter: aNumber({ from: 0, to: 1 }),
   retryIf: aFunction,
 };
 
@@ -60,7 +59,7 @@ const taskRules: Rules<TaskOptions> = {
   when,
   timeout: either(milliseconds(1), forever),
   retry: anObjectOf(retryRules),
-  priority: anInteger(`an integer from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`, -PRIORITY_LIMIT, PRIORITY_LIMIT),
+  priority: anInteger({ from: -PRIORITY_LIMIT, to: PRIORITY_LIMIT }),
 };
 
 const addRules: Rules<AddOptions> = {
@@ -87,7 +86,10 @@ const durableTaskRules: Rules<DurableTaskOptions> = {
   },
 };
 
-const megabytes = aNumber('a positive number of megabytes', Number.MIN_VALUE);
+const megabytes: Rule = {
+  expected: 'a positive, finite number of megabytes',
+  accepts: (value) => Number.isFinite(value) && (value as number) > 0,
+};
 
 /** Piscina's options that would break the contract, and why. */
 const REFUSED_POOL_OPTIONS: Readonly<Record<string, string>> = {
@@ -106,14 +108,14 @@ const REFUSED_POOL_OPTIONS: Readonly<Record<string, string>> = {
   trackUnmanagedFds: 'files that a thread left open are always closed when it ends',
 };
 
-const atLeastNone = anInteger('an integer of at least 0', 0);
-const atLeastOne = anInteger('an integer of at least 1', 1);
+const atLeastNone = anInteger({ from: 0 });
+const atLeastOne = anInteger({ from: 1 });
 
 /** What threads and processes have in common. */
 const workerRules = {
   idleTimeout: either(milliseconds(0), forever),
-  maxResultSize: either(anInteger('an integer of at least 1', 1), forever),
-  niceIncrement: anInteger(`an integer from 0 to ${NICEST}`, 0, NICEST),
+  maxResultSize: either(atLeastOne, forever),
+  niceIncrement: anInteger({ from: 0, to: NICEST }),
   execArgv: { expected: 'an array of strings', accepts: isArrayOfStrings },
   env: { expected: 'an object of strings', accepts: isObjectOfStrings },
   argv: { expected: 'an array of strings', accepts: isArrayOfStrings },
@@ -170,8 +172,8 @@ const rules: Rules<BackgroundTasksOptions> = {
   when,
   timeout: taskRules.timeout,
   retry: taskRules.retry,
-  maxBacklog: anInteger('an integer of at least 1', 1),
-  history: anInteger(`an integer from 0 to ${LONGEST_HISTORY}`, 0, LONGEST_HISTORY),
+  maxBacklog: atLeastOne,
+  history: anInteger({ from: 0, to: LONGEST_HISTORY }),
   logger: {
     expected: 'false, or an object with the methods error, warn, info and debug',
     accepts: (value) => value === false || hasMethods(value, ['error', 'warn', 'info', 'debug']),
@@ -315,8 +317,10 @@ function resolveDurable(given: BackgroundTasksOptions): ResolvedDurableOptions {
 
 /** A task may be accepted as late as that, and the last quarter of a hold is left alone. */
 function longEnough(acceptTimeout: number): Rule {
-  const expected = `at least twice acceptTimeout (${acceptTimeout}), so that a task can be released before its hold is over`;
-  return aNumber(expected, 2 * acceptTimeout);
+  return {
+    expected: `at least twice acceptTimeout (${acceptTimeout}), so that a task can be released before its hold is over`,
+    accepts: (hold) => (hold as number) >= 2 * acceptTimeout,
+  };
 }
 
 function resolveWork(
@@ -368,7 +372,7 @@ function resolveSize<Min extends string, Max extends string>(
 ): [min: number, max: number] {
   const least: number = options[min] ?? 0;
   const most: number = options[max] ?? Math.max(least, availableParallelism() - 1, 1);
-  const rule = anInteger(`an integer up to ${max} (${most})`, 0, most);
+  const rule = { expected: `an integer up to ${max} (${most})`, accepts: () => least <= most };
   check({ [min]: least }, { [min]: rule }, 'backgroundTasks()', path);
   return [least, most];
 }

@@ -141,6 +141,14 @@ describe('options', () => {
     expect(refusalOf({ connection, keepFailed: { ages: 1 } })).toMatch(/Did you mean `keepFailed.age`\?/);
   });
 
+  it('says what a number may be, whichever limit it is beyond', () => {
+    for (const lockDuration of [99, 3e9]) {
+      expect(refusalOf({ connection, lockDuration })).toMatch(
+        `a number of milliseconds from 100 to 2147483647, got ${lockDuration}`,
+      );
+    }
+  });
+
   it.each([
     ['connection', [undefined, '', 'localhost:6379', 'http://localhost', 6379, null, true, [], new URL(connection)]],
     ['queue', ['', 'a:b', 1, null]],

@@ -65,6 +65,11 @@ describe('pgBoss()', () => {
     ['a queue that is no name', { connection: UNREACHABLE, queue: 'a b' }, /^Expected `queue` of pgBoss\(\)/],
     ['no time at all', { connection: UNREACHABLE, heartbeatSeconds: 0 }, /^Expected `heartbeatSeconds` of pgBoss\(\)/],
     [
+      'more than a day between two looks',
+      { connection: UNREACHABLE, pollingIntervalSeconds: 86_401 },
+      /^Expected `pollingIntervalSeconds` of pgBoss\(\) to be a number of seconds from 0\.1 to 86400, got 86401/,
+    ],
+    [
       'a time that Postgres has no number for',
       { connection: UNREACHABLE, keepCompletedSeconds: 2 ** 31 },
       /^Expected `keepCompletedSeconds` of pgBoss\(\) to be an integer of seconds from 1 to 2147483647/,

@@ -8,10 +8,11 @@ import {
   check,
   type Filled,
   fillIn,
+  milliseconds,
   type Rule,
   type Rules,
 } from '../../option-rules.ts';
-import { LONGEST_TIMER, SECOND } from '../../timers.ts';
+import { SECOND } from '../../timers.ts';
 
 /** How long finished tasks can be found. Whichever limit is reached first holds. */
 export interface KeepOptions {
@@ -98,12 +99,11 @@ const DEFAULTS: Omit<ResolvedBullMQOptions, 'connection'> = {
 };
 
 const PLACE = 'bullmq()';
-const SHORTEST = 100;
-const duration = aNumber(`a number of milliseconds from ${SHORTEST}`, SHORTEST, LONGEST_TIMER);
+const duration = milliseconds(100);
 
 const keep = anObjectOf<KeepOptions>({
-  age: aNumber('a number of seconds from 1', 1),
-  count: anInteger('an integer from 0', 0),
+  age: aNumber({ unit: 'seconds', from: 1 }),
+  count: anInteger({ from: 0 }),
 });
 
 const connection: Rule = {
@@ -123,7 +123,7 @@ const RULES: Rules<BullMQOptions> = {
   prefix: aString,
   lockDuration: duration,
   stalledInterval: duration,
-  maxStalledCount: anInteger('an integer from 0', 0),
+  maxStalledCount: anInteger({ from: 0 }),
   keepCompleted: keep,
   keepFailed: keep,
 };

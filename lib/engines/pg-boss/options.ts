@@ -115,7 +115,7 @@ const connection: Rule = {
         !isSingleClient(value),
 };
 
-const keepSeconds = anInteger(`an integer of seconds from 1 to ${LARGEST_INT}`, 1, LARGEST_INT);
+const keepSeconds = anInteger({ unit: 'seconds', from: 1, to: LARGEST_INT });
 
 const RULES: Rules<PgBossOptions> = {
   connection,
@@ -128,9 +128,9 @@ const RULES: Rules<PgBossOptions> = {
     accepts: (value) => typeof value === 'string' && /^[\w./-]+$/.test(value),
   },
   migrate: aBoolean,
-  heartbeatSeconds: anInteger('an integer of seconds from 1', 1, DAY),
-  superviseIntervalSeconds: aNumber('a number of seconds from 1', 1, DAY),
-  pollingIntervalSeconds: aNumber('a number of seconds from 0.1', 0.1, DAY),
+  heartbeatSeconds: anInteger({ unit: 'seconds', from: 1, to: DAY }),
+  superviseIntervalSeconds: aNumber({ unit: 'seconds', from: 1, to: DAY }),
+  pollingIntervalSeconds: aNumber({ unit: 'seconds', from: 0.1, to: DAY }),
   keepCompletedSeconds: keepSeconds,
   keepFailedSeconds: keepSeconds,
 };
