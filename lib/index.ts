@@ -13,6 +13,8 @@ export type {
   EngineHost,
   EngineRetry,
   EngineStats,
+  EngineWorker,
+  EngineWorkOptions,
   ReleaseResult,
   StagedTask,
   StageOptions,
@@ -20,8 +22,6 @@ export type {
   TaskEnvelope,
   WorkContext,
   WorkFunction,
-  Working,
-  WorkOptions as EngineWorkOptions,
   WorkResult,
 } from './durable/engine.ts';
 export { durable } from './durable.ts';

@@ -7,6 +7,8 @@ export type {
   EngineHost,
   EngineRetry,
   EngineStats,
+  EngineWorker,
+  EngineWorkOptions,
   ReleaseResult,
   StagedTask,
   StageOptions,
@@ -14,8 +16,6 @@ export type {
   TaskEnvelope,
   WorkContext,
   WorkFunction,
-  Working,
-  WorkOptions,
   WorkResult,
 } from './durable/engine.ts';
 export type { EngineUnderTest, MakeEngine } from './testing/conformance/rig.ts';

@@ -9,12 +9,12 @@ import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../resolve-opt
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import type { DurableRun } from './durable-run.ts';
-import type { DurableTask, EngineHost, EngineStats, TaskEngine, Working } from './engine.ts';
+import type { DurableTask, EngineHost, EngineStats, EngineWorker, TaskEngine } from './engine.ts';
 import { HandOver } from './hand-over.ts';
 import { jsonCopy } from './json.ts';
 import { EngineLink } from './link.ts';
 import { checkRegistry } from './registry-check.ts';
-import { type Workplace, work } from './work.ts';
+import { type KnownTasks, type WorkHost, work } from './work.ts';
 
 type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
 
@@ -76,42 +76,42 @@ export class DurableTasks {
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
   readonly #reporter: Reporter;
-  #working: Working | undefined;
+  #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(options: DurableTasksOptions, reporter: Reporter, executors: Executors, workplace: Workplace) {
+  constructor(options: DurableTasksOptions, reporter: Reporter, executors: Executors, host: WorkHost) {
     this.#options = options;
     this.#reporter = reporter;
     this.engine = options.engine;
-    const host: EngineHost = {
+    const engineHost: EngineHost = {
       warn: (message) => reporter.engineWarned(this.engine.name, message),
       error: (error) => reporter.engineFailed(this.engine.name, error),
     };
     const { hold, acceptTimeout } = options.durable;
-    this.#link = new EngineLink(this.engine, host, options.work !== undefined);
+    this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
     this.handOver = new HandOver(this.#link, {
       hold,
       acceptTimeout,
       warn: (task, error) => reporter.warned(task, error),
     });
-    this.ready = this.#start(executors, workplace);
+    this.ready = this.#start(executors, host);
     this.ready.catch((error: Error) => reporter.engineFailed(this.engine.name, error));
   }
 
-  async #start(executors: Executors, workplace: Workplace): Promise<void> {
-    const { work: working } = this.#options;
-    if (working === undefined) return this.#link.started;
+  async #start(executors: Executors, host: WorkHost): Promise<void> {
+    const { work: workOptions } = this.#options;
+    if (workOptions === undefined) return this.#link.started;
     // By then the modules that register tasks have been loaded.
     await new Promise(setImmediate);
     const tasks = await checkRegistry(executors);
     this.tasks = tasks;
     await this.#link.started;
     if (this.#stopping !== undefined) return;
-    const { concurrency, unknownFor } = working;
-    const setting = { workplace, tasks, unknownFor };
-    this.#working = await this.engine.work((envelope, context) => work(envelope, context, setting), { concurrency });
+    const { concurrency, unknownFor } = workOptions;
+    const known: KnownTasks = { byName: tasks, unknownFor };
+    this.#worker = await this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });
     // It was closed in the meantime.
-    if (this.#stopping !== undefined) await this.#working.stop();
+    if (this.#stopping !== undefined) await this.#worker.stop();
   }
 
   /**
@@ -162,7 +162,7 @@ export class DurableTasks {
 
   /** Fetches no more. What was fetched goes on. */
   stop(): void {
-    this.#stopping ??= this.#working?.stop() ?? Promise.resolve();
+    this.#stopping ??= this.#worker?.stop() ?? Promise.resolve();
     this.#stopping.catch((error: Error) => this.#reporter.engineFailed(this.engine.name, error));
   }
 

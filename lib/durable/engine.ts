@@ -78,13 +78,13 @@ export interface WorkContext {
 /** Never rejects. */
 export type WorkFunction = (envelope: TaskEnvelope, context: WorkContext) => Promise<WorkResult>;
 
-export interface WorkOptions {
-  /** How many tasks may be under way at once. */
+export interface EngineWorkOptions {
+  /** How many tasks the worker may run at once. */
   readonly concurrency: number;
 }
 
 /** A worker that fetches tasks. */
-export interface Working {
+export interface EngineWorker {
   /** Fetches no more, and resolves when what was fetched has ended. */
   stop(): Promise<void>;
 }
@@ -147,7 +147,7 @@ export interface TaskEngine {
   /** Removes tasks that are still held, and no others. Idempotent. */
   discard(ids: readonly string[]): Promise<readonly DiscardResult[]>;
   /** Begins to fetch tasks, and calls `run` for each. What dies in the middle of a call is run again. */
-  work(run: WorkFunction, options: WorkOptions): Promise<Working>;
+  work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker>;
   /** `undefined` for what is not there, or not any more. */
   find(id: string): Promise<DurableTask | undefined>;
   stats(): Promise<EngineStats>;

@@ -11,13 +11,21 @@ import type { WorkRun } from './durable-run.ts';
 import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';
 import { jsonOrNothing } from './json.ts';
 
-/** What is needed of the instance that runs it. */
-export interface Workplace {
-  /** @throws where there is no room for it. */
+/** What work needs of the instance that it runs in. */
+export interface WorkHost {
+  /** @throws where there is no room for the task. */
   run(definition: TaskDefinition, work: Work): WorkRun;
   warn(task: { readonly id: string; readonly name: string }, error: Error): void;
 }
 
+/** Which tasks run here, and for how long others are put back for a worker that knows them. */
+export interface KnownTasks {
+  readonly byName: ReadonlyMap<string, TaskDefinition>;
+  /** In milliseconds. */
+  readonly unknownFor: number;
+}
+
+/** One attempt at a task that an engine has handed out. */
 export interface Work {
   readonly id: string;
   readonly args: readonly unknown[];
@@ -35,34 +43,28 @@ const SHORTEST_POSTPONEMENT = 1 * SECOND;
 const LONGEST_POSTPONEMENT = 60 * SECOND;
 const NO_ROOM_POSTPONEMENT = 1 * SECOND;
 
-export interface WorkSetting {
-  readonly workplace: Workplace;
-  /** What can be run here, by name. */
-  readonly tasks: ReadonlyMap<string, TaskDefinition>;
-  readonly unknownFor: number;
-}
-
 export async function work(
   envelope: TaskEnvelope,
   context: WorkContext,
-  { workplace, tasks, unknownFor }: WorkSetting,
+  known: KnownTasks,
+  host: WorkHost,
 ): Promise<WorkResult> {
   const { id, task: name } = envelope;
-  const definition = envelope.v === VERSION ? tasks.get(name) : undefined;
-  if (definition === undefined) return unknown(envelope, context, workplace, unknownFor);
+  const definition = envelope.v === VERSION ? known.byName.get(name) : undefined;
+  if (definition === undefined) return unknown(envelope, context, known, host);
   let args: readonly unknown[];
   try {
     args = parsed(envelope, definition);
   } catch (thrown) {
     const error = toError(thrown);
-    workplace.warn({ id, name }, error);
+    host.warn({ id, name }, error);
     return { kind: 'failed', error, retry: false };
   }
   const { attempt, retryInMs, signal } = context;
   let run: WorkRun;
   try {
     const { timeout = Number.POSITIVE_INFINITY } = envelope;
-    run = workplace.run(definition, { id, args, context: envelope.context, attempt, retryInMs, timeout });
+    run = host.run(definition, { id, args, context: envelope.context, attempt, retryInMs, timeout });
   } catch {
     // Full, or closing: somebody else has room, or this process will.
     return { kind: 'postponed', delayMs: NO_ROOM_POSTPONEMENT };
@@ -116,8 +118,8 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
 function unknown(
   { id, task: name }: TaskEnvelope,
   { stagedAt }: WorkContext,
-  workplace: Workplace,
-  unknownFor: number,
+  { unknownFor }: KnownTasks,
+  host: WorkHost,
 ): WorkResult {
   const age = Math.max(0, Date.now() - stagedAt);
   const isOver = age >= unknownFor;
@@ -125,7 +127,7 @@ function unknown(
     'ERR_BACKGROUND_UNKNOWN_TASK',
     `Task ${describe(name)} is not registered in this worker${isOver ? `, nor was it in any other for ${unknownFor} ms` : ', and was put back for others'}.`,
   );
-  workplace.warn({ id, name }, error);
+  host.warn({ id, name }, error);
   if (isOver) return { kind: 'failed', error, retry: false };
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

@@ -5,12 +5,12 @@ import type {
   DurableTask,
   EngineHost,
   EngineStats,
+  EngineWorker,
+  EngineWorkOptions,
   ReleaseResult,
   StagedTask,
   TaskEngine,
   WorkFunction,
-  Working,
-  WorkOptions,
 } from '../durable/engine.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
@@ -20,7 +20,7 @@ import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } 
 import { Job, Queue } from './bullmq/peers.ts';
 import { CLOCK_TOLERANCE, checkVersions, clockOffset, warnOfSettings } from './bullmq/server-check.ts';
 import { Troubles } from './bullmq/troubles.ts';
-import { BullMQWorking } from './bullmq/work.ts';
+import { BullMQWorker } from './bullmq/work.ts';
 
 const START_LIMIT = 5 * SECOND;
 const CLOCK_INTERVAL = 60 * SECOND;
@@ -61,7 +61,7 @@ class BullMQEngine implements TaskEngine {
   readonly name = 'bullmq';
   readonly features = { transactions: false };
   readonly #options: ResolvedBullMQOptions;
-  readonly #working = new Set<BullMQWorking>();
+  readonly #workers = new Set<BullMQWorker>();
   #started: Started | undefined;
   /** By how many milliseconds the clock of Redis is ahead. */
   #clockOffset = 0;
@@ -122,7 +122,7 @@ class BullMQEngine implements TaskEngine {
 
   /** When a hold is over is for workers to see, by their own clocks; tasks are staged by that of Redis. */
   #checkClock(): void {
-    if (this.#hasWarnedOfClock || this.#working.size === 0 || Math.abs(this.#clockOffset) <= CLOCK_TOLERANCE) return;
+    if (this.#hasWarnedOfClock || this.#workers.size === 0 || Math.abs(this.#clockOffset) <= CLOCK_TOLERANCE) return;
     this.#hasWarnedOfClock = true;
     const seconds = (Math.abs(this.#clockOffset) / SECOND).toFixed(1);
     const [direction, effect] = this.#clockOffset > 0 ? ['behind', 'late'] : ['ahead of', 'early'];
@@ -181,12 +181,12 @@ class BullMQEngine implements TaskEngine {
     );
   }
 
-  async work(run: WorkFunction, options: WorkOptions): Promise<Working> {
+  async work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker> {
     const { host, troubles } = this.#running();
-    const working = new BullMQWorking(this.#options, run, options, host, troubles);
-    this.#working.add(working);
+    const worker = new BullMQWorker(this.#options, run, options, host, troubles);
+    this.#workers.add(worker);
     this.#checkClock();
-    return working;
+    return worker;
   }
 
   find(id: string): Promise<DurableTask | undefined> {
@@ -221,9 +221,9 @@ class BullMQEngine implements TaskEngine {
     if (started === undefined) return;
     const { client, queue, troubles, clockTimer } = started;
     clearInterval(clockTimer);
-    await doneWithin(STOP_LIMIT, Promise.allSettled([...this.#working].map((working) => working.stop())));
+    await doneWithin(STOP_LIMIT, Promise.allSettled([...this.#workers].map((worker) => worker.stop())));
     troubles.silence();
-    for (const working of this.#working) working.disconnect();
+    for (const worker of this.#workers) worker.disconnect();
     await queue.close().catch(() => {});
     if (client.status === 'ready')
       await doneWithin(

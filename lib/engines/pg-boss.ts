@@ -5,13 +5,13 @@ import type {
   DurableTask,
   EngineHost,
   EngineStats,
+  EngineWorker,
+  EngineWorkOptions,
   ReleaseResult,
   StagedTask,
   StageOptions,
   TaskEngine,
   WorkFunction,
-  Working,
-  WorkOptions,
 } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
@@ -23,7 +23,7 @@ import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { Settler } from './pg-boss/settler.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { Troubles } from './pg-boss/troubles.ts';
-import { PgBossWorking } from './pg-boss/work.ts';
+import { PgBossWorker } from './pg-boss/work.ts';
 
 const OLDEST_POSTGRES = 13;
 /** pg-boss may have to change its tables. */
@@ -74,7 +74,7 @@ class PgBossEngine implements TaskEngine {
   readonly #options: ResolvedPgBossOptions;
   readonly #statements: Statements;
   readonly #channel: string;
-  readonly #working = new Set<PgBossWorking>();
+  readonly #workers = new Set<PgBossWorker>();
   #started: Started | undefined;
   #isClosed = false;
 
@@ -181,13 +181,13 @@ class PgBossEngine implements TaskEngine {
     return new Set(rows.map(({ id }: { id: string }) => id));
   }
 
-  async work(run: WorkFunction, { concurrency }: WorkOptions): Promise<Working> {
-    const working = new PgBossWorking({ ...this.#open('work'), options: this.#options }, run, concurrency);
-    this.#working.add(working);
+  async work(run: WorkFunction, { concurrency }: EngineWorkOptions): Promise<EngineWorker> {
+    const worker = new PgBossWorker({ ...this.#open('work'), options: this.#options }, run, concurrency);
+    this.#workers.add(worker);
     return {
       stop: async () => {
-        await working.stop();
-        this.#working.delete(working);
+        await worker.stop();
+        this.#workers.delete(worker);
       },
     };
   }
@@ -211,8 +211,8 @@ class PgBossEngine implements TaskEngine {
     const started = this.#started;
     this.#started = undefined;
     if (started === undefined) return;
-    for (const working of this.#working) working.abandon();
-    this.#working.clear();
+    for (const worker of this.#workers) worker.abandon();
+    this.#workers.clear();
     await this.#end(started);
   }
 

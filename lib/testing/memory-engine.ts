@@ -5,13 +5,13 @@ import type {
   DurableTask,
   EngineHost,
   EngineStats,
+  EngineWorker,
+  EngineWorkOptions,
   ReleaseResult,
   StagedTask,
   StageOptions,
   TaskEngine,
   WorkFunction,
-  Working,
-  WorkOptions,
 } from '../durable/engine.ts';
 import { MemoryStore, MemoryWorker } from './memory-store.ts';
 
@@ -103,7 +103,7 @@ class Connection implements MemoryEngine {
     return this.#callOpen('discard', [ids], () => ids.map((id) => this.#store.discard(id)));
   }
 
-  work(run: WorkFunction, options: WorkOptions): Promise<Working> {
+  work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker> {
     return this.#callOpen('work', [run, options], () => {
       const worker = new MemoryWorker(run, options.concurrency);
       this.#workers.add(worker);

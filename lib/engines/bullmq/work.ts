@@ -1,6 +1,6 @@
 /** One worker: BullMQ fetches, locks and counts; what came of a task is told to it in its own terms. */
-import type { Worker as BullMQWorker, Job } from 'bullmq';
-import type { EngineHost, WorkFunction, Working, WorkOptions, WorkResult } from '../../durable/engine.ts';
+import type * as BullMQ from 'bullmq';
+import type { EngineHost, EngineWorker, EngineWorkOptions, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
@@ -18,13 +18,13 @@ const STOP_GRACE = 1 * SECOND;
 /** BullMQ takes an error with this message for its rate limit. */
 const RATE_LIMIT_MESSAGE = 'bullmq:rateLimitExceeded';
 
-export class BullMQWorking implements Working {
+export class BullMQWorker implements EngineWorker {
   readonly #host: EngineHost;
   readonly #troubles: Troubles;
   readonly #options: ResolvedBullMQOptions;
   readonly #run: WorkFunction;
   readonly #client: EngineClient;
-  readonly #worker: BullMQWorker<JobData>;
+  readonly #worker: BullMQ.Worker<JobData>;
   readonly #underWay = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
   /** Before the next attempt, if the one that is under way fails. */
   readonly #waits = new WeakMap<TaskJob, number>();
@@ -33,7 +33,7 @@ export class BullMQWorking implements Working {
   constructor(
     options: ResolvedBullMQOptions,
     run: WorkFunction,
-    { concurrency }: WorkOptions,
+    { concurrency }: EngineWorkOptions,
     host: EngineHost,
     troubles: Troubles,
   ) {
@@ -81,7 +81,7 @@ export class BullMQWorking implements Working {
     });
   }
 
-  async #process(job: Job, token: string | undefined): Promise<unknown> {
+  async #process(job: BullMQ.Job, token: string | undefined): Promise<unknown> {
     if (!isTaskJob(job)) {
       const error = new BackgroundTaskError(
         'ERR_BACKGROUND_ENGINE',

@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
 import { deferred } from '../../deferred.ts';
-import type { WorkFunction, Working, WorkResult } from '../../durable/engine.ts';
+import type { EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
@@ -36,7 +36,7 @@ interface Claim {
   readonly ended: Promise<void>;
 }
 
-export class PgBossWorking implements Working {
+export class PgBossWorker implements EngineWorker {
   readonly #workshop: Workshop;
   readonly #run: WorkFunction;
   readonly #concurrency: number;

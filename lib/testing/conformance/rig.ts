@@ -9,12 +9,12 @@ import type {
   DurableTask,
   EngineHost,
   EngineStats,
+  EngineWorker,
   ReleaseResult,
   StagedTask,
   TaskEngine,
   TaskEnvelope,
   WorkContext,
-  Working,
   WorkResult,
 } from '../../durable/engine.ts';
 import { durableId } from '../../durable/task-id.ts';
@@ -43,6 +43,7 @@ export type Cases = Readonly<Record<string, (rig: Rig) => Promise<void>>>;
 /** One start of a task by one of the workers. */
 export interface Start {
   readonly id: string;
+  /** The first worker of a case is `1`. */
   readonly worker: number;
   readonly envelope: TaskEnvelope;
   readonly context: WorkContext;
@@ -92,11 +93,11 @@ export class Rig {
   readonly #patience: number;
   readonly #recoveryPatience: number;
   readonly #engines: TaskEngine[] = [];
-  readonly #workings: Working[] = [];
+  readonly #workers: EngineWorker[] = [];
   readonly #gates: Gate[] = [];
   readonly #told: string[] = [];
   readonly #seenLast = new Set<string>();
-  #workers = 0;
+  #workersMade = 0;
 
   constructor(underTest: EngineUnderTest, { patience, recoveryPatience }: Patience) {
     this.#underTest = underTest;
@@ -139,7 +140,7 @@ export class Rig {
 
   async dispose(): Promise<void> {
     for (const gate of this.#gates) gate.open();
-    const rest = [...this.#workings.map((working) => working.stop()), ...this.#engines.map((engine) => engine.close())];
+    const rest = [...this.#workers.map((worker) => worker.stop()), ...this.#engines.map((engine) => engine.close())];
     await doneWithin(this.#patience, Promise.allSettled(rest));
     await this.#underTest.dispose();
   }
@@ -175,25 +176,25 @@ export class Rig {
   }
 
   /** Puts a worker to work. Without `behaviour` it completes what it gets. */
-  async work(behaviour: Behaviour = () => COMPLETED, options: RigWorkOptions = {}): Promise<Working> {
+  async work(behaviour: Behaviour = () => COMPLETED, options: RigWorkOptions = {}): Promise<EngineWorker> {
     const { engine = this.engine, concurrency = 1 } = options;
-    this.#workers += 1;
-    const worker = this.#workers;
-    const working = await engine.work(
+    this.#workersMade += 1;
+    const number = this.#workersMade;
+    const worker = await engine.work(
       async (envelope, context) => {
         const { id } = envelope;
         if (envelope.task === LAST) {
           this.#seenLast.add(id);
           return COMPLETED;
         }
-        const start = { id, worker, envelope, context };
+        const start = { id, worker: number, envelope, context };
         this.starts.push(start);
         return behaviour(start);
       },
       { concurrency },
     );
-    this.#workings.push(working);
-    return working;
+    this.#workers.push(worker);
+    return worker;
   }
 
   /** How often each task was started. */

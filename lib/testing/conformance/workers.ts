@@ -7,7 +7,7 @@ export const workers: Cases = {
   'stop() waits for what runs, and fetches no more': async (rig) => {
     const gate = rig.gate();
     let ended = 0;
-    const working = await rig.work(async () => {
+    const worker = await rig.work(async () => {
       await gate.opened;
       ended += 1;
       return COMPLETED;
@@ -15,7 +15,7 @@ export const workers: Cases = {
     const ids = await rig.stage(rig.tasks(10, { holdMs: 0 }));
     await rig.untilStarted(1);
     let isStopped = false;
-    const stopped = working.stop().then(() => {
+    const stopped = worker.stop().then(() => {
       isStopped = true;
     });
     for (const id of ids) await rig.engine.find(id);
@@ -34,9 +34,9 @@ export const workers: Cases = {
   },
 
   'stop() of a worker without work resolves, as often as it is called': async (rig) => {
-    const working = await rig.work();
-    await Promise.all([working.stop(), working.stop()]);
-    await working.stop();
+    const worker = await rig.work();
+    await Promise.all([worker.stop(), worker.stop()]);
+    await worker.stop();
     const id = await rig.stageOne({ holdMs: 0 });
     assert.equal(await rig.state(id), 'waiting');
     await rig.work();
