@@ -15,11 +15,11 @@ import type {
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
+import { ConnectionErrors } from './bullmq/connection-errors.ts';
 import { durableTask, isOfOneMoment, isTaskId, isTaskJob, type JobData, type NewJob, newJob } from './bullmq/job.ts';
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
 import { Job, Queue } from './bullmq/peers.ts';
 import { CLOCK_TOLERANCE, checkVersions, clockOffset, warnOfSettings } from './bullmq/server-check.ts';
-import { Troubles } from './bullmq/troubles.ts';
 import { BullMQWorker } from './bullmq/work.ts';
 
 const START_LIMIT = 5 * SECOND;
@@ -53,7 +53,7 @@ interface Started {
   readonly host: EngineHost;
   readonly client: EngineClient;
   readonly queue: BullMQQueue<JobData>;
-  readonly troubles: Troubles;
+  readonly errors: ConnectionErrors;
   readonly clockTimer: NodeJS.Timeout;
 }
 
@@ -75,30 +75,30 @@ class BullMQEngine implements TaskEngine {
   async start(host: EngineHost): Promise<void> {
     if (this.#started !== undefined) return;
     const client = producerClient(this.#options.connection);
-    const troubles = new Troubles(host);
-    troubles.watch(client);
+    const errors = new ConnectionErrors(host);
+    errors.watch(client);
     try {
-      const connecting = this.#connect(client, host, troubles);
+      const connecting = this.#connect(client, host, errors);
       if (!(await doneWithin(START_LIMIT, connecting))) {
-        throw troubles.last ?? new Error(`Expected Redis to answer within ${START_LIMIT} ms.`);
+        throw errors.last ?? new Error(`Expected Redis to answer within ${START_LIMIT} ms.`);
       }
       const queue = await connecting;
       if (this.#isClosed) throw new Error('It was closed.');
       const clockTimer = setInterval(() => void this.#readClock(), CLOCK_INTERVAL).unref();
-      this.#started = { host, client, queue, troubles, clockTimer };
-      troubles.speak();
+      this.#started = { host, client, queue, errors, clockTimer };
+      errors.unmute();
     } catch (thrown) {
       client.disconnectAll();
-      throw troubles.reasonFor(thrown);
+      throw errors.reasonFor(thrown);
     }
   }
 
-  async #connect(client: EngineClient, host: EngineHost, troubles: Troubles): Promise<BullMQQueue<JobData>> {
+  async #connect(client: EngineClient, host: EngineHost, errors: ConnectionErrors): Promise<BullMQQueue<JobData>> {
     await client.connect();
     await checkVersions(client);
     const { queue: name, prefix } = this.#options;
     const queue = new Queue<JobData>(name, { connection: client, prefix });
-    queue.on('error', (error) => troubles.tell(error));
+    queue.on('error', (error) => errors.tell(error));
     await queue.waitUntilReady();
     if (!client.isGuarded) {
       throw new BackgroundTaskError(
@@ -113,7 +113,7 @@ class BullMQEngine implements TaskEngine {
 
   async #readClock(): Promise<void> {
     try {
-      this.#clockOffset = await clockOffset(this.#running().client);
+      this.#clockOffset = await clockOffset(this.#requireStarted().client);
       this.#checkClock();
     } catch {
       // What is wrong with the connection is told elsewhere.
@@ -126,23 +126,23 @@ class BullMQEngine implements TaskEngine {
     this.#hasWarnedOfClock = true;
     const seconds = (Math.abs(this.#clockOffset) / SECOND).toFixed(1);
     const [direction, effect] = this.#clockOffset > 0 ? ['behind', 'late'] : ['ahead of', 'early'];
-    this.#running().host.warn(
+    this.#requireStarted().host.warn(
       `The clock of this worker is ${seconds} s ${direction} that of Redis: tasks that nobody releases, and retries, start that much too ${effect}.`,
     );
   }
 
-  #running(): Started {
+  #requireStarted(): Started {
     if (this.#started !== undefined) return this.#started;
     throw new Error(this.#isClosed ? 'It was closed.' : 'It was not started.');
   }
 
   /** Tells why a call was given up. */
   async #call<Result>(call: (started: Started) => Promise<Result>): Promise<Result> {
-    const started = this.#running();
+    const started = this.#requireStarted();
     try {
       return await call(started);
     } catch (thrown) {
-      throw started.troubles.reasonFor(thrown);
+      throw started.errors.reasonFor(thrown);
     }
   }
 
@@ -182,8 +182,8 @@ class BullMQEngine implements TaskEngine {
   }
 
   async work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker> {
-    const { host, troubles } = this.#running();
-    const worker = new BullMQWorker(this.#options, run, options, host, troubles);
+    const { host, errors } = this.#requireStarted();
+    const worker = new BullMQWorker(this.#options, run, options, host, errors);
     this.#workers.add(worker);
     this.#checkClock();
     return worker;
@@ -219,10 +219,10 @@ class BullMQEngine implements TaskEngine {
     const started = this.#started;
     this.#started = undefined;
     if (started === undefined) return;
-    const { client, queue, troubles, clockTimer } = started;
+    const { client, queue, errors, clockTimer } = started;
     clearInterval(clockTimer);
     await doneWithin(STOP_LIMIT, Promise.allSettled([...this.#workers].map((worker) => worker.stop())));
-    troubles.silence();
+    errors.mute();
     for (const worker of this.#workers) worker.disconnect();
     await queue.close().catch(() => {});
     if (client.status === 'ready')

@@ -1,5 +1,5 @@
 /** Durable tasks in Postgres, kept by pg-boss: each is a job that starts later while it is held. */
-import type { ConstructorOptions, PgBoss } from 'pg-boss';
+import type { ConstructorOptions } from 'pg-boss';
 import type {
   DiscardResult,
   DurableTask,
@@ -15,15 +15,15 @@ import type {
 } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
-import { Bell } from './pg-boss/bell.ts';
 import { type Database, type Pool, poolDatabase, transactionDatabase, whatWasGiven } from './pg-boss/database.ts';
+import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
 import { durableTask, type Found, isTaskId, stagedJson } from './pg-boss/payload.ts';
 import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
-import { Settler } from './pg-boss/settler.ts';
+import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
+import { ResultWriter } from './pg-boss/result-writer.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
-import { Troubles } from './pg-boss/troubles.ts';
-import { PgBossWorker } from './pg-boss/work.ts';
+import { type EngineParts, PgBossWorker } from './pg-boss/work.ts';
 
 const OLDEST_POSTGRES = 13;
 /** pg-boss may have to change its tables. */
@@ -58,14 +58,10 @@ export function pgBoss(options: PgBossOptions): TaskEngine {
 }
 
 /** What there is between start and close. */
-interface Started {
-  readonly boss: PgBoss;
+interface Started extends EngineParts {
   readonly database: Database;
-  readonly troubles: Troubles;
-  readonly bell: Bell;
-  readonly settler: Settler;
-  /** Lets go of a user's pool. */
-  readonly letGo: () => void;
+  /** Takes the engine's listener off a user's pool. */
+  readonly unwatchPool: () => void;
 }
 
 class PgBossEngine implements TaskEngine {
@@ -86,13 +82,13 @@ class PgBossEngine implements TaskEngine {
 
   async start(host: EngineHost): Promise<void> {
     if (this.#started !== undefined) return;
-    if (this.#isClosed) throw this.#notOpen('start');
+    if (this.#isClosed) throw this.#notStarted('start');
     const starting = await this.#prepare(host);
     try {
       const isConnected = await doneWithin(START_LIMIT, this.#connect(starting));
       if (!isConnected) throw engineError(`no answer within ${START_LIMIT} ms`);
       // In the meantime.
-      if (this.#isClosed) throw this.#notOpen('start');
+      if (this.#isClosed) throw this.#notStarted('start');
     } catch (error) {
       await this.#end(starting);
       throw error;
@@ -102,8 +98,8 @@ class PgBossEngine implements TaskEngine {
 
   async #prepare(host: EngineHost): Promise<Started> {
     const { PgBoss } = await loadPgBoss();
-    const { connection, schema, migrate, superviseIntervalSeconds } = this.#options;
-    const troubles = new Troubles(host);
+    const { connection, schema, queue, migrate, superviseIntervalSeconds } = this.#options;
+    const errors = new RepeatedErrors(host);
     const given = whatWasGiven(connection);
     const boss = new PgBoss({
       ...(given.kind === 'options' && { ...POOL_DEFAULTS, ...given.config }),
@@ -117,16 +113,16 @@ class PgBossEngine implements TaskEngine {
       monitorIntervalSeconds: superviseIntervalSeconds,
       maintenanceIntervalSeconds: MAINTENANCE_INTERVAL,
     } as ConstructorOptions);
-    boss.on('error', (error) => troubles.tell(error));
-    boss.on('warning', ({ message, data }) => troubles.warn({ message, type: (data as { type?: unknown })?.type }));
+    boss.on('error', (error) => errors.tell(error));
+    boss.on('warning', ({ message, data }) => errors.warn({ message, type: (data as { type?: unknown })?.type }));
     const database = boss.getDb() as Database;
     return {
       boss,
       database,
-      troubles,
-      bell: new Bell(database, this.#channel, troubles),
-      settler: new Settler(database, this.#statements.settle, [this.#options.queue, this.#channel], troubles),
-      letGo: given.kind === 'pool' ? watchPool(given.pool, troubles) : () => {},
+      errors,
+      notifyListener: new NotifyListener(database, this.#channel, errors),
+      resultWriter: new ResultWriter(database, this.#statements.writeResults, [queue, this.#channel], errors),
+      unwatchPool: given.kind === 'pool' ? watchPool(given.pool, errors) : () => {},
     };
   }
 
@@ -145,7 +141,7 @@ class PgBossEngine implements TaskEngine {
   }
 
   async stage(tasks: readonly StagedTask[], { transaction }: StageOptions): Promise<void> {
-    const { database, troubles } = this.#open('stage');
+    const { database, errors } = this.#requireStarted('stage');
     const target = transaction === undefined ? database : transactionDatabase(transaction);
     if (tasks.length === 0) return;
     await target.executeSql(this.#statements.stage, [
@@ -153,7 +149,7 @@ class PgBossEngine implements TaskEngine {
       this.#options.queue,
       this.#channel,
     ]);
-    if (target === database) troubles.over();
+    if (target === database) errors.answered();
   }
 
   async release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
@@ -173,16 +169,16 @@ class PgBossEngine implements TaskEngine {
     ids: readonly string[],
     parameters: readonly string[],
   ): Promise<ReadonlySet<string>> {
-    const { database, troubles } = this.#open(method);
+    const { database, errors } = this.#requireStarted(method);
     const known = ids.filter(isTaskId);
     if (known.length === 0) return new Set();
     const { rows } = await database.executeSql(statement, [known, ...parameters]);
-    troubles.over();
+    errors.answered();
     return new Set(rows.map(({ id }: { id: string }) => id));
   }
 
   async work(run: WorkFunction, { concurrency }: EngineWorkOptions): Promise<EngineWorker> {
-    const worker = new PgBossWorker({ ...this.#open('work'), options: this.#options }, run, concurrency);
+    const worker = new PgBossWorker(this.#requireStarted('work'), this.#options, run, concurrency);
     this.#workers.add(worker);
     return {
       stop: async () => {
@@ -193,14 +189,14 @@ class PgBossEngine implements TaskEngine {
   }
 
   async find(id: string): Promise<DurableTask | undefined> {
-    const { database } = this.#open('find');
+    const { database } = this.#requireStarted('find');
     if (!isTaskId(id)) return undefined;
     const { rows } = await database.executeSql(this.#statements.find, [id, this.#options.queue]);
     return rows[0] === undefined ? undefined : durableTask(id, rows[0] as Found);
   }
 
   async stats(): Promise<EngineStats> {
-    const { database } = this.#open('stats');
+    const { database } = this.#requireStarted('stats');
     const { rows } = await database.executeSql(this.#statements.stats, [this.#options.queue]);
     const { held, waiting, running, failed } = rows[0] as EngineStats;
     return { held, waiting, running, failed };
@@ -216,20 +212,20 @@ class PgBossEngine implements TaskEngine {
     await this.#end(started);
   }
 
-  async #end({ boss, troubles, bell, settler, letGo }: Started): Promise<void> {
-    troubles.silence();
-    settler.close();
-    const stopped = Promise.allSettled([bell.close(), boss.stop({ graceful: false })]);
+  async #end({ boss, errors, notifyListener, resultWriter, unwatchPool }: Started): Promise<void> {
+    errors.mute();
+    resultWriter.close();
+    const stopped = Promise.allSettled([notifyListener.close(), boss.stop({ graceful: false })]);
     await doneWithin(CLOSE_LIMIT, stopped);
-    letGo();
+    unwatchPool();
   }
 
-  #open(method: string): Started {
-    if (this.#started === undefined) throw this.#notOpen(method);
+  #requireStarted(method: string): Started {
+    if (this.#started === undefined) throw this.#notStarted(method);
     return this.#started;
   }
 
-  #notOpen(method: string): Error {
+  #notStarted(method: string): Error {
     const fault = this.#isClosed ? 'it was closed' : 'it was not started yet';
     return new Error(`Expected the engine pg-boss to be open for ${method}(), but ${fault}.`);
   }
@@ -248,8 +244,8 @@ function engineError(message: string): BackgroundTaskError {
 }
 
 /** A pool without a listener ends the process when the connection of an idle client is lost. */
-function watchPool(pool: Pool, troubles: Troubles): () => void {
-  const tell = (error: Error): void => troubles.tell(error);
+function watchPool(pool: Pool, errors: RepeatedErrors): () => void {
+  const tell = (error: Error): void => errors.tell(error);
   pool.on?.('error', tell);
   return () => pool.off?.('error', tell);
 }

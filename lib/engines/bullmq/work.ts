@@ -5,10 +5,10 @@ import { BackgroundTaskError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
+import type { ConnectionErrors } from './connection-errors.ts';
 import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 import { DelayedError, UnrecoverableError, Worker } from './peers.ts';
-import type { Troubles } from './troubles.ts';
 
 /** After an error of the connection; ioredis waits as well. BullMQ's own is 15 seconds. */
 const RUN_RETRY_DELAY = 1 * SECOND;
@@ -20,7 +20,7 @@ const RATE_LIMIT_MESSAGE = 'bullmq:rateLimitExceeded';
 
 export class BullMQWorker implements EngineWorker {
   readonly #host: EngineHost;
-  readonly #troubles: Troubles;
+  readonly #errors: ConnectionErrors;
   readonly #options: ResolvedBullMQOptions;
   readonly #run: WorkFunction;
   readonly #client: EngineClient;
@@ -35,15 +35,15 @@ export class BullMQWorker implements EngineWorker {
     run: WorkFunction,
     { concurrency }: EngineWorkOptions,
     host: EngineHost,
-    troubles: Troubles,
+    errors: ConnectionErrors,
   ) {
     this.#host = host;
-    this.#troubles = troubles;
+    this.#errors = errors;
     this.#options = options;
     this.#run = run;
     const { connection, queue, prefix, lockDuration, stalledInterval, maxStalledCount } = options;
     this.#client = workerClient(connection);
-    troubles.watch(this.#client);
+    errors.watch(this.#client);
     this.#worker = new Worker<JobData>(queue, (job, token) => this.#process(job, token), {
       connection: this.#client,
       prefix,
@@ -54,13 +54,13 @@ export class BullMQWorker implements EngineWorker {
       runRetryDelay: RUN_RETRY_DELAY,
       settings: { backoffStrategy: (_made, _type, _error, job) => this.#waits.get(job as TaskJob) ?? 0 },
     });
-    for (const copy of this.#client.copies) troubles.watch(copy);
+    for (const copy of this.#client.copies) errors.watch(copy);
     this.#listen();
   }
 
   #listen(): void {
     const worker = this.#worker;
-    worker.on('error', (error) => this.#troubles.tell(error));
+    worker.on('error', (error) => this.#errors.tell(error));
     worker.on('stalled', (id) => {
       this.#host.warn(
         `Task ${id} lost its worker, which ended or did not answer for ${this.#options.lockDuration} ms: it runs again.`,
@@ -124,7 +124,7 @@ export class BullMQWorker implements EngineWorker {
   }
 
   async #stop(): Promise<void> {
-    const closed = this.#worker.close().catch((error: unknown) => this.#troubles.tell(error));
+    const closed = this.#worker.close().catch((error: unknown) => this.#errors.tell(error));
     while (this.#underWay.size > 0) await Promise.all([...this.#underWay.values()].map(({ ended }) => ended));
     // It waits for a connection that may not come back.
     await doneWithin(STOP_GRACE, closed);

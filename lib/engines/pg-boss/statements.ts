@@ -24,7 +24,7 @@ export interface Statements {
   /** `$1` ids, `$2` the queue. */
   readonly discard: string;
   /** `$1` what came of attempts as JSON, `$2` the queue, `$3` the channel. */
-  readonly settle: string;
+  readonly writeResults: string;
   /** `$1` the id, `$2` the queue. */
   readonly find: string;
   /** `$1` the queue. */
@@ -87,7 +87,7 @@ export function statementsFor(schema: string): Statements {
     DELETE FROM ${job} j USING held WHERE j.name = $2 AND j.id = held.id RETURNING j.id::text AS id`,
 
     // A job in state retry was taken for lost, and nobody has claimed it since: its result comes late, not too late.
-    settle: `
+    writeResults: `
     WITH input AS (
       SELECT * FROM json_to_recordset($1::text::json) AS x (
         id uuid, retry_count int, started_on timestamptz, kind text, delay float8, output jsonb, deletion_seconds int

@@ -10,23 +10,23 @@ import type { EngineWorker, WorkFunction, WorkResult } from '../../durable/engin
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
-import type { Bell } from './bell.ts';
+import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
 import { errorOutput, readData, valueOutput } from './payload.ts';
-import type { Settlement, Settler } from './settler.ts';
-import type { Troubles } from './troubles.ts';
+import type { RepeatedErrors } from './repeated-errors.ts';
+import type { ResultRow, ResultWriter } from './result-writer.ts';
 
 /** After a fetch that failed. */
 const RETRY_AFTER = 0.25 * SECOND;
 /** A claim is renewed so many times before it lapses. */
 const BEATS = 3;
 
-export interface Workshop {
+/** What the engine has made at its start, and its workers use as well. */
+export interface EngineParts {
   readonly boss: PgBoss;
-  readonly bell: Bell;
-  readonly settler: Settler;
-  readonly troubles: Troubles;
-  readonly options: ResolvedPgBossOptions;
+  readonly notifyListener: NotifyListener;
+  readonly resultWriter: ResultWriter;
+  readonly errors: RepeatedErrors;
 }
 
 interface Claim {
@@ -37,7 +37,8 @@ interface Claim {
 }
 
 export class PgBossWorker implements EngineWorker {
-  readonly #workshop: Workshop;
+  readonly #parts: EngineParts;
+  readonly #options: ResolvedPgBossOptions;
   readonly #run: WorkFunction;
   readonly #concurrency: number;
   /** From the claim until its end is written down. */
@@ -49,23 +50,24 @@ export class PgBossWorker implements EngineWorker {
   /** Whether something may be there that nobody has fetched. */
   #mayFindMore = true;
   #wake: () => void = () => {};
-  readonly #ring = (): void => {
+  readonly #onNotify = (): void => {
     this.#mayFindMore = true;
     this.#wake();
   };
 
-  constructor(workshop: Workshop, run: WorkFunction, concurrency: number) {
-    this.#workshop = workshop;
+  constructor(parts: EngineParts, options: ResolvedPgBossOptions, run: WorkFunction, concurrency: number) {
+    this.#parts = parts;
+    this.#options = options;
     this.#run = run;
     this.#concurrency = concurrency;
-    workshop.bell.on(this.#ring);
-    this.#beats = setInterval(() => void this.#beat(), (workshop.options.heartbeatSeconds * SECOND) / BEATS);
+    parts.notifyListener.on(this.#onNotify);
+    this.#beats = setInterval(() => void this.#beat(), (options.heartbeatSeconds * SECOND) / BEATS);
     this.#done = this.#fetchUntilStopped();
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true;
-    this.#workshop.bell.off(this.#ring);
+    this.#parts.notifyListener.off(this.#onNotify);
     this.#wake();
     await this.#done;
     while (this.#claims.size > 0) await Promise.all([...this.#claims].map(({ ended }) => ended));
@@ -75,7 +77,7 @@ export class PgBossWorker implements EngineWorker {
   /** It gets no more, and what it has will be given to others. */
   abandon(): void {
     this.#isStopping = true;
-    this.#workshop.bell.off(this.#ring);
+    this.#parts.notifyListener.off(this.#onNotify);
     clearInterval(this.#beats);
     this.#wake();
     for (const { lost } of this.#claims)
@@ -83,7 +85,7 @@ export class PgBossWorker implements EngineWorker {
   }
 
   async #fetchUntilStopped(): Promise<void> {
-    const poll = this.#workshop.options.pollingIntervalSeconds * SECOND;
+    const poll = this.#options.pollingIntervalSeconds * SECOND;
     while (!this.#isStopping) {
       const seats = this.#freeSeats();
       if (seats === 0 || !this.#mayFindMore) {
@@ -111,15 +113,15 @@ export class PgBossWorker implements EngineWorker {
   }
 
   async #fetch(seats: number): Promise<boolean> {
-    const { boss, options, troubles } = this.#workshop;
+    const { boss, errors } = this.#parts;
     try {
-      const jobs = await boss.fetch<unknown>(options.queue, { batchSize: seats, includeMetadata: true });
-      troubles.over();
+      const jobs = await boss.fetch<unknown>(this.#options.queue, { batchSize: seats, includeMetadata: true });
+      errors.answered();
       if (jobs.length === seats) this.#mayFindMore = true;
       for (const job of jobs.sort(inOrder)) this.#take(job);
       return true;
     } catch (error) {
-      if (!this.#isStopping) troubles.tell(error);
+      if (!this.#isStopping) errors.tell(error);
       this.#mayFindMore = true;
       return false;
     }
@@ -132,11 +134,11 @@ export class PgBossWorker implements EngineWorker {
       id: job.id,
       retryCount: job.retryCount,
       lost,
-      ended: this.#attempt(job, lost.signal).then(async (settlement) => {
+      ended: this.#attempt(job, lost.signal).then(async (row) => {
         this.#running -= 1;
         this.#wake();
         // Somebody else has it by now.
-        if (!lost.signal.aborted) await this.#settle(settlement);
+        if (!lost.signal.aborted) await this.#write(row);
         this.#claims.delete(claim);
         this.#wake();
       }),
@@ -144,7 +146,7 @@ export class PgBossWorker implements EngineWorker {
     this.#claims.add(claim);
   }
 
-  async #attempt(job: JobWithMetadata<unknown>, signal: AbortSignal): Promise<Settlement> {
+  async #attempt(job: JobWithMetadata<unknown>, signal: AbortSignal): Promise<ResultRow> {
     let retryInMs: number | undefined;
     let result: WorkResult;
     const attempt = job.retryCount + 1;
@@ -155,15 +157,15 @@ export class PgBossWorker implements EngineWorker {
     } catch (thrown) {
       result = { kind: 'failed', error: toError(thrown), retry: true };
     }
-    return this.#settlement(job, result, retryInMs);
+    return this.#resultRow(job, result, retryInMs);
   }
 
-  #settlement(
+  #resultRow(
     { id, retryCount, startedOn }: JobWithMetadata<unknown>,
     result: WorkResult,
     retryInMs: number | undefined,
-  ): Settlement {
-    const { keepCompletedSeconds, keepFailedSeconds } = this.#workshop.options;
+  ): ResultRow {
+    const { keepCompletedSeconds, keepFailedSeconds } = this.#options;
     const claim = {
       id,
       retry_count: retryCount,
@@ -182,23 +184,23 @@ export class PgBossWorker implements EngineWorker {
     return { ...claim, kind: 'retry', output, delay: retryInMs };
   }
 
-  async #settle(settlement: Settlement): Promise<void> {
-    await this.#workshop.settler.settle(settlement);
-    const { kind, delay } = settlement;
-    const isBeforePoll = delay < this.#workshop.options.pollingIntervalSeconds * SECOND;
-    if ((kind === 'retry' || kind === 'postponed') && isBeforePoll) setTimeout(this.#ring, delay + 1).unref();
+  async #write(row: ResultRow): Promise<void> {
+    await this.#parts.resultWriter.write(row);
+    const { kind, delay } = row;
+    const isBeforePoll = delay < this.#options.pollingIntervalSeconds * SECOND;
+    if ((kind === 'retry' || kind === 'postponed') && isBeforePoll) setTimeout(this.#onNotify, delay + 1).unref();
   }
 
   async #beat(): Promise<void> {
     const claims = [...this.#claims];
     if (claims.length === 0) return;
-    const { boss, options, troubles } = this.#workshop;
+    const { boss, errors } = this.#parts;
     try {
       const { settled } = (await boss.touch(
-        options.queue,
+        this.#options.queue,
         claims.map(({ id, retryCount }) => ({ id, retryCount })),
       )) as { settled?: readonly string[] };
-      troubles.over();
+      errors.answered();
       if (settled === undefined) return;
       const touched = new Set(settled);
       for (const claim of claims) {
@@ -206,7 +208,7 @@ export class PgBossWorker implements EngineWorker {
         claim.lost.abort(new Error('The task was given to another worker, since nothing was heard of this one.'));
       }
     } catch (error) {
-      if (!this.#isStopping) troubles.tell(error);
+      if (!this.#isStopping) errors.tell(error);
     }
   }
 }

@@ -4,9 +4,10 @@ import type { EngineHost } from '../../durable/engine.ts';
 import { toError } from '../../to-error.ts';
 import type { EngineClient } from './client.ts';
 
-export class Troubles {
+export class ConnectionErrors {
   readonly #host: EngineHost;
-  #isSilent = true;
+  /** While the engine starts, every error belongs to the call of start(). */
+  #isMuted = true;
   #isDown = false;
   #last: Error | undefined;
 
@@ -14,19 +15,19 @@ export class Troubles {
     this.#host = host;
   }
 
-  /** The last error of a connection: whatever gave up waiting for it does not know it. */
+  /** The last error of a connection. A call that was given up for lack of one does not know it. */
   get last(): Error | undefined {
     return this.#last;
   }
 
-  /** From here on errors belong to no call. */
-  speak(): void {
-    this.#isSilent = false;
+  /** From here on errors belong to no call, and are told to the host. */
+  unmute(): void {
+    this.#isMuted = false;
   }
 
-  /** What comes from here on is of our own making. */
-  silence(): void {
-    this.#isSilent = true;
+  /** From here on errors come from the engine's own closing, and are news to nobody. */
+  mute(): void {
+    this.#isMuted = true;
   }
 
   watch(client: EngineClient): void {
@@ -36,19 +37,19 @@ export class Troubles {
     });
   }
 
-  /** What BullMQ tells: among it, once more, every error of a connection. */
+  /** Tells an error that BullMQ has emitted. BullMQ repeats every error of a connection. */
   tell(thrown: unknown): void {
     const error = toError(thrown);
     if (error === this.#last) return;
     if (isOfConnection(error)) this.#connectionFailed(error);
-    else if (!this.#isSilent) this.#host.error(error);
+    else if (!this.#isMuted) this.#host.error(error);
   }
 
   #connectionFailed(error: Error): void {
     if (!isGivenUp(error)) this.#last = error;
     if (this.#isDown) return;
     this.#isDown = true;
-    if (!this.#isSilent) this.#host.error(error);
+    if (!this.#isMuted) this.#host.error(error);
   }
 
   /** The reason for a call that failed, where it was given up for lack of a connection. */

@@ -1,41 +1,42 @@
-/** Errors that belong to no call: of each kind one is told, not one for every time that something was tried. */
+/** Errors that belong to no call. The same thing is tried again and again: an error that repeats is told once. */
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 
+/** An error that repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
 const WARNING_AFTER = 3_600 * SECOND;
-/** Of SQLSTATE: connections that fail, shutdown and start of the server, what another transaction had to do with. */
+/** Classes of SQLSTATE: connections that fail, a server that stops or starts, conflicts with other transactions. */
 const PASSING = /^(?:08|40|53|55|57)/;
 const OF_CONNECTION = /^(?:08|57P)/;
 const SQLSTATE = /^[0-9A-Z]{5}$/;
 const LOST = /terminated|timeout|connection|ECONN/i;
 
-export class Troubles {
+export class RepeatedErrors {
   readonly #host: EngineHost;
   readonly #told = new Map<string, number>();
-  #isSilent = false;
+  #isMuted = false;
   #isDown = false;
 
   constructor(host: EngineHost) {
     this.#host = host;
   }
 
-  /** What comes from here on is of our own making. */
-  silence(): void {
-    this.#isSilent = true;
+  /** From here on errors come from the engine's own closing, and are news to nobody. */
+  mute(): void {
+    this.#isMuted = true;
   }
 
   /** Postgres has answered: the next error of a connection is news. */
-  over(): void {
+  answered(): void {
     this.#isDown = false;
   }
 
   tell(thrown: unknown): void {
     const error = toError(thrown);
-    if (this.#isSilent) return;
+    if (this.#isMuted) return;
     if (isOfConnection(error)) {
       if (this.#isDown) return;
       this.#isDown = true;
@@ -44,7 +45,7 @@ export class Troubles {
   }
 
   warn({ message, type }: { readonly message: string; readonly type: unknown }): void {
-    if (!this.#isSilent && this.#isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
+    if (!this.#isMuted && this.#isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
   }
 
   #isNews(what: string, period: number): boolean {
@@ -61,7 +62,7 @@ function isOfConnection(error: Error): boolean {
   return typeof code === 'string' && SQLSTATE.test(code) ? OF_CONNECTION.test(code) : LOST.test(error.message);
 }
 
-/** Whether the same statement may succeed later: unlike one that Postgres refuses for what is in it. */
+/** Whether the same statement may succeed later. One that Postgres refuses for what is in it never does. */
 export function isPassing(thrown: unknown): boolean {
   const code = codeOf(thrown);
   return typeof code !== 'string' || !SQLSTATE.test(code) || PASSING.test(code);

@@ -1,23 +1,26 @@
-/** Rings when a task may run at once. It may ring for nothing, and may fail to ring: workers look for themselves as well. */
+/**
+ * Hears Postgres' NOTIFY, by which whoever makes a task ready tells workers of it. A notification may come for nothing,
+ * or get lost: workers poll as well.
+ */
 import { SECOND } from '../../timers.ts';
 import type { Database, Listening } from './database.ts';
-import type { Troubles } from './troubles.ts';
+import type { RepeatedErrors } from './repeated-errors.ts';
 
 const RETRY_AFTER = 1 * SECOND;
 
-export class Bell {
+export class NotifyListener {
   readonly #database: Database;
   readonly #channel: string;
-  readonly #troubles: Troubles;
+  readonly #errors: RepeatedErrors;
   readonly #listeners = new Set<() => void>();
   #listening: Promise<Listening | undefined> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(database: Database, channel: string, troubles: Troubles) {
+  constructor(database: Database, channel: string, errors: RepeatedErrors) {
     this.#database = database;
     this.#channel = channel;
-    this.#troubles = troubles;
+    this.#errors = errors;
   }
 
   on(listener: () => void): void {
@@ -37,27 +40,28 @@ export class Bell {
 
   #listen(): void {
     if (this.#isClosed || this.#database.listen === undefined) return;
-    const ring = (): void => {
+    const notify = (): void => {
       for (const listener of this.#listeners) listener();
     };
-    const isLost = (): void => {
-      ring();
-      if (this.#database.listensAgain === false) this.#later();
+    // What came while nobody listened is lost: whenever a connection is lost or made, workers look for themselves.
+    const onReconnect = (): void => {
+      notify();
+      if (this.#database.listensAgain === false) this.#listenLater();
     };
-    this.#listening = this.#database.listen(this.#channel, ring, isLost).then(
+    this.#listening = this.#database.listen(this.#channel, notify, onReconnect).then(
       (listening) => {
-        ring();
+        notify();
         return listening;
       },
       (error) => {
-        this.#troubles.tell(error);
-        this.#later();
+        this.#errors.tell(error);
+        this.#listenLater();
         return undefined;
       },
     );
   }
 
-  #later(): void {
+  #listenLater(): void {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#listen(), RETRY_AFTER).unref();

@@ -1,0 +1,95 @@
+/** Writes what came of attempts to Postgres. Results that come while one statement runs go together in the next. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { SECOND } from '../../timers.ts';
+import type { Database } from './database.ts';
+import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
+
+/** One attempt's result: a row of the input of the statement `writeResults`. */
+export interface ResultRow {
+  readonly id: string;
+  /** Together with `started_on` it says which claim of the job this was. */
+  readonly retry_count: number;
+  readonly started_on: Date;
+  readonly kind: 'completed' | 'failed' | 'retry' | 'postponed';
+  /** Milliseconds until it may run again. */
+  readonly delay: number;
+  readonly output: object | string | null;
+  readonly deletion_seconds: number;
+}
+
+interface Waiting {
+  readonly row: ResultRow;
+  readonly written: () => void;
+}
+
+const MOST_AT_ONCE = 500;
+const FIRST_DELAY = 0.1 * SECOND;
+const LONGEST_DELAY = 1 * SECOND;
+
+export class ResultWriter {
+  readonly #database: Database;
+  readonly #statement: string;
+  readonly #parameters: readonly string[];
+  readonly #errors: RepeatedErrors;
+  readonly #closed = new AbortController();
+  #waiting: Waiting[] = [];
+  #isFlushing = false;
+
+  constructor(database: Database, statement: string, parameters: readonly string[], errors: RepeatedErrors) {
+    this.#database = database;
+    this.#statement = statement;
+    this.#parameters = parameters;
+    this.#errors = errors;
+  }
+
+  /** Never rejects: a row that can't be written now is tried again, until the engine is closed. */
+  write(row: ResultRow): Promise<void> {
+    return new Promise((written) => {
+      this.#waiting.push({ row, written });
+      if (!this.#isFlushing) void this.#flush();
+    });
+  }
+
+  close(): void {
+    this.#closed.abort();
+  }
+
+  async #flush(): Promise<void> {
+    this.#isFlushing = true;
+    // What ends in the same turn goes together.
+    await null;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, MOST_AT_ONCE);
+      await this.#writeRows(batch.map(({ row }) => row));
+      for (const { written } of batch) written();
+    }
+    this.#isFlushing = false;
+  }
+
+  async #writeRows(rows: readonly ResultRow[]): Promise<void> {
+    for (let wait = FIRST_DELAY; ; wait = Math.min(2 * wait, LONGEST_DELAY)) {
+      try {
+        await this.#database.executeSql(this.#statement, [JSON.stringify(rows), ...this.#parameters]);
+        this.#errors.answered();
+        return;
+      } catch (error) {
+        if (this.#closed.signal.aborted) return;
+        this.#errors.tell(error);
+        if (!isPassing(error)) return this.#writeOneByOne(rows);
+        try {
+          await delay(wait, undefined, { signal: this.#closed.signal });
+        } catch {
+          return;
+        }
+      }
+    }
+  }
+
+  /** Postgres refuses the output of one of them: the others are written without it, and then that one without its output. */
+  async #writeOneByOne(rows: readonly ResultRow[]): Promise<void> {
+    const [only] = rows;
+    if (rows.length > 1) for (const row of rows) await this.#writeRows([row]);
+    else if (only !== undefined && only.output !== null) await this.#writeRows([{ ...only, output: null }]);
+    // Nothing is left to try. Without a heartbeat the task is run again.
+  }
+}
