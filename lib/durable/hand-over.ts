@@ -10,16 +10,16 @@ import type { ReleaseResult, StagedTask } from './engine.ts';
 import { type Held, HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { EngineLink } from './link.ts';
 import { Repetition } from './repetition.ts';
-import { type Kept, Withdrawals } from './withdrawals.ts';
+import { type Acceptance, Withdrawals } from './withdrawals.ts';
 
 export interface HandOverOptions {
   readonly hold: number;
   readonly acceptTimeout: number;
-  /** A task runs that should not, or later than it should. */
+  /** Tells that a task runs that should not, or later than it should. */
   readonly warn: (task: { readonly id: string; readonly name: string }, error: Error) => void;
 }
 
-/** A task to be handed over. Whether it is held is decided when it goes. */
+/** A task to be handed over. Whether it is held is decided when it is sent to the engine. */
 export interface NewDurable {
   readonly run: DurableRun;
   readonly staged: Omit<StagedTask, 'holdMs'>;
@@ -31,11 +31,11 @@ class Handed implements Held {
   readonly run: DurableRun;
   readonly transaction: unknown;
   dueAt = NOT_HELD;
-  /** Set when nobody waits any more for the engine to take it. */
-  isRefused = false;
-  /** Set when the engine was asked to take it. */
-  kept: Promise<Kept> | undefined;
-  /** Set when it may run. */
+  /** Set when the task was not accepted in time, or not at all. The engine is not asked to take it after that. */
+  isGivenUp = false;
+  /** Set when the engine is asked to take the task. */
+  acceptance: Promise<Acceptance> | undefined;
+  /** Set when the task may run. */
   attempt: Attempt | undefined;
 
   constructor({ run, transaction }: NewDurable) {
@@ -51,7 +51,7 @@ class Handed implements Held {
     return this.run.name;
   }
 
-  /** Whether it must not run: however far it has come, it goes no further. */
+  /** Whether the task must not run any more, however far it has come. */
   get isWithdrawn(): boolean {
     return WITHDRAWN_AFTER.has(this.run.state);
   }
@@ -62,10 +62,13 @@ interface Staging {
   readonly staged: NewDurable['staged'];
 }
 
-/** A task is withdrawn after these; one that is abandoned, as one whose process dies, runs when its hold is over. */
+/**
+ * The ends of a run after which its task is withdrawn. After `abandoned` it is not: like the task of a process that
+ * dies, it runs when its hold is over.
+ */
 const WITHDRAWN_AFTER: ReadonlySet<TaskState> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
 
-/** With these an engine says that it has not taken a task; with any other error it may have. */
+/** With these codes an engine says that it has not taken a task. After any other error it may have taken it. */
 const REFUSALS: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_OPTION']);
 
 export class HandOver implements Executor {
@@ -92,10 +95,10 @@ export class HandOver implements Executor {
     const { run, staged } = durable;
     this.#handed.set(run.id, handed);
     run.accepted = this.#stage({ handed, staged });
-    // Whoever does not look finds the failure in the outcome and in the log.
+    // Nobody has to look at `accepted`: the failure is in the outcome and in the log as well.
     run.accepted.catch(() => {});
     void run.settled.then(() => {
-      if (handed.isWithdrawn) this.#withdrawals.add(handed, keptOf(handed));
+      if (handed.isWithdrawn) this.#withdrawals.add(handed, acceptanceOf(handed));
       this.#handed.delete(run.id);
     });
   }
@@ -104,10 +107,10 @@ export class HandOver implements Executor {
     const { handed } = staging;
     try {
       const answer = this.#stagingIn(handed.transaction).add(staging);
-      // By its own clock: it may wait behind others, and goes together with such as have waited for longer.
+      // A task waits behind others, and is sent together with some that came earlier: each has its own limit.
       await this.#link.inTime('accept tasks', this.#options.acceptTimeout, answer);
     } catch (thrown) {
-      handed.isRefused = true;
+      handed.isGivenUp = true;
       const error = notAccepted(handed.name, toError(thrown));
       if (handed.attempt === undefined) handed.run.fail(error);
       else handed.attempt.ended({ ok: false, thrown: error });
@@ -115,7 +118,7 @@ export class HandOver implements Executor {
     }
   }
 
-  /** A client of the user's does one thing at a time. */
+  /** Each transaction has its own batches, one at a time: the user's client runs one statement at a time. */
   #stagingIn(transaction: unknown): Batches<Staging, undefined> {
     if (transaction === undefined) return this.#staging;
     let staging = this.#inTransactions.get(transaction as object);
@@ -129,19 +132,19 @@ export class HandOver implements Executor {
   async #sendStage(tasks: readonly Staging[]): Promise<undefined[]> {
     const { hold, acceptTimeout } = this.#options;
     const held = ({ handed, staged }: Staging): StagedTask => {
-      // Without a hold it could not be withdrawn.
+      // One that may run already needs no hold. One that is to be withdrawn does: without a hold it would run.
       if (handed.attempt !== undefined && !handed.isWithdrawn) return { ...staged, holdMs: 0 };
       handed.dueAt = performance.now() + hold;
       return { ...staged, holdMs: hold };
     };
     const transaction = tasks[0]?.handed.transaction;
     await this.#link.begin(acceptTimeout, async (engine) => {
-      // What was refused must not be accepted after that.
-      const asked = tasks.filter(({ handed }) => !handed.isRefused);
+      // Whoever added a task that was given up has been told that it was not accepted: that must stay true.
+      const asked = tasks.filter(({ handed }) => !handed.isGivenUp);
       if (asked.length === 0) return;
       const answer = engine.stage(asked.map(held), transaction === undefined ? {} : { transaction });
-      const kept = keptAfter(answer);
-      for (const { handed } of asked) handed.kept = kept;
+      const acceptance = acceptanceAfter(answer);
+      for (const { handed } of asked) handed.acceptance = acceptance;
       await answer;
     });
     return new Array(tasks.length);
@@ -164,12 +167,12 @@ export class HandOver implements Executor {
       attempt.ended({ ok: true, value: undefined });
       if (answer === 'already' && handed.transaction !== undefined) this.#repetition.watch(this.#releaseLater(handed));
     } catch (thrown) {
-      // Its hold will be over: it runs then.
+      // The task runs when its hold is over.
       attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
     }
   }
 
-  /** The response may have ended before its transaction: the task is there when that is committed, and held. */
+  /** A response may end before its transaction: the engine sees the task, held, only once the transaction is committed. */
   async #releaseLater(handed: Handed): Promise<void> {
     const release = (): Promise<ReleaseResult | Near> => this.#calls.release(handed);
     const last = await this.#repetition.untilNear(release, (answer) => answer === 'released', 'already');
@@ -190,18 +193,19 @@ export class HandOver implements Executor {
   }
 }
 
-/** Whether the engine has the task: known when it has given its last answer, whoever still waits for that. */
-async function keptOf(handed: Handed): Promise<Kept> {
-  // By then the engine was asked, or never will be.
+/** Whether the engine has the task. Resolves with the engine's final answer, even after the caller's own wait timed out. */
+async function acceptanceOf(handed: Handed): Promise<Acceptance> {
+  // Once `accepted` has settled, the engine has been asked or never will be.
   await handed.run.accepted.catch(() => {});
-  const kept = (await handed.kept) ?? 'refused';
-  return kept === 'kept' && handed.transaction !== undefined ? 'unknown' : kept;
+  const acceptance = (await handed.acceptance) ?? 'refused';
+  // The transaction may yet be rolled back.
+  return acceptance === 'accepted' && handed.transaction !== undefined ? 'unknown' : acceptance;
 }
 
-async function keptAfter(answer: Promise<void>): Promise<Kept> {
+async function acceptanceAfter(answer: Promise<void>): Promise<Acceptance> {
   try {
     await answer;
-    return 'kept';
+    return 'accepted';
   } catch (thrown) {
     return REFUSALS.has(codeOf(thrown)) ? 'refused' : 'unknown';
   }

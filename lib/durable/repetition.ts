@@ -9,14 +9,14 @@ const FIRST_WAIT = 0.5 * SECOND;
 const LONGEST_WAIT = 5 * SECOND;
 
 export class Repetition {
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #inFlight = new Set<Promise<void>>();
   readonly #wakes = new Set<() => void>();
   #isClosed = false;
 
   /** `close` waits for it. @param work never rejects. */
   watch(work: Promise<void>): void {
-    this.#underWay.add(work);
-    void work.then(() => this.#underWay.delete(work));
+    this.#inFlight.add(work);
+    void work.then(() => this.#inFlight.delete(work));
   }
 
   /**
@@ -56,6 +56,6 @@ export class Repetition {
   async close(grace: number): Promise<void> {
     this.#isClosed = true;
     for (const wake of [...this.#wakes]) wake();
-    await doneWithin(grace, Promise.all(this.#underWay));
+    await doneWithin(grace, Promise.all(this.#inFlight));
   }
 }

@@ -1,14 +1,14 @@
-/** Tasks that must not run, though an engine has them, or may have them. */
+/** Takes tasks back that must not run, though the engine has them or may have them. */
 import { BackgroundTaskError } from '../errors.ts';
 import { toError } from '../to-error.ts';
 import type { DiscardResult } from './engine.ts';
 import { type Held, type HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { Repetition } from './repetition.ts';
 
-/** What the engine has of a task. `unknown`: it may have it, or may yet get it. */
-export type Kept = 'kept' | 'refused' | 'unknown';
+/** What the engine said when it was asked to take a task. `unknown`: it may have the task, or may yet get it. */
+export type Acceptance = 'accepted' | 'refused' | 'unknown';
 
-/** It could not be told in time, and the task will run, may run, or may have. */
+/** Called when the engine could not be told in time: the task will run, may run, or may have run. */
 export type OnNotWithdrawn = (task: Held, error: BackgroundTaskError) => void;
 
 export class Withdrawals {
@@ -24,44 +24,49 @@ export class Withdrawals {
     this.#onNotWithdrawn = onNotWithdrawn;
   }
 
-  /** @param kept resolves when the engine has said what it will say, however late. */
-  add(task: Held, kept: Promise<Kept>): void {
-    this.#repetition.watch(this.#withdraw(task, kept));
+  /** @param answer the engine's final answer to staging the task, however late it comes. */
+  add(task: Held, answer: Promise<Acceptance>): void {
+    this.#repetition.watch(this.#withdraw(task, answer));
   }
 
-  async #withdraw(task: Held, staging: Promise<Kept>): Promise<void> {
-    const kept = await staging;
-    // That a task which was not held may run all the same is no news: its failure was told.
-    if (kept === 'refused' || (kept === 'unknown' && task.dueAt === NOT_HELD)) return;
+  async #withdraw(task: Held, answer: Promise<Acceptance>): Promise<void> {
+    const acceptance = await answer;
+    // Without a hold there is nothing to discard, and that the task was not accepted has been told.
+    if (acceptance === 'refused' || (acceptance === 'unknown' && task.dueAt === NOT_HELD)) return;
     try {
-      const last = await this.#discard(task, kept === 'kept');
+      const last = await this.#discard(task, acceptance === 'accepted');
       if (last === 'discarded' || (last === 'absent' && (await this.#calls.find(task)) === undefined)) return;
-      this.#tell(task, kept, last instanceof Error ? last : undefined);
+      this.#tell(task, acceptance, last instanceof Error ? last : undefined);
     } catch (thrown) {
-      this.#tell(task, kept, toError(thrown));
+      this.#tell(task, acceptance, toError(thrown));
     }
   }
 
-  /** Nothing else keeps the task from running. `absent`: what is too late may also be too early, or done. */
-  #discard(task: Held, isKept: boolean): Promise<DiscardResult | 'absent' | Near | Error> {
-    let isThere = isKept;
+  /**
+   * Asks again and again, since nothing but a discard keeps the task from running.
+   *
+   * `absent`: the engine answered `too-late` and may not have the task. Either it has not got the task yet, or an earlier
+   * call has discarded it.
+   */
+  #discard(task: Held, isAccepted: boolean): Promise<DiscardResult | 'absent' | Near | Error> {
+    let isThere = isAccepted;
     return this.#repetition.untilNear<DiscardResult | 'absent'>(
       async () => {
         const answer = await this.#calls.discard(task);
         return answer === 'too-late' && !isThere ? 'absent' : answer;
       },
       (answer) => {
-        // By a call whose answer was lost it may have been discarded.
+        // A call whose answer was lost may have discarded the task.
         if (answer instanceof Error) isThere = false;
         return answer === 'discarded' || answer === 'too-late';
       },
     );
   }
 
-  #tell(task: Held, kept: Kept, cause: Error | undefined): void {
+  #tell(task: Held, acceptance: Acceptance, cause: Error | undefined): void {
     const error = new BackgroundTaskError(
       'ERR_BACKGROUND_NOT_DISCARDED',
-      `Expected task ${task.name} to be withdrawn from ${this.#engine}, but ${cause?.message ?? 'it was too late'}: it ${kept === 'kept' ? 'will run, or has run' : 'may run, or may have run'}.`,
+      `Expected task ${task.name} to be withdrawn from ${this.#engine}, but ${cause?.message ?? 'it was too late'}: it ${acceptance === 'accepted' ? 'will run, or has run' : 'may run, or may have run'}.`,
       { cause },
     );
     this.#onNotWithdrawn(task, error);

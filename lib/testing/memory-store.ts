@@ -17,7 +17,7 @@ import { toError } from '../to-error.ts';
 /** How many ended tasks can still be found; the oldest are forgotten first. */
 const MOST_ENDED = 10_000;
 
-interface Kept {
+interface MemoryTask {
   readonly id: string;
   readonly name: string;
   /** The envelope: no two attempts share their arguments. */
@@ -36,7 +36,7 @@ interface Kept {
 export class MemoryWorker {
   readonly run: WorkFunction;
   readonly concurrency: number;
-  readonly underWay = new Map<Kept, { readonly ended: Promise<void>; readonly lost: AbortController }>();
+  readonly inFlight = new Map<MemoryTask, { readonly ended: Promise<void>; readonly lost: AbortController }>();
   /** Whoever works is there to go on working: a process does not end in between. */
   readonly keepAlive = setInterval(() => {}, LONGEST_TIMER);
 
@@ -47,20 +47,20 @@ export class MemoryWorker {
 }
 
 export class MemoryStore {
-  readonly #tasks = new Map<string, Kept>();
+  readonly #tasks = new Map<string, MemoryTask>();
   /** What may run, in the order in which it will. */
-  readonly #ready: Kept[] = [];
+  readonly #ready: MemoryTask[] = [];
   readonly #workers = new Set<MemoryWorker>();
-  readonly #ended = new Set<Kept>();
+  readonly #ended = new Set<MemoryTask>();
 
   stage(tasks: readonly StagedTask[]): void {
-    // All of them are JSON, or none is kept.
-    const kept = tasks.map(({ envelope, holdMs, priority, retry }): [Kept, number] => {
+    // All of them are JSON, or none is staged.
+    const staged = tasks.map(({ envelope, holdMs, priority, retry }): [MemoryTask, number] => {
       const { id, task: name } = envelope;
       const facts = { id, name, json: JSON.stringify(envelope), priority, retry, stagedAt: Date.now() };
       return [{ ...facts, state: 'held', attempts: 0 }, holdMs];
     });
-    for (const [task, holdMs] of kept) {
+    for (const [task, holdMs] of staged) {
       if (this.#tasks.has(task.id)) continue;
       this.#tasks.set(task.id, task);
       this.#readyIn(holdMs, task, 'held');
@@ -105,7 +105,7 @@ export class MemoryStore {
   /** It gets no more, and may end what it has. */
   async dismiss(worker: MemoryWorker): Promise<void> {
     this.#workers.delete(worker);
-    await Promise.all([...worker.underWay.values()].map(({ ended }) => ended));
+    await Promise.all([...worker.inFlight.values()].map(({ ended }) => ended));
     clearInterval(worker.keepAlive);
   }
 
@@ -113,14 +113,14 @@ export class MemoryStore {
   abandon(worker: MemoryWorker): void {
     this.#workers.delete(worker);
     clearInterval(worker.keepAlive);
-    for (const [task, { lost }] of worker.underWay) {
-      worker.underWay.delete(task);
+    for (const [task, { lost }] of worker.inFlight) {
+      worker.inFlight.delete(task);
       lost.abort(new Error('The memory engine was closed while the task ran, and has given it to somebody else.'));
       this.#makeReady(task);
     }
   }
 
-  #readyIn(milliseconds: number, task: Kept, meanwhile: 'held' | 'retrying' | 'waiting'): void {
+  #readyIn(milliseconds: number, task: MemoryTask, meanwhile: 'held' | 'retrying' | 'waiting'): void {
     if (milliseconds <= 0) {
       this.#makeReady(task);
       return;
@@ -129,7 +129,7 @@ export class MemoryStore {
     task.timer = setTimeout(() => this.#makeReady(task), Math.min(milliseconds, LONGEST_TIMER)).unref();
   }
 
-  #makeReady(task: Kept): void {
+  #makeReady(task: MemoryTask): void {
     clearTimeout(task.timer);
     task.state = 'waiting';
     const last = this.#ready.findLastIndex(({ priority }) => priority >= task.priority);
@@ -145,17 +145,17 @@ export class MemoryStore {
       task.state = 'running';
       task.attempts += 1;
       const lost = new AbortController();
-      worker.underWay.set(task, { lost, ended: this.#run(task, worker, lost.signal) });
+      worker.inFlight.set(task, { lost, ended: this.#run(task, worker, lost.signal) });
     }
   }
 
   #idlest(): MemoryWorker | undefined {
     return [...this.#workers]
-      .filter(({ underWay, concurrency }) => underWay.size < concurrency)
-      .sort((one, other) => one.underWay.size - other.underWay.size)[0];
+      .filter(({ inFlight, concurrency }) => inFlight.size < concurrency)
+      .sort((one, other) => one.inFlight.size - other.inFlight.size)[0];
   }
 
-  async #run(task: Kept, worker: MemoryWorker, signal: AbortSignal): Promise<void> {
+  async #run(task: MemoryTask, worker: MemoryWorker, signal: AbortSignal): Promise<void> {
     const { attempts: attempt, stagedAt, json } = task;
     const retryInMs = retryInMsAfter(attempt, task.retry);
     let result: WorkResult;
@@ -166,12 +166,12 @@ export class MemoryStore {
     }
     // Somebody else has it by now.
     if (signal.aborted) return;
-    worker.underWay.delete(task);
+    worker.inFlight.delete(task);
     this.#settle(task, result, retryInMs);
     this.#handOut();
   }
 
-  #settle(task: Kept, result: WorkResult, retryInMs: number | undefined): void {
+  #settle(task: MemoryTask, result: WorkResult, retryInMs: number | undefined): void {
     if (result.kind === 'postponed') {
       task.attempts -= 1;
       this.#readyIn(result.delayMs, task, 'waiting');
@@ -183,22 +183,22 @@ export class MemoryStore {
       this.#end(task, 'completed');
       return;
     }
-    task.error = kept(result.error);
+    task.error = errorFacts(result.error);
     if (!result.retry || retryInMs === undefined) this.#end(task, 'failed');
     else this.#readyIn(retryInMs, task, 'retrying');
   }
 
-  #end(task: Kept, state: 'completed' | 'failed' | 'discarded'): void {
+  #end(task: MemoryTask, state: 'completed' | 'failed' | 'discarded'): void {
     task.state = state;
     this.#ended.add(task);
     if (this.#ended.size <= MOST_ENDED) return;
-    const [oldest] = this.#ended as Iterable<Kept> as [Kept];
+    const [oldest] = this.#ended as Iterable<MemoryTask> as [MemoryTask];
     this.#ended.delete(oldest);
     this.#tasks.delete(oldest.id);
   }
 }
 
-function kept(error: Error & { code?: unknown }): NonNullable<DurableTask['error']> {
+function errorFacts(error: Error & { code?: unknown }): NonNullable<DurableTask['error']> {
   const { name, message, code, stack } = error;
   return { name, message, ...(typeof code === 'string' && { code }), ...(stack !== undefined && { stack }) };
 }

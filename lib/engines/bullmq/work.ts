@@ -25,7 +25,7 @@ export class BullMQWorker implements EngineWorker {
   readonly #run: WorkFunction;
   readonly #client: EngineClient;
   readonly #worker: BullMQ.Worker<JobData>;
-  readonly #underWay = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
+  readonly #inFlight = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
   /** Before the next attempt, if the one that is under way fails. */
   readonly #waits = new WeakMap<TaskJob, number>();
   #stopped: Promise<void> | undefined;
@@ -67,7 +67,7 @@ export class BullMQWorker implements EngineWorker {
       );
     });
     worker.on('lockRenewalFailed', (ids) => {
-      for (const id of ids) this.#underWay.get(id)?.controller.abort(lostLock(id));
+      for (const id of ids) this.#inFlight.get(id)?.controller.abort(lostLock(id));
     });
     worker.on('failed', (job) => {
       // Of all other failures the package knows, since they came from it.
@@ -98,10 +98,10 @@ export class BullMQWorker implements EngineWorker {
     const told = this.#run(envelope, { attempt, retryInMs, stagedAt: job.timestamp, signal: controller.signal })
       .then((result) => this.#tell(job, token, result, retryInMs !== undefined))
       .finally(() => {
-        if (this.#underWay.get(envelope.id) === entry) this.#underWay.delete(envelope.id);
+        if (this.#inFlight.get(envelope.id) === entry) this.#inFlight.delete(envelope.id);
       });
     const entry = { controller, ended: told.catch(() => {}) };
-    this.#underWay.set(envelope.id, entry);
+    this.#inFlight.set(envelope.id, entry);
     return told;
   }
 
@@ -125,7 +125,7 @@ export class BullMQWorker implements EngineWorker {
 
   async #stop(): Promise<void> {
     const closed = this.#worker.close().catch((error: unknown) => this.#errors.tell(error));
-    while (this.#underWay.size > 0) await Promise.all([...this.#underWay.values()].map(({ ended }) => ended));
+    while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight.values()].map(({ ended }) => ended));
     // It waits for a connection that may not come back.
     await doneWithin(STOP_GRACE, closed);
     this.disconnect();

@@ -7,16 +7,16 @@ const MANY = 500;
 /** A worker whose tasks end one by one, when told. */
 async function gatedWorker(rig: Rig, concurrency: number): Promise<{ readonly gates: Gate[]; most(): number }> {
   const gates: Gate[] = [];
-  let underWay = 0;
+  let inFlight = 0;
   let most = 0;
   await rig.work(
     async () => {
-      underWay += 1;
-      most = Math.max(most, underWay);
+      inFlight += 1;
+      most = Math.max(most, inFlight);
       const gate = rig.gate();
       gates.push(gate);
       await gate.opened;
-      underWay -= 1;
+      inFlight -= 1;
       return COMPLETED;
     },
     { concurrency },
