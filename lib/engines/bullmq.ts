@@ -16,22 +16,25 @@ import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
 import { ConnectionErrors } from './bullmq/connection-errors.ts';
-import { durableTask, isOfOneMoment, isTaskId, isTaskJob, type JobData, type NewJob, newJob } from './bullmq/job.ts';
+import { durableTask, isOfOneMoment, isTaskId, isTaskJob, type JobData, newJob } from './bullmq/job.ts';
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
-import { Job, Queue } from './bullmq/peers.ts';
-import { CLOCK_TOLERANCE, checkVersions, clockOffset, warnOfSettings } from './bullmq/server-check.ts';
+import { Queue } from './bullmq/peers.ts';
+import { RedisClock } from './bullmq/redis-clock.ts';
+import { checkVersions, warnOfSettings } from './bullmq/server-check.ts';
+import { settledAll } from './bullmq/settled-all.ts';
+import { stageJobs } from './bullmq/staging.ts';
 import { BullMQWorker } from './bullmq/work.ts';
 
 const START_LIMIT = 5 * SECOND;
-const CLOCK_INTERVAL = 60 * SECOND;
-/** For workers to write down what they have, and for a last answer. */
+/** How long workers may take to write down what came of their tasks. */
 const STOP_LIMIT = 1.2 * SECOND;
+/** How long Redis may take to answer QUIT. */
 const QUIT_LIMIT = 0.4 * SECOND;
 
-/** How often a task is looked at that goes on meanwhile. */
+/** How often find() looks at a task whose state changes while it looks. */
 const MOST_LOOKS = 3;
 
-/** BullMQ's code for a job that is not delayed, and for one that is not there. */
+/** BullMQ's codes for a job that is not delayed, and for one that is not there. */
 const NOT_HELD: ReadonlySet<unknown> = new Set([-3, -1]);
 
 /**
@@ -54,7 +57,7 @@ interface Started {
   readonly client: EngineClient;
   readonly queue: BullMQQueue<JobData>;
   readonly errors: ConnectionErrors;
-  readonly clockTimer: NodeJS.Timeout;
+  readonly clock: RedisClock;
 }
 
 class BullMQEngine implements TaskEngine {
@@ -63,9 +66,6 @@ class BullMQEngine implements TaskEngine {
   readonly #options: ResolvedBullMQOptions;
   readonly #workers = new Set<BullMQWorker>();
   #started: Started | undefined;
-  /** By how many milliseconds the clock of Redis is ahead. */
-  #clockOffset = 0;
-  #hasWarnedOfClock = false;
   #isClosed = false;
 
   constructor(options: ResolvedBullMQOptions) {
@@ -82,10 +82,10 @@ class BullMQEngine implements TaskEngine {
       if (!(await doneWithin(START_LIMIT, connecting))) {
         throw errors.last ?? new Error(`Expected Redis to answer within ${START_LIMIT} ms.`);
       }
-      const queue = await connecting;
+      const { queue, clock } = await connecting;
       if (this.#isClosed) throw new Error('It was closed.');
-      const clockTimer = setInterval(() => void this.#readClock(), CLOCK_INTERVAL).unref();
-      this.#started = { host, client, queue, errors, clockTimer };
+      clock.start();
+      this.#started = { host, client, queue, errors, clock };
       errors.unmute();
     } catch (thrown) {
       client.disconnectAll();
@@ -93,7 +93,11 @@ class BullMQEngine implements TaskEngine {
     }
   }
 
-  async #connect(client: EngineClient, host: EngineHost, errors: ConnectionErrors): Promise<BullMQQueue<JobData>> {
+  async #connect(
+    client: EngineClient,
+    host: EngineHost,
+    errors: ConnectionErrors,
+  ): Promise<Pick<Started, 'queue' | 'clock'>> {
     await client.connect();
     await checkVersions(client);
     const { queue: name, prefix } = this.#options;
@@ -106,29 +110,10 @@ class BullMQEngine implements TaskEngine {
         'Expected BullMQ to have the scripts promote and removeJob: this version of it is not known here.',
       );
     }
-    this.#clockOffset = await clockOffset(client);
+    const clock = new RedisClock(client, host);
+    await clock.read();
     await warnOfSettings(client, host);
-    return queue;
-  }
-
-  async #readClock(): Promise<void> {
-    try {
-      this.#clockOffset = await clockOffset(this.#requireStarted().client);
-      this.#checkClock();
-    } catch {
-      // What is wrong with the connection is told elsewhere.
-    }
-  }
-
-  /** When a hold is over is for workers to see, by their own clocks; tasks are staged by that of Redis. */
-  #checkClock(): void {
-    if (this.#hasWarnedOfClock || this.#workers.size === 0 || Math.abs(this.#clockOffset) <= CLOCK_TOLERANCE) return;
-    this.#hasWarnedOfClock = true;
-    const seconds = (Math.abs(this.#clockOffset) / SECOND).toFixed(1);
-    const [direction, effect] = this.#clockOffset > 0 ? ['behind', 'late'] : ['ahead of', 'early'];
-    this.#requireStarted().host.warn(
-      `The clock of this worker is ${seconds} s ${direction} that of Redis: tasks that nobody releases, and retries, start that much too ${effect}.`,
-    );
+    return { queue, clock };
   }
 
   #requireStarted(): Started {
@@ -136,7 +121,7 @@ class BullMQEngine implements TaskEngine {
     throw new Error(this.#isClosed ? 'It was closed.' : 'It was not started.');
   }
 
-  /** Tells why a call was given up. */
+  /** Makes a call. Where it was given up for lack of a connection, the error says why there is none. */
   async #call<Result>(call: (started: Started) => Promise<Result>): Promise<Result> {
     const started = this.#requireStarted();
     try {
@@ -147,15 +132,14 @@ class BullMQEngine implements TaskEngine {
   }
 
   async stage(tasks: readonly StagedTask[]): Promise<void> {
-    const now = Date.now() + this.#clockOffset;
-    const jobs = tasks.map((task) => newJob(task, now, this.#options));
-    await this.#call(async (started) => {
-      if (jobs.length === 1) await addOne(started, jobs[0] as NewJob);
-      else if (jobs.length > 1) await addAll(started, jobs);
+    await this.#call(({ clock, queue, client }) => {
+      const now = clock.now();
+      const jobs = tasks.map((task) => newJob(task, now, this.#options));
+      return stageJobs(queue, client, jobs);
     });
   }
 
-  // Commands of one turn leave together, and Redis takes them in order: one round trip.
+  // Commands that are sent in one turn of the event loop share a round trip, and Redis executes them in order.
   release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
     return this.#call(({ queue }) =>
       settledAll(
@@ -172,7 +156,7 @@ class BullMQEngine implements TaskEngine {
     );
   }
 
-  // The guard and the removal are one script: there is no moment in between.
+  // The guard and the removal are one script: nothing can happen to the job between them.
   discard(ids: readonly string[]): Promise<readonly DiscardResult[]> {
     return this.#call(({ queue }) =>
       settledAll(
@@ -182,10 +166,10 @@ class BullMQEngine implements TaskEngine {
   }
 
   async work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker> {
-    const { host, errors } = this.#requireStarted();
+    const { host, errors, clock } = this.#requireStarted();
     const worker = new BullMQWorker(this.#options, run, options, host, errors);
     this.#workers.add(worker);
-    this.#checkClock();
+    clock.warnOfDifference();
     return worker;
   }
 
@@ -200,7 +184,7 @@ class BullMQEngine implements TaskEngine {
     });
   }
 
-  /** `held`: those that wait between two attempts are among them, since BullMQ keeps both in one place. */
+  /** `held` counts the tasks between two attempts as well: BullMQ keeps both in one place. */
   stats(): Promise<EngineStats> {
     return this.#call(async ({ queue }) => {
       const counts = await queue.getJobCounts('delayed', 'wait', 'prioritized', 'active', 'failed');
@@ -219,47 +203,14 @@ class BullMQEngine implements TaskEngine {
     const started = this.#started;
     this.#started = undefined;
     if (started === undefined) return;
-    const { client, queue, errors, clockTimer } = started;
-    clearInterval(clockTimer);
+    const { client, queue, errors, clock } = started;
+    clock.stop();
     await doneWithin(STOP_LIMIT, Promise.allSettled([...this.#workers].map((worker) => worker.stop())));
     errors.mute();
     for (const worker of this.#workers) worker.disconnect();
     await queue.close().catch(() => {});
-    if (client.status === 'ready')
-      await doneWithin(
-        QUIT_LIMIT,
-        client.quit().catch(() => {}),
-      );
+    const quit = client.status === 'ready' ? client.quit().catch(() => {}) : Promise.resolve();
+    await doneWithin(QUIT_LIMIT, quit);
     client.disconnectAll();
   }
-}
-
-async function addOne({ queue }: Started, { name, data, opts }: NewJob): Promise<void> {
-  await queue.add(name, data, opts);
-}
-
-/** All of them or none: in a transaction of Redis, which BullMQ's own addBulk is not. */
-async function addAll({ client, queue }: Started, jobs: readonly NewJob[]): Promise<void> {
-  const transaction = (await queue.getBackend().client).multi();
-  // They settle when they are queued here. What comes of them is in the results.
-  await Promise.all(
-    jobs.map(({ name, data, opts }) => new Job(queue, name, data, opts, opts.jobId).addJob(transaction)),
-  );
-  const results = (await transaction.exec()) ?? [];
-  const error = results.find(([thrown]) => thrown)?.[0];
-  if (error === undefined || error === null) return;
-  // Redis was told to forget its scripts. Outside of a transaction they are sent again; ids make it the same tasks.
-  if (error.message.includes('NOSCRIPT') && client.status === 'ready') {
-    await queue.addBulk([...jobs]);
-    return;
-  }
-  throw error;
-}
-
-/** Like `Promise.all`, but when it rejects, nothing is under way any more. */
-async function settledAll<Results extends readonly unknown[]>(
-  promises: readonly [...{ [Index in keyof Results]: Promise<Results[Index]> }],
-): Promise<Results> {
-  await Promise.allSettled(promises);
-  return (await Promise.all(promises)) as unknown as Results;
 }

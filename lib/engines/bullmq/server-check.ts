@@ -1,14 +1,11 @@
 /** What a worker and a web process should know of the Redis that they trust with tasks. */
 import type { EngineHost } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
-import { SECOND } from '../../timers.ts';
 import type { EngineClient } from './client.ts';
 import { bullmqVersion } from './peers.ts';
 
 const BULLMQ_MAJOR = 6;
 const OLDEST_REDIS = [6, 2] as const;
-/** Milliseconds that a worker's clock may differ from that of Redis before holds end noticeably early or late. */
-export const CLOCK_TOLERANCE: number = 5 * SECOND;
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if BullMQ or Redis is of another version than this engine knows. */
 export async function checkVersions(client: EngineClient): Promise<void> {
@@ -50,13 +47,4 @@ async function settingOf(client: EngineClient, name: string): Promise<string | u
   } catch {
     return undefined;
   }
-}
-
-/** By how many milliseconds the clock of Redis is ahead of this machine's. */
-export async function clockOffset(client: EngineClient): Promise<number> {
-  const before = Date.now();
-  const [seconds, microseconds] = (await client.time()) as unknown as [string, string];
-  const after = Date.now();
-  const theirs = Number(seconds) * SECOND + Math.floor(Number(microseconds) / 1_000);
-  return Math.round(theirs - (before + after) / 2);
 }

@@ -1,0 +1,62 @@
+/** The clock of Redis: tasks are staged by it, while workers see by their own clocks whether a hold is over. */
+import type { EngineHost } from '../../durable/engine.ts';
+import { SECOND } from '../../timers.ts';
+import type { EngineClient } from './client.ts';
+
+const READ_EVERY = 60 * SECOND;
+/** How much the clock of a worker may differ before holds end noticeably early or late. */
+const TOLERANCE = 5 * SECOND;
+
+export class RedisClock {
+  readonly #client: EngineClient;
+  readonly #host: EngineHost;
+  /** By how many milliseconds the clock of Redis is ahead. */
+  #offset = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isToWarn = false;
+  #hasWarned = false;
+
+  constructor(client: EngineClient, host: EngineHost) {
+    this.#client = client;
+    this.#host = host;
+  }
+
+  now(): number {
+    return Date.now() + this.#offset;
+  }
+
+  async read(): Promise<void> {
+    const before = Date.now();
+    const [seconds, microseconds] = (await this.#client.time()) as unknown as [string, string];
+    const after = Date.now();
+    const theirs = Number(seconds) * SECOND + Math.floor(Number(microseconds) / 1_000);
+    this.#offset = Math.round(theirs - (before + after) / 2);
+    this.#warnIfDifferent();
+  }
+
+  /** Reads the clock now and then, until {@link stop}. What is wrong with the connection is told elsewhere. */
+  start(): void {
+    this.#timer = setInterval(() => void this.read().catch(() => {}), READ_EVERY).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#isToWarn = false;
+  }
+
+  /** Warns, once, when the clocks differ: now, or when it is read again. For a worker: it relies on both. */
+  warnOfDifference(): void {
+    this.#isToWarn = true;
+    this.#warnIfDifferent();
+  }
+
+  #warnIfDifferent(): void {
+    if (this.#hasWarned || !this.#isToWarn || Math.abs(this.#offset) <= TOLERANCE) return;
+    this.#hasWarned = true;
+    const seconds = (Math.abs(this.#offset) / SECOND).toFixed(1);
+    const [direction, effect] = this.#offset > 0 ? ['behind', 'late'] : ['ahead of', 'early'];
+    this.#host.warn(
+      `The clock of this worker is ${seconds} s ${direction} that of Redis: tasks that nobody releases, and retries, start that much too ${effect}.`,
+    );
+  }
+}

@@ -1,0 +1,7 @@
+/** Like `Promise.all`, but when it rejects, none of the promises is pending any more. */
+export async function settledAll<Results extends readonly unknown[]>(
+  promises: readonly [...{ [Index in keyof Results]: Promise<Results[Index]> }],
+): Promise<Results> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as Results;
+}
