@@ -15,20 +15,20 @@ import type {
 } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
-import { type Database, type Pool, poolDatabase, transactionDatabase, whatWasGiven } from './pg-boss/database.ts';
+import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
 import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
 import { durableTask, type Found, isTaskId, stagedJson } from './pg-boss/payload.ts';
 import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
+import { checkPostgres } from './pg-boss/server-check.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/work.ts';
 
-const OLDEST_POSTGRES = 13;
 /** pg-boss may have to change its tables. */
 const START_LIMIT = 60 * SECOND;
-/** A connection may be lost without a word: what was asked is given up then, and what nobody uses is tried now and then. */
+/** A connection may be lost without a sign: a query is given up after a while, and idle connections are probed by TCP. */
 const POOL_DEFAULTS = {
   connectionTimeoutMillis: 5 * SECOND,
   query_timeout: START_LIMIT,
@@ -87,7 +87,6 @@ class PgBossEngine implements TaskEngine {
     try {
       const isConnected = await doneWithin(START_LIMIT, this.#connect(starting));
       if (!isConnected) throw engineError(`no answer within ${START_LIMIT} ms`);
-      // In the meantime.
       if (this.#isClosed) throw this.#notStarted('start');
     } catch (error) {
       await this.#end(starting);
@@ -109,7 +108,7 @@ class PgBossEngine implements TaskEngine {
       migrate,
       schedule: false,
       superviseIntervalSeconds,
-      // Whichever is longer decides when a worker that is gone is found.
+      // The longer of the two decides when pg-boss finds a worker that is gone.
       monitorIntervalSeconds: superviseIntervalSeconds,
       maintenanceIntervalSeconds: MAINTENANCE_INTERVAL,
     } as ConstructorOptions);
@@ -122,14 +121,14 @@ class PgBossEngine implements TaskEngine {
       errors,
       notifyListener: new NotifyListener(database, this.#channel, errors),
       resultWriter: new ResultWriter(database, this.#statements.writeResults, [queue, this.#channel], errors),
-      unwatchPool: given.kind === 'pool' ? watchPool(given.pool, errors) : () => {},
+      unwatchPool: given.kind === 'pool' ? watchPool(given.pool, (error) => errors.tell(error)) : () => {},
     };
   }
 
   async #connect({ boss, database }: Started): Promise<void> {
     const { queue } = this.#options;
     const own = database as { open?: () => Promise<void>; opened?: boolean };
-    // Before pg-boss makes tables that an old Postgres can't have.
+    // The check comes before pg-boss makes tables, which an old Postgres can't have.
     if (own.opened === false) await own.open?.();
     await checkPostgres(database);
     await boss.start();
@@ -231,21 +230,6 @@ class PgBossEngine implements TaskEngine {
   }
 }
 
-/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if Postgres is older than pg-boss knows. */
-async function checkPostgres(database: Database): Promise<void> {
-  const { rows } = await database.executeSql("SELECT current_setting('server_version_num') AS version");
-  const version = Number.parseInt(String((rows[0] as { version: unknown }).version), 10);
-  if (version >= OLDEST_POSTGRES * 10_000) return;
-  throw engineError(`Expected Postgres ${OLDEST_POSTGRES} or later, got ${Math.floor(version / 10_000)}.`);
-}
-
 function engineError(message: string): BackgroundTaskError {
   return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message);
-}
-
-/** A pool without a listener ends the process when the connection of an idle client is lost. */
-function watchPool(pool: Pool, errors: RepeatedErrors): () => void {
-  const tell = (error: Error): void => errors.tell(error);
-  pool.on?.('error', tell);
-  return () => pool.off?.('error', tell);
 }

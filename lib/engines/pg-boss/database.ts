@@ -1,4 +1,4 @@
-/** What leads to Postgres, whatever it was given as. */
+/** Ways to Postgres: a URL, a pool, an adapter or a transaction, each as pg-boss takes it. */
 
 import { describe } from '../../describe.ts';
 import { BackgroundTaskError } from '../../errors.ts';
@@ -8,13 +8,13 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-/** As pg-boss has it: its own, and its adapters'. */
+/** What pg-boss calls a database: its own pool, and what its adapters make. */
 export interface Database {
   // biome-ignore lint/suspicious/noExplicitAny: a row is what its statement makes of it.
   executeSql(text: string, values?: unknown[]): Promise<{ rows: any[] }>;
-  /** `false`: `onReconnect` says that the connection is lost, and that's that. */
+  /** `false`: after `onReconnect` nobody listens, until `listen` is called again. */
   readonly listensAgain?: boolean;
-  /** Where a connection can be kept: tells of notifications, and of connections made anew. */
+  /** Only where one connection can be kept. `onReconnect` is called when it was lost, or made anew. */
   listen?(channel: string, onNotification: () => void, onReconnect: () => void): Promise<Listening>;
 }
 
@@ -31,7 +31,7 @@ export interface Pool {
   readonly options?: { readonly max?: number };
 }
 
-/** With fewer clients a pool would have none left for others, or none but one. */
+/** A listening client is kept for good. Of a smaller pool, too few would be left for the rest. */
 const LEAST_FOR_LISTENING = 3;
 
 type Given =
@@ -57,37 +57,52 @@ export function poolDatabase(pool: Pool): Database {
   return {
     executeSql,
     listensAgain: false,
-    async listen(channel, onNotification, onReconnect) {
-      const client = await pool.connect();
-      let isClosed = false;
-      const release = (error?: Error): void => {
-        if (isClosed) return;
-        isClosed = true;
-        client.removeListener('notification', onNotification);
-        // Nothing is known of a client that was listened on: the pool makes another.
-        client.release(error ?? true);
-      };
-      // It stays: a client without a listener ends the process when its connection is lost.
-      client.on('error', (error: Error) => {
-        if (isClosed) return;
-        release(error);
-        onReconnect();
-      });
-      client.on('end', () => {
-        if (isClosed) return;
-        release();
-        onReconnect();
-      });
-      client.on('notification', onNotification);
-      try {
-        await client.query(`LISTEN "${channel}"`);
-      } catch (error) {
-        release(error as Error);
-        throw error;
-      }
-      return { close: async () => release() };
-    },
+    listen: async (channel, onNotification, onLost) => listenOn(await pool.connect(), channel, onNotification, onLost),
   };
+}
+
+async function listenOn(
+  client: PooledClient,
+  channel: string,
+  onNotification: () => void,
+  onLost: () => void,
+): Promise<Listening> {
+  let isReleased = false;
+  const release = (error?: Error): void => {
+    isReleased = true;
+    client.removeListener('notification', onNotification);
+    // With an argument the pool drops the client, which may still be listening, and makes another.
+    client.release(error ?? true);
+  };
+  const lost = (error?: Error): void => {
+    if (isReleased) return;
+    release(error);
+    onLost();
+  };
+  // This listener is never removed: without one, a lost connection would end the process.
+  client.on('error', lost);
+  client.on('end', () => lost());
+  client.on('notification', onNotification);
+  const close = async (): Promise<void> => {
+    if (!isReleased) release();
+  };
+  try {
+    await client.query(`LISTEN "${channel}"`);
+  } catch (error) {
+    if (!isReleased) release(error as Error);
+    throw error;
+  }
+  return { close };
+}
+
+/**
+ * Hears the errors of a user's pool: without a listener, a lost connection of an idle client would end the process.
+ *
+ * @returns what takes the listener off.
+ */
+export function watchPool(pool: Pool, onError: (error: Error) => void): () => void {
+  pool.on?.('error', onError);
+  return () => pool.off?.('error', onError);
 }
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for what runs no statements. */
