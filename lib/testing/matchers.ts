@@ -1,0 +1,110 @@
+/** Matchers for jest and vitest, over what `watchTasks()` has seen. */
+import { types } from 'node:util';
+import { describe } from '../describe.ts';
+import type { OutcomeState } from '../outcome.ts';
+import { definitionOf, type Task } from '../task.ts';
+import type { AddedTask, TaskWatcher } from './watch-tasks.ts';
+
+/** Whether two values are equal; `undefined` for values that this tester does not judge. */
+type Tester = (a: unknown, b: unknown) => boolean | undefined;
+
+/** The part of jest's (and vitest's) matcher context that is used. */
+interface MatcherContext {
+  readonly equals: (a: unknown, b: unknown, testers?: Tester[]) => boolean;
+  /** The testers that the project has added, of the runner's own type. */
+  readonly customTesters?: readonly unknown[];
+  readonly isNot?: boolean;
+}
+interface MatcherResult {
+  readonly pass: boolean;
+  readonly message: () => string;
+}
+type AnyTask = Task<never[], unknown>;
+type Matcher = (this: MatcherContext, watcher: TaskWatcher, task: AnyTask, ...args: unknown[]) => MatcherResult;
+
+/** The matchers' types, for the interface of your test runner: see docs/testing.md. */
+export interface TaskMatchers<R = void> {
+  /** The task was added, with these arguments where any are given. */
+  toHaveAdded(task: AnyTask, ...args: unknown[]): R;
+  /** The task was added so, and has completed. */
+  toHaveCompleted(task: AnyTask, ...args: unknown[]): R;
+  /** The task was added so, and has failed or timed out. */
+  toHaveFailed(task: AnyTask, ...args: unknown[]): R;
+  /** The task was added so, and was skipped. */
+  toHaveSkipped(task: AnyTask, ...args: unknown[]): R;
+}
+
+declare global {
+  namespace jest {
+    // biome-ignore lint/complexity/noBannedTypes: the parameters must be those of the interface that is extended.
+    interface Matchers<R, T = {}> extends TaskMatchers<R> {}
+  }
+}
+
+/**
+ * Matchers for jest and vitest.
+ *
+ * @example
+ * expect.extend(taskMatchers);
+ * expect(tasks).toHaveAdded(sendWelcome, 'ada@example.com');
+ * expect(tasks).toHaveCompleted(images.thumbnail, expect.any(String), 200);
+ * expect(tasks).not.toHaveAdded(sendInvoice);
+ */
+export const taskMatchers: Readonly<Record<keyof TaskMatchers, Matcher>> = {
+  toHaveAdded: matcher('added', () => true),
+  toHaveCompleted: matcher('completed', isOneOf('completed')),
+  toHaveFailed: matcher('failed', isOneOf('failed', 'timed-out')),
+  toHaveSkipped: matcher('skipped', isOneOf('skipped')),
+};
+
+function isOneOf(...states: OutcomeState[]): (one: AddedTask) => boolean {
+  return ({ handle }) => (states as readonly string[]).includes(handle.state);
+}
+
+function matcher(what: string, isSo: (one: AddedTask) => boolean): Matcher {
+  return function (watcher, task, ...args) {
+    const { name } = definitionOf(task);
+    const isEqual = equalityOf(this);
+    const matches = watcher
+      .of(task as Task<unknown[], unknown>)
+      .filter((one) => isSo(one) && (args.length === 0 || isEqual(one.args, args)));
+    const expected = args.length === 0 ? name : `${name}(${args.map(describe).join(', ')})`;
+    return {
+      pass: matches.length > 0,
+      message: () =>
+        `Expected task ${expected} ${this.isNot ? 'not ' : ''}to have been ${what}.\n\nAdded were:\n${listOf(watcher.added)}`,
+    };
+  };
+}
+
+/**
+ * Equality as of `toEqual`. `equals` alone takes any two maps, and any two sets, for equal. The runner's own testers for
+ * them want both from one realm, and a map of a test and its copy for a thread are from two.
+ */
+function equalityOf({ equals, customTesters = [] }: MatcherContext): (a: unknown, b: unknown) => boolean {
+  const isEqual = (a: unknown, b: unknown): boolean => equals(a, b, testers);
+  const testers: Tester[] = [
+    ...(customTesters as Tester[]),
+    (a, b) => {
+      if (!(types.isMap(a) && types.isMap(b)) && !(types.isSet(a) && types.isSet(b))) return undefined;
+      const [one, other] = [[...a], [...b]];
+      return a.size === b.size && isWithin(one, other, isEqual) && isWithin(other, one, isEqual);
+    },
+  ];
+  return isEqual;
+}
+
+function isWithin(
+  part: readonly unknown[],
+  whole: readonly unknown[],
+  isEqual: (a: unknown, b: unknown) => boolean,
+): boolean {
+  return part.every((one) => whole.some((other) => isEqual(one, other)));
+}
+
+function listOf(added: readonly AddedTask[]): string {
+  if (added.length === 0) return '  no task at all';
+  return added
+    .map(({ name, args, handle }) => `  ${name}(${args.map(describe).join(', ')}): ${handle.state}`)
+    .join('\n');
+}
