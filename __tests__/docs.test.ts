@@ -19,7 +19,8 @@ import { startServerProgram } from './support/server-program.ts';
 const TIMEOUT = 30_000;
 
 const { errorCodes } = requireBuilt<typeof import('../lib/errors.ts')>('errors');
-const { optionNames, resolveOptions } = requireBuilt<typeof import('../lib/resolve-options.ts')>('resolve-options');
+const { optionNames, resolveOptions } =
+  requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
   .map((name) => name.replaceAll(sep, '/'))

@@ -15,7 +15,7 @@ import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
 
-const { optionNames } = requireBuilt<typeof import('../lib/resolve-options.ts')>('resolve-options');
+const { optionNames } = requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();

@@ -8,11 +8,11 @@ import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { hookError } from './hooks.ts';
-import type { AddOptions, Mode } from './options.ts';
+import type { Mode, ResolvedOptions } from './options/middleware.ts';
+import type { AddOptions } from './options/task.ts';
 import type { Owner } from './owner.ts';
 import { Policies } from './policies.ts';
 import { DEFAULT_POLICY, type Policy } from './policy.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
 import { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import { definitionOf, type TaskDefinition } from './task.ts';
@@ -48,7 +48,7 @@ const HAND_OVER_POLICY = { timeout: Number.POSITIVE_INFINITY, retry: DEFAULT_POL
 
 export class Admission {
   /** Tests set it to see what is added. In production nobody does, and nothing is kept. */
-  watcher: ((watched: WatchedTask) => void) | undefined;
+  onAdded: ((watched: WatchedTask) => void) | undefined;
   readonly #host: Host;
   readonly #policies: Policies;
   readonly #onEngine = new WeakMap<TaskDefinition, TaskDefinition>();
@@ -72,7 +72,7 @@ export class Admission {
     this.#host.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
     const addition: Addition = { owner, definition, name, args, options, req };
     const run = definition.isDurable ? this.#acceptDurable(addition) : this.#acceptLocal(addition);
-    this.watcher?.({ task, run });
+    this.onAdded?.({ task, run });
     return run;
   }
 

@@ -6,7 +6,7 @@ import type { DurableTask, EngineStats } from './durable/engine.ts';
 import type { EventListener, EventName } from './events.ts';
 import type { FoundTask } from './find.ts';
 import type { TaskHandle } from './handle.ts';
-import type { AddOptions } from './options.ts';
+import type { AddOptions } from './options/task.ts';
 import type { BackgroundTasksStats } from './stats.ts';
 import type { Task } from './task.ts';
 import type { TaskAdder } from './task-list.ts';

@@ -1,7 +1,7 @@
 /** `blocking()`: typed references to a module's exports, made without loading the module in the main thread. */
 import { type BlockingModule, moduleUrl, taskReferences } from './module-tasks.ts';
-import type { BlockingTaskOptions } from './options.ts';
-import { resolveBlockingOptions } from './resolve-options.ts';
+import type { BlockingTaskOptions } from './options/task.ts';
+import { resolveBlockingOptions } from './options/task.ts';
 
 /**
  * References to the functions that a module exports, to be run in worker threads or in child processes. The module is an

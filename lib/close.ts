@@ -3,7 +3,7 @@ import type { PendingRun } from './backlog.ts';
 import { type CloseReport, CloseTally } from './close-report.ts';
 import type { Executor } from './executors/executor.ts';
 import { EXECUTOR_NAMES, type WorkerKind } from './executors/names.ts';
-import { check, either, milliseconds, oneOf } from './option-rules.ts';
+import { check, either, milliseconds, oneOf } from './options/rules.ts';
 import type { Runtime } from './runtime.ts';
 import { doneWithin, SECOND } from './timers.ts';
 

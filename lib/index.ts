@@ -34,24 +34,19 @@ export type { Logger } from './log.ts';
 export { backgroundTasks } from './middleware.ts';
 export type { BlockingModule } from './module-tasks.ts';
 export { move } from './move.ts';
+export type { DurableOptions, WorkOptions } from './options/durable.ts';
+export type { BackgroundTasksOptions, Mode, Order } from './options/middleware.ts';
 export type {
   AddOptions,
   ArgumentParsers,
-  BackgroundTasksOptions,
   BlockingTaskOptions,
-  DurableOptions,
   DurableTaskOptions,
-  Mode,
-  Order,
-  PoolOptions,
-  ProcessOptions,
-  ResourceLimits,
   RetryOptions,
   TaskOptions,
-  WatchdogOptions,
   When,
-  WorkOptions,
-} from './options.ts';
+} from './options/task.ts';
+export type { WatchdogOptions } from './options/watchdog.ts';
+export type { PoolOptions, ProcessOptions, ResourceLimits } from './options/workers.ts';
 export type {
   CompletedOutcome,
   Outcome,

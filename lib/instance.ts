@@ -12,10 +12,10 @@ import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './executors/na
 import { createProcessPool } from './executors/process-pool.ts';
 import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
-import type { AddOptions, Mode } from './options.ts';
+import type { Mode, ResolvedOptions } from './options/middleware.ts';
+import type { AddOptions } from './options/task.ts';
 import type { Owner } from './owner.ts';
 import { Reporter } from './report.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';

@@ -9,8 +9,10 @@ import type { EventListener, EventName } from './events.ts';
 import { find, findDurable } from './find.ts';
 import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
-import type { AddOptions, BackgroundTasksOptions } from './options.ts';
-import { resolveAddOptions, resolveOptions } from './resolve-options.ts';
+import type { BackgroundTasksOptions } from './options/middleware.ts';
+import { resolveOptions } from './options/middleware.ts';
+import type { AddOptions } from './options/task.ts';
+import { resolveAddOptions } from './options/task.ts';
 import { statsOf } from './stats.ts';
 import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
 

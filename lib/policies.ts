@@ -1,5 +1,5 @@
 /** The policies of an instance's tasks. Most tasks say nothing of their own; those that do are merged once. */
-import type { TaskOptions } from './options.ts';
+import type { TaskOptions } from './options/task.ts';
 import { mergePolicy, type Policy } from './policy.ts';
 import { NO_OPTIONS, type TaskDefinition } from './task.ts';
 

@@ -1,5 +1,5 @@
 /** How one task is treated: the levels of options, laid over one another. */
-import type { RetryOptions, TaskOptions, When } from './options.ts';
+import type { RetryOptions, TaskOptions, When } from './options/task.ts';
 import { SECOND } from './timers.ts';
 
 /** How one task is treated, all levels merged: nothing in it is optional. */

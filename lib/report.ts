@@ -7,8 +7,8 @@ import type { ExecutorName } from './executors/names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
+import type { ResolvedOptions } from './options/middleware.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
-import type { ResolvedOptions } from './resolve-options.ts';
 import { Durations } from './statistics.ts';
 import { Blocks } from './watchdog/blocks.ts';
 

@@ -5,7 +5,8 @@ import type { TaskEngine } from './durable/engine.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { Instance } from './instance.ts';
 import { backgroundTasks, INSTANCE } from './middleware.ts';
-import type { BackgroundTasksOptions, WorkOptions } from './options.ts';
+import type { WorkOptions } from './options/durable.ts';
+import type { BackgroundTasksOptions } from './options/middleware.ts';
 
 /** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
 export interface WorkerOptions

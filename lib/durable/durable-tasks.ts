@@ -2,10 +2,10 @@
 import { BackgroundTaskError } from '../errors.ts';
 import type { Executor } from '../executors/executor.ts';
 import type { ExecutorName } from '../executors/names.ts';
+import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
 import type { Policy } from '../policy.ts';
 import { processWide } from '../process-wide.ts';
 import type { Reporter } from '../report.ts';
-import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../resolve-options.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import type { DurableRun } from './durable-run.ts';

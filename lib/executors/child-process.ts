@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
 import { BackgroundTaskError } from '../errors.ts';
 import { processEntry } from '../here.ts';
-import type { ResolvedProcessOptions } from '../resolve-options.ts';
+import type { ResolvedProcessOptions } from '../options/workers.ts';
 import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';

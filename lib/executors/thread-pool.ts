@@ -1,5 +1,5 @@
 /** Runs tasks in worker threads. */
-import type { ResolvedPoolOptions } from '../resolve-options.ts';
+import type { ResolvedPoolOptions } from '../options/workers.ts';
 import { startError, Thread } from './thread.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type MessagePort, receiveMessageOnPort, type Transferable, type Worker } from 'node:worker_threads';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { here, threadStart } from '../here.ts';
-import type { ResolvedPoolOptions } from '../resolve-options.ts';
+import type { ResolvedPoolOptions } from '../options/workers.ts';
 import { toError } from '../to-error.ts';
 import { packBatch } from './batch-codec.ts';
 import { encodeError } from './error-codec.ts';

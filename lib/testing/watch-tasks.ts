@@ -7,7 +7,7 @@ import { BackgroundTaskError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
 import { INSTANCE } from '../middleware.ts';
-import type { Mode } from '../options.ts';
+import type { Mode } from '../options/middleware.ts';
 import type { Outcome } from '../outcome.ts';
 import { definitionOf, type Task } from '../task.ts';
 
@@ -89,8 +89,8 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
 
 /** Writes what is added to `instance` into `added`, and sets its mode; until the returned function is called. */
 function watch(instance: Instance, mode: Mode, added: AddedTask[]): () => void {
-  const previous = { mode: instance.mode, watcher: instance.admission.watcher };
-  instance.admission.watcher = ({ task, run }: WatchedTask): void => {
+  const previous = { mode: instance.mode, watcher: instance.admission.onAdded };
+  instance.admission.onAdded = ({ task, run }: WatchedTask): void => {
     added.push({ task: task as AddedTask['task'], name: run.name, args: [...run.args], handle: run.handle });
     previous.watcher?.({ task, run });
   };
@@ -100,7 +100,7 @@ function watch(instance: Instance, mode: Mode, added: AddedTask[]): () => void {
     // A second call, as of an `afterEach` after a `using`, must not end a watch that has begun since.
     if (isOver) return;
     isOver = true;
-    instance.admission.watcher = previous.watcher;
+    instance.admission.onAdded = previous.watcher;
     instance.mode = previous.mode;
   };
 }

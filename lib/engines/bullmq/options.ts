@@ -11,7 +11,7 @@ import {
   milliseconds,
   type Rule,
   type Rules,
-} from '../../option-rules.ts';
+} from '../../options/rules.ts';
 import { SECOND } from '../../timers.ts';
 
 /** How long finished tasks can be found. Whichever limit is reached first holds. */

@@ -1,6 +1,15 @@
 /** What `pgBoss()` can be told. */
 import { BackgroundTaskError } from '../../errors.ts';
-import { aBoolean, aNumber, anInteger, check, type Filled, fillIn, type Rule, type Rules } from '../../option-rules.ts';
+import {
+  aBoolean,
+  aNumber,
+  anInteger,
+  check,
+  type Filled,
+  fillIn,
+  type Rule,
+  type Rules,
+} from '../../options/rules.ts';
 
 /** What runs statements: an adapter of pg-boss's, such as `fromKnex(knex)`, or one of your own. */
 interface SqlExecutor {

@@ -1,9 +1,9 @@
 /** How an option is checked: rules that say what was expected, and the walk that says what came and what was meant. */
 
-import { describe } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { describe } from '../describe.ts';
+import { BackgroundTaskError } from '../errors.ts';
+import { LONGEST_TIMER } from '../timers.ts';
 import { nearestOf } from './nearest-name.ts';
-import { LONGEST_TIMER } from './timers.ts';
 
 /** One option's rule. `expected` completes the sentence "Expected `name` to be …". */
 export interface Rule {
@@ -17,6 +17,11 @@ export interface Rule {
 
 /** Options whose defaults are filled in. */
 export type Filled<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
+
+/** Options of which only those with a default are certain to be there. */
+export type Complete<Options, WithDefault extends keyof Options> = Required<Omit<Options, WithDefault>> & {
+  readonly [Name in WithDefault]-?: NonNullable<Options[Name]>;
+};
 
 /** An option that is `undefined` counts as not given. */
 export function fillIn<Options extends object>(options: Options, defaults: Partial<Filled<Options>>): Filled<Options> {
@@ -62,6 +67,8 @@ export function anInteger(limits: Limits): Rule {
 export function milliseconds(from: number): Rule {
   return aNumber({ unit: 'milliseconds', from, to: LONGEST_TIMER });
 }
+
+export const forever: Rule = oneOf(Number.POSITIVE_INFINITY);
 
 function inWords(kind: string, { from, to, unit }: Limits): string {
   const noun = unit === undefined ? kind : `${kind} of ${unit}`;

@@ -1,0 +1,264 @@
+/** The options of `backgroundTasks`: as a user writes them, and as an instance runs by them. */
+import type { TaskEngine } from '../durable/engine.ts';
+import type { Logger } from '../log.ts';
+import type { Outcome } from '../outcome.ts';
+import { DEFAULT_POLICY, mergePolicy, type Policy } from '../policy.ts';
+import {
+  type DurableOptions,
+  durableRules,
+  type ResolvedDurableOptions,
+  type ResolvedWorkOptions,
+  resolveDurable,
+  resolveWork,
+  type WorkOptions,
+  workRules,
+} from './durable.ts';
+import { aBoolean, aFunction, anInteger, anObjectOf, check, either, oneOf, type Rules } from './rules.ts';
+import { type RetryOptions, taskOptionNames, taskRules, type When } from './task.ts';
+import { type ResolvedWatchdogOptions, resolveWatchdog, type WatchdogOptions, watchdogRules } from './watchdog.ts';
+import {
+  type PoolOptions,
+  type ProcessOptions,
+  poolRules,
+  processRules,
+  REFUSED_POOL_OPTIONS,
+  type ResolvedPoolOptions,
+  type ResolvedProcessOptions,
+  resolvePool,
+  resolveProcesses,
+  workerOptionNames,
+} from './workers.ts';
+
+/** How the tasks of one response follow each other. */
+export type Order = 'sequential' | 'parallel';
+
+/** How the tasks are treated: `run` is the real thing, the others are for tests. */
+export type Mode = 'run' | 'inline' | 'record';
+
+/** The options of `backgroundTasks`. */
+export interface BackgroundTasksOptions {
+  /**
+   * The worker threads.
+   *
+   * @example
+   * pool: { maxThreads: 4, resourceLimits: { maxOldGenerationSizeMb: 512 } }
+   */
+  readonly pool?: PoolOptions | undefined;
+  /**
+   * The child processes.
+   *
+   * @example
+   * processes: { maxProcesses: 2, env: { ...process.env, OMP_NUM_THREADS: '1' } }
+   */
+  readonly processes?: ProcessOptions | undefined;
+  /**
+   * Whether the tasks of one response run one after the other, or all at once. In sequence, a task begins when the
+   * one before has settled: after its retries, and the waits between them.
+   *
+   * @default 'sequential'
+   */
+  readonly order?: Order | undefined;
+  /** As in {@link TaskOptions.when}, for every task that does not say otherwise. */
+  readonly when?: When | undefined;
+  /** As in {@link TaskOptions.timeout}, for every task that does not say otherwise. */
+  readonly timeout?: number | undefined;
+  /**
+   * As in {@link TaskOptions.retry}, for every task that does not say otherwise.
+   *
+   * @example
+   * retry: { attempts: 3, delay: 500 }
+   */
+  readonly retry?: RetryOptions | undefined;
+  /**
+   * How many tasks may be accepted and not yet settled, at least `1`. At the limit `add` throws `ERR_BACKGROUND_FULL`, which
+   * Express answers with 503.
+   *
+   * @default 10_000
+   */
+  readonly maxBacklog?: number | undefined;
+  /**
+   * How many outcomes are kept for `find(id)`, the values that tasks returned among them: from `0`, none, to a million.
+   *
+   * @default 1_000
+   */
+  readonly history?: number | undefined;
+  /**
+   * Where failures are told: anything with `error`, `warn`, `info` and `debug`; `false` for nothing.
+   *
+   * @default a winston logger that writes to the console
+   */
+  readonly logger?: Logger | false | undefined;
+  /**
+   * Whether log lines carry the arguments of the task. Arguments may be personal data.
+   *
+   * @default false
+   */
+  readonly logArguments?: boolean | undefined;
+  /**
+   * Called once for each task that failed, timed out or was abandoned. What it throws is logged.
+   *
+   * @example
+   * onError: (error, { name, id }) => errorTracker.capture(error, { tags: { task: name }, extra: { id } })
+   */
+  readonly onError?: ((error: Error, outcome: Outcome) => void) | undefined;
+  /**
+   * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries an async
+   * context more.
+   *
+   * @default false
+   * @example
+   * ambient: true // and in a service: addBackgroundTask(sendEmail, user.email);
+   */
+  readonly ambient?: boolean | undefined;
+  /**
+   * Plain values of the request that its tasks can read as `currentTask().context`, in threads as well. Called at each
+   * `add`. A task that a task adds with `background.add` has the context of that task.
+   *
+   * @example
+   * context: (req) => ({ requestId: req.headers['x-request-id'] })
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: users annotate the request type of their own framework.
+  readonly context?: ((req: any) => unknown) | undefined;
+  /**
+   * Whether a task, a handler or other code that blocks the event loop is logged, and how. `true`: from 50 ms on.
+   *
+   * @default { threshold: 100 }; `false` where `NODE_ENV` is `production` or `test`
+   * @example
+   * watchdog: { threshold: 50, stacks: true }
+   */
+  readonly watchdog?: WatchdogOptions | boolean | undefined;
+  /**
+   * What keeps durable tasks: `bullmq(…)` of `express-background-tasks/bullmq`, `pgBoss(…)` of
+   * `express-background-tasks/pg-boss`, or one of your own. Without it they run in this process.
+   *
+   * @example
+   * engine: bullmq({ connection: process.env.REDIS_URL })
+   */
+  readonly engine?: TaskEngine | undefined;
+  /**
+   * How durable tasks are handed to the engine.
+   *
+   * @example
+   * durable: { hold: 30_000, acceptTimeout: 2_000 }
+   */
+  readonly durable?: DurableOptions | undefined;
+  /**
+   * Whether this process runs durable tasks as well, its own and those of others. `true`: as many at once as there are threads.
+   *
+   * @default false
+   * @example
+   * work: { concurrency: 2 }
+   */
+  readonly work?: WorkOptions | boolean | undefined;
+  /**
+   * `run`: the real thing. `inline`: blocking tasks run in this thread, on clones of their arguments. `record`: tasks
+   * are kept and settle as `skipped`. The last two are for tests.
+   *
+   * @default 'run'
+   */
+  readonly mode?: Mode | undefined;
+}
+
+const DEFAULT_MAX_BACKLOG = 10_000;
+const DEFAULT_HISTORY = 1_000;
+const LONGEST_HISTORY = 1_000_000;
+
+/** Every method of an engine, for telling one from what is none. */
+const ENGINE_METHODS: readonly (keyof TaskEngine)[] = [
+  'start',
+  'stage',
+  'release',
+  'discard',
+  'work',
+  'find',
+  'stats',
+  'close',
+];
+
+const rules: Rules<BackgroundTasksOptions> = {
+  pool: anObjectOf(poolRules, REFUSED_POOL_OPTIONS),
+  processes: anObjectOf(processRules),
+  order: oneOf('sequential', 'parallel'),
+  when: taskRules.when,
+  timeout: taskRules.timeout,
+  retry: taskRules.retry,
+  maxBacklog: anInteger({ from: 1 }),
+  history: anInteger({ from: 0, to: LONGEST_HISTORY }),
+  logger: {
+    expected: 'false, or an object with the methods error, warn, info and debug',
+    accepts: (value) => value === false || hasMethods(value, ['error', 'warn', 'info', 'debug']),
+  },
+  logArguments: aBoolean,
+  onError: aFunction,
+  ambient: aBoolean,
+  context: aFunction,
+  watchdog: either(aBoolean, anObjectOf(watchdogRules)),
+  engine: {
+    expected: 'an engine, such as bullmq(…) or pgBoss(…)',
+    accepts: (value) => hasMethods(value, ENGINE_METHODS),
+  },
+  durable: anObjectOf(durableRules),
+  work: either(aBoolean, anObjectOf(workRules)),
+  mode: oneOf('run', 'inline', 'record'),
+};
+
+function hasMethods(value: unknown, names: readonly string[]): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
+}
+
+/** The names of every option, for the tests that hold docs/options.md, and what they try, against them. */
+export const optionNames = {
+  ...taskOptionNames,
+  ...workerOptionNames,
+  middleware: Object.keys(rules),
+  watchdog: Object.keys(watchdogRules),
+  durable: Object.keys(durableRules),
+  work: Object.keys(workRules),
+} satisfies Readonly<Record<string, readonly string[]>>;
+
+/** What an instance runs by: checked, complete and frozen. */
+export interface ResolvedOptions {
+  readonly pool: ResolvedPoolOptions;
+  readonly processes: ResolvedProcessOptions;
+  readonly order: Order;
+  readonly policy: Policy;
+  readonly maxBacklog: number;
+  readonly history: number;
+  readonly logger: Logger | false | undefined;
+  readonly logArguments: boolean;
+  readonly onError: BackgroundTasksOptions['onError'];
+  readonly ambient: boolean;
+  readonly context: BackgroundTasksOptions['context'];
+  /** `undefined` where nobody watches. */
+  readonly watchdog: ResolvedWatchdogOptions | undefined;
+  readonly engine: TaskEngine | undefined;
+  readonly durable: ResolvedDurableOptions;
+  /** `undefined` where this process only adds. */
+  readonly work: ResolvedWorkOptions | undefined;
+  readonly mode: Mode;
+}
+
+/** Checks the options of `backgroundTasks` and fills in what they leave out. */
+export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOptions {
+  const given = check(options, rules, 'backgroundTasks()');
+  const pool = resolvePool(given.pool ?? {});
+  return Object.freeze({
+    pool,
+    processes: resolveProcesses(given.processes ?? {}),
+    order: given.order ?? 'sequential',
+    policy: mergePolicy(DEFAULT_POLICY, given),
+    maxBacklog: given.maxBacklog ?? DEFAULT_MAX_BACKLOG,
+    history: given.history ?? DEFAULT_HISTORY,
+    logger: given.logger,
+    logArguments: given.logArguments ?? false,
+    onError: given.onError,
+    ambient: given.ambient ?? false,
+    context: given.context,
+    watchdog: given.mode === undefined || given.mode === 'run' ? resolveWatchdog(given.watchdog) : undefined,
+    engine: given.engine,
+    durable: resolveDurable(given),
+    work: resolveWork(given.work, given.engine !== undefined, pool.maxThreads),
+    mode: given.mode ?? 'run',
+  });
+}
