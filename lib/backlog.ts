@@ -1,6 +1,6 @@
 /** What was accepted and has not settled: admission, idleness, and the law that nothing is lost. */
 import { BackgroundTaskError } from './errors.ts';
-import type { ExecutorName } from './executors/names.ts';
+import type { ExecutorName } from './executor-names.ts';
 import type { TaskHandle } from './handle.ts';
 import { OUTCOME_STATES, type Outcome, type OutcomeState } from './outcome.ts';
 import { Roster } from './roster.ts';

@@ -3,7 +3,7 @@ import { types } from 'node:util';
 import { DefaultSerializer, deserialize } from 'node:v8';
 import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import type { ExecutorName, WorkerKind } from './executors/names.ts';
+import type { ExecutorName, WorkerKind } from './executor-names.ts';
 import { move, transferListOf } from './move.ts';
 import { toError } from './to-error.ts';
 

@@ -1,7 +1,7 @@
 /** What `close` returns: what became of the tasks that had not settled when it was called. */
 import type { PendingRun } from './backlog.ts';
 import { describe } from './describe.ts';
-import { EXECUTOR_NAMES } from './executors/names.ts';
+import { EXECUTOR_NAMES } from './executor-names.ts';
 import type { Outcome, OutcomeState } from './outcome.ts';
 import type { Runtime } from './runtime.ts';
 

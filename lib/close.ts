@@ -1,8 +1,8 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
 import type { PendingRun } from './backlog.ts';
 import { type CloseReport, CloseTally } from './close-report.ts';
+import { EXECUTOR_NAMES, type WorkerKind } from './executor-names.ts';
 import type { Executor } from './executors/executor.ts';
-import { EXECUTOR_NAMES, type WorkerKind } from './executors/names.ts';
 import { check, either, milliseconds, oneOf } from './options/rules.ts';
 import type { Runtime } from './runtime.ts';
 import { doneWithin, SECOND } from './timers.ts';

@@ -2,7 +2,7 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import type { ExecutorName } from './executors/names.ts';
+import type { ExecutorName } from './executor-names.ts';
 import { notify } from './hooks.ts';
 import type { Outcome } from './outcome.ts';
 import type { BlockedEvent } from './watchdog/block.ts';

@@ -27,7 +27,7 @@ export type {
 export { durable } from './durable.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
 export type { AddedEvent, BackgroundTaskEvents, RetryingEvent, StartedEvent } from './events.ts';
-export type { ExecutorName } from './executors/names.ts';
+export type { ExecutorName } from './executor-names.ts';
 export type { FoundTask } from './find.ts';
 export type { TaskHandle } from './handle.ts';
 export type { Logger } from './log.ts';

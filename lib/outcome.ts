@@ -1,5 +1,5 @@
 /** How a task can end: the closed union of outcomes. */
-import type { ExecutorName } from './executors/names.ts';
+import type { ExecutorName } from './executor-names.ts';
 
 /** How a response ended, as its tasks see it. */
 export interface ResponseEnd {

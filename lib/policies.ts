@@ -1,6 +1,7 @@
 /** The policies of an instance's tasks. Most tasks say nothing of their own; those that do are merged once. */
+
+import { mergePolicy, type Policy } from './options/policy.ts';
 import type { TaskOptions } from './options/task.ts';
-import { mergePolicy, type Policy } from './policy.ts';
 import { NO_OPTIONS, type TaskDefinition } from './task.ts';
 
 /** What the middleware says of tasks, and of those that an engine keeps. */

@@ -3,7 +3,7 @@
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
-import type { ExecutorName } from './executors/names.ts';
+import type { ExecutorName } from './executor-names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';

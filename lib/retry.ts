@@ -1,7 +1,7 @@
 /** Whether to try again, and when. */
 import { codeOf } from './errors.ts';
 import { ask } from './hooks.ts';
-import type { RetryPolicy } from './policy.ts';
+import type { RetryPolicy } from './options/policy.ts';
 
 /** These cannot go better the next time: the module or the export is not there. */
 const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);

@@ -1,8 +1,8 @@
 /** What every run of an instance shares. */
 import type { Backlog } from './backlog.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { ExecutorName } from './executor-names.ts';
 import type { Executor } from './executors/executor.ts';
-import type { ExecutorName } from './executors/names.ts';
 import type { Reporter } from './report.ts';
 
 export interface Runtime {

@@ -1,6 +1,6 @@
 /** `stats()`: what an operator wants to know at a glance. */
 
-import { EXECUTOR_NAMES, type ExecutorName } from './executors/names.ts';
+import { EXECUTOR_NAMES, type ExecutorName } from './executor-names.ts';
 import type { Instance } from './instance.ts';
 import { OUTCOME_STATES, type OutcomeState } from './outcome.ts';
 import type { Percentiles } from './statistics.ts';

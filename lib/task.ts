@@ -2,7 +2,7 @@
 import { types } from 'node:util';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import type { ExecutorName } from './executors/names.ts';
+import type { ExecutorName } from './executor-names.ts';
 import type { TaskOptions } from './options/task.ts';
 import { resolveTaskOptions } from './options/task.ts';
 

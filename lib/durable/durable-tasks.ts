@@ -1,9 +1,9 @@
 /** The durable side of one `backgroundTasks()`: its engine, the handing over to it, and the work that comes from it. */
 import { BackgroundTaskError } from '../errors.ts';
+import type { ExecutorName } from '../executor-names.ts';
 import type { Executor } from '../executors/executor.ts';
-import type { ExecutorName } from '../executors/names.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
-import type { Policy } from '../policy.ts';
+import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
 import type { Reporter } from '../report.ts';
 import type { TaskDefinition } from '../task.ts';

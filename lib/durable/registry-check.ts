@@ -1,9 +1,9 @@
 /** What a worker makes sure of before it takes a task: every registered module loads, and has what is named of it. */
 import { RunningTask } from '../current-task.ts';
 import { BackgroundTaskError } from '../errors.ts';
+import type { ExecutorName } from '../executor-names.ts';
 import type { Attempt, AttemptResult, Executor } from '../executors/executor.ts';
 import { specifierHere } from '../executors/inline.ts';
-import type { ExecutorName } from '../executors/names.ts';
 import { moduleExports } from '../here.ts';
 import type { TaskDefinition } from '../task.ts';
 import { toError } from '../to-error.ts';

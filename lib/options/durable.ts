@@ -1,7 +1,7 @@
 /** How durable tasks are handed to an engine, and how this process runs them. */
 import { BackgroundTaskError } from '../errors.ts';
-import { DEFAULT_POLICY, mergePolicy, type Policy } from '../policy.ts';
 import { SECOND } from '../timers.ts';
+import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { anInteger, type Complete, check, milliseconds, type Rule, type Rules } from './rules.ts';
 import type { TaskOptions } from './task.ts';
 

@@ -2,7 +2,6 @@
 import type { TaskEngine } from '../durable/engine.ts';
 import type { Logger } from '../log.ts';
 import type { Outcome } from '../outcome.ts';
-import { DEFAULT_POLICY, mergePolicy, type Policy } from '../policy.ts';
 import {
   type DurableOptions,
   durableRules,
@@ -13,6 +12,7 @@ import {
   type WorkOptions,
   workRules,
 } from './durable.ts';
+import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { aBoolean, aFunction, anInteger, anObjectOf, check, either, oneOf, type Rules } from './rules.ts';
 import { type RetryOptions, taskOptionNames, taskRules, type When } from './task.ts';
 import { type ResolvedWatchdogOptions, resolveWatchdog, type WatchdogOptions, watchdogRules } from './watchdog.ts';

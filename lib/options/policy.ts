@@ -1,6 +1,7 @@
 /** How one task is treated: the levels of options, laid over one another. */
-import type { RetryOptions, TaskOptions, When } from './options/task.ts';
-import { SECOND } from './timers.ts';
+
+import { SECOND } from '../timers.ts';
+import type { RetryOptions, TaskOptions, When } from './task.ts';
 
 /** How one task is treated, all levels merged: nothing in it is optional. */
 export interface Policy {
