@@ -1,4 +1,5 @@
 /** An engine, from the first attempt to reach it to the last call. */
+import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { SECOND } from '../timers.ts';
@@ -27,7 +28,8 @@ export class EngineLink {
     this.engine = engine;
     this.#host = host;
     this.started = new Promise((resolve) => {
-      const start = async (delay: number): Promise<void> => {
+      const backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
+      const start = async (): Promise<void> => {
         try {
           await engine.start(host);
           this.#lastError = undefined;
@@ -37,12 +39,12 @@ export class EngineLink {
         } catch (thrown) {
           if (this.#isClosed) return;
           this.#failed(toError(thrown));
-          this.#timer = setTimeout(() => void start(Math.min(2 * delay, LONGEST_DELAY)), delay);
+          this.#timer = setTimeout(() => void start(), backoff.next());
           if (!keepsAlive) this.#timer.unref();
         }
       };
       // Not within the constructor: an engine of the user's may throw at once.
-      queueMicrotask(() => void start(FIRST_DELAY));
+      queueMicrotask(() => void start());
     });
   }
 

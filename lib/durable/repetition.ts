@@ -1,10 +1,12 @@
-/** What has to be said to an engine again and again, for as long as a hold lasts. */
+/** Calls that are made to an engine again and again, for as long as a hold lasts. */
 
+import { Backoff } from '../backoff.ts';
+import { deferred } from '../deferred.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { Near } from './hold-calls.ts';
 
-/** Between two calls. */
+/** The wait between two calls is doubled each time. */
 const FIRST_WAIT = 0.5 * SECOND;
 const LONGEST_WAIT = 5 * SECOND;
 
@@ -13,16 +15,17 @@ export class Repetition {
   readonly #wakes = new Set<() => void>();
   #isClosed = false;
 
-  /** `close` waits for it. @param work never rejects. */
+  /** Makes `close` wait for this work. @param work never rejects. */
   watch(work: Promise<void>): void {
     this.#inFlight.add(work);
     void work.then(() => this.#inFlight.delete(work));
   }
 
   /**
-   * Makes a call until its answer `isEnough`, or the end of the hold is near. Resolves to the last answer, if there was any.
+   * Repeats a call until its answer `isEnough`, or the end of the hold is near.
    *
-   * @param heard what it has answered before.
+   * @param heard the answer to a first call that has been made already.
+   * @returns the last answer; `near` if there was none.
    */
   async untilNear<Answer>(
     call: () => Promise<Answer | Near>,
@@ -31,31 +34,27 @@ export class Repetition {
   ): Promise<Answer | Near | Error> {
     let last: Answer | Near | Error = 'near';
     let answer = heard ?? (await call().catch(toError));
-    for (let wait = FIRST_WAIT; answer !== 'near'; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+    const backoff = new Backoff(FIRST_WAIT, LONGEST_WAIT);
+    while (answer !== 'near') {
       last = answer;
       if (isEnough(answer) || this.#isClosed) break;
-      await this.#pause(wait);
+      await this.#pause(backoff.next());
       answer = await call().catch(toError);
     }
     return last;
   }
 
-  #pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.#wakes.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, milliseconds);
-      this.#wakes.add(wake);
-    });
+  async #pause(milliseconds: number): Promise<void> {
+    const { promise: woken, resolve: wake } = deferred();
+    this.#wakes.add(wake);
+    await doneWithin(milliseconds, woken);
+    this.#wakes.delete(wake);
   }
 
-  /** Whatever waits for its next call makes it now: it is the last. */
+  /** Whoever waits for the next call makes it now, as the last one. */
   async close(grace: number): Promise<void> {
     this.#isClosed = true;
-    for (const wake of [...this.#wakes]) wake();
+    for (const wake of this.#wakes) wake();
     await doneWithin(grace, Promise.all(this.#inFlight));
   }
 }

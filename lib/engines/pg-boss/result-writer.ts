@@ -1,5 +1,6 @@
 /** Writes what came of attempts to Postgres. Results that come while one statement runs go together in the next. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { Backoff } from '../../backoff.ts';
 import { SECOND } from '../../timers.ts';
 import type { Database } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
@@ -67,7 +68,8 @@ export class ResultWriter {
   }
 
   async #writeRows(rows: readonly ResultRow[]): Promise<void> {
-    for (let wait = FIRST_DELAY; ; wait = Math.min(2 * wait, LONGEST_DELAY)) {
+    const backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
+    for (;;) {
       try {
         await this.#database.executeSql(this.#statement, [JSON.stringify(rows), ...this.#parameters]);
         this.#errors.answered();
@@ -77,7 +79,7 @@ export class ResultWriter {
         this.#errors.tell(error);
         if (!isPassing(error)) return this.#writeOneByOne(rows);
         try {
-          await delay(wait, undefined, { signal: this.#closed.signal });
+          await delay(backoff.next(), undefined, { signal: this.#closed.signal });
         } catch {
           return;
         }
