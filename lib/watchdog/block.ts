@@ -1,4 +1,4 @@
-/** What is known of a stretch of time in which the event loop stood still. */
+/** What is told of a block: a time in which the event loop stood still. */
 
 /** One line of user code, as a person finds it: the file and line that were written, not those that were generated. */
 export interface BlockedFrame {
@@ -10,7 +10,7 @@ export interface BlockedFrame {
   readonly column: number;
 }
 
-/** Where the code stood while the loop did. */
+/** Where the code was while the event loop stood still. */
 export interface BlockedStack {
   /** The frames of user code, the innermost first: none of Node's, of `node_modules`, or of this package. */
   readonly frames: readonly BlockedFrame[];
@@ -25,37 +25,13 @@ export interface BlockedRequest {
   readonly route: string;
 }
 
-/** Where the watched thread is, as it says itself when it is asked in the middle of a block. */
-export interface Whereabouts {
-  readonly beats: number;
-  /** When the piece of work began that it is in, or when the one before ended. */
-  readonly turnAt: number;
-  /** Whether it is the work that the thread was in when it was asked first. */
-  readonly isStillSeen: boolean;
-  readonly task: { readonly id: string; readonly name: string } | undefined;
-}
-
-/** What the watchdog's thread saw of a block while it lasted. */
-export interface Witness {
-  readonly stack: BlockedStack;
-  readonly whereabouts: Whereabouts;
-  /** The request whose handler was running, as far as the stack shows one. */
-  readonly request: BlockedRequest | undefined;
-  /** When the thread was asked to stop. */
-  readonly askedAt: number;
-  /** For how long it did not hear of it, in milliseconds: it was in native code, and in one call only. */
-  readonly unheardMs: number;
-  /** Whether a second look found the thread in the same task, or the same function; `undefined` where the block was over before. */
-  readonly isSame: boolean | undefined;
-}
-
 /** Why the event loop stood still. */
 export type BlockCause =
   /** A task did not let go of it. */
   | 'task'
   /** The handler of a request did not. */
   | 'request'
-  /** Other code did not: a timer, a listener, or a handler that had waited for something. */
+  /** Other code did not: a timer, a listener, or a handler after an `await`. */
   | 'other'
   /** Node collected garbage. */
   | 'garbage-collection'

@@ -1,6 +1,7 @@
 /** Whose fault a block was, from what is known of it. */
 import type { RunningTask } from '../current-task.ts';
-import type { BlockCause, BlockedRequest, BlockedStack, Witness } from './block.ts';
+import type { BlockCause, BlockedRequest, BlockedStack } from './block.ts';
+import type { StackSample } from './stack-sample.ts';
 
 /** A stretch in which the loop stood still, by the shared clock. */
 export interface Standstill {
@@ -38,12 +39,12 @@ export interface Evidence {
   readonly standstill: Standstill;
   /** For how long code is to blame for it. */
   readonly blockedMs: number;
-  /** How much of it the machine took, and how much the looks. */
+  /** How much of it the machine took, and how much sampling. */
   readonly missedMs: number;
-  readonly heldMs: number;
+  readonly overheadMs: number;
   /** How much of a part of it the garbage collector took. */
   readonly collectedMs: (from: number, to: number) => number;
-  readonly witness: Witness | undefined;
+  readonly sample: StackSample | undefined;
   readonly sight: Sight | undefined;
   /** In their order. */
   readonly stretches: readonly Stretch[];
@@ -74,13 +75,13 @@ const MEASURED_PROOF = 0.8;
 
 /** At least one. Several tasks that follow each other without a turn of the loop have a share each. */
 export function sharesOf(evidence: Evidence, threshold: number): Share[] {
-  const { blockedMs, sight, witness, stretches } = evidence;
+  const { blockedMs, sight, sample, stretches } = evidence;
   const measured = stretches
     .map((stretch) => ({ stretch, workMs: workWithin(stretch, evidence, threshold) }))
     .filter(({ workMs }) => workMs >= threshold * MEASURED_PROOF);
   const measuredMs = measured.reduce((sum, { workMs }) => sum + workMs, 0);
   const shares = measured.map(({ stretch, workMs }): Share => {
-    const stack = isWithin(stretch, sight) ? witness?.stack : undefined;
+    const stack = isWithin(stretch, sight) ? sample?.stack : undefined;
     return { cause: 'task', task: stretch.task, request: undefined, stack, blockedMs: Math.min(workMs, blockedMs) };
   });
   const restMs = blockedMs - measuredMs;
@@ -91,18 +92,18 @@ export function sharesOf(evidence: Evidence, threshold: number): Share[] {
 
 /** How long code worked in a measured stretch, at least. */
 function workWithin(stretch: Stretch, evidence: Evidence, threshold: number): number {
-  const { standstill, witness } = evidence;
+  const { standstill, sample } = evidence;
   const from = Math.max(stretch.from, standstill.from);
   const workMs = workBetween(from, stretch.to, evidence, threshold);
-  // A look that came to nothing has held the thread up as well, and which of many it held is not known.
-  return isOfMany(standstill, threshold) && witness === undefined ? workMs - threshold : workMs;
+  // Sampling that came to nothing has held the thread up as well, and which of many turns is not known.
+  return isOfMany(standstill, threshold) && sample === undefined ? workMs - threshold : workMs;
 }
 
 function workBetween(from: number, to: number, evidence: Evidence, threshold: number): number {
-  const { standstill, missedMs, heldMs, collectedMs } = evidence;
+  const { standstill, missedMs, overheadMs, collectedMs } = evidence;
   // Nobody knows where time was lost: of few pieces of work, each has its part of it; of many, it may be all in one.
   const part = isOfMany(standstill, threshold) ? 1 : Math.min(1, (to - from) / standstill.activeMs);
-  return to - from - collectedMs(from, to) - (missedMs + heldMs) * part;
+  return to - from - collectedMs(from, to) - (missedMs + overheadMs) * part;
 }
 
 /** Whether the pieces of work in it were too short, on the average, to be to blame. */
@@ -115,27 +116,32 @@ function isWithin({ task, from, to }: Stretch, sight: Sight | undefined): boolea
 }
 
 function causeOf(evidence: Evidence, threshold: number): Finding {
-  const { standstill, witness, sight } = evidence;
+  const { standstill, sample, sight } = evidence;
   const wasInOneCall = isOneCall(evidence, threshold);
-  if (isOfMany(standstill, threshold) && witness?.isSame !== true && !wasInOneCall) return LOAD;
-  if (witness === undefined || sight === undefined) return UNSEEN;
-  if (!wasInOneCall && !isProved(witness, sight, evidence, threshold)) return LOAD;
-  const { stack, request } = witness;
+  if (isOfMany(standstill, threshold) && sample?.isSameLater !== true && !wasInOneCall) return LOAD;
+  if (sample === undefined || sight === undefined) return UNSEEN;
+  if (!wasInOneCall && !isProved(sample, sight, evidence, threshold)) return LOAD;
+  const { stack, request } = sample;
   const { task } = sight;
   if (task !== undefined) return { cause: 'task', task, request, stack };
   return { cause: request === undefined ? 'other' : 'request', task, request, stack };
 }
 
-/** That it was in one call of native code: whatever else it did, it would have heard that it is to stop. */
-function isOneCall({ witness, sight, missedMs, collectedMs }: Evidence, threshold: number): boolean {
-  if (witness === undefined || sight === undefined) return false;
-  const { askedAt, unheardMs } = witness;
-  return unheardMs - collectedMs(askedAt, sight.at) - missedMs >= threshold * PROOF;
+/** Whether it was in one call of native code: in any other code the thread would have paused when it was asked. */
+function isOneCall({ sample, sight, missedMs, collectedMs }: Evidence, threshold: number): boolean {
+  if (sample === undefined || sight === undefined) return false;
+  const { askedAt, unresponsiveMs } = sample;
+  return unresponsiveMs - collectedMs(askedAt, sight.at) - missedMs >= threshold * PROOF;
 }
 
 /** That it was one piece of work. Many short ones that come at once keep the loop as long, and none of them is to blame. */
-function isProved({ isSame }: Witness, { turnAt, endedAt }: Sight, evidence: Evidence, threshold: number): boolean {
+function isProved(
+  { isSameLater }: StackSample,
+  { turnAt, endedAt }: Sight,
+  evidence: Evidence,
+  threshold: number,
+): boolean {
   const from = Math.max(turnAt, evidence.standstill.from);
   const isLong = workBetween(from, endedAt, evidence, threshold) >= threshold * PROOF;
-  return isLong && isSame !== false;
+  return isLong && isSameLater !== false;
 }

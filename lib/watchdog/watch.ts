@@ -4,11 +4,11 @@ import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 import { type RunningTask, taskContext } from '../current-task.ts';
 import { watchThread } from '../here.ts';
 import { toError } from '../to-error.ts';
-import type { Whereabouts } from './block.ts';
 import { COLLECTION, type Share, type Sight, type Standstill, type Stretch, sharesOf } from './cause.ts';
 import { Collections } from './collections.ts';
 import { debuggerPort, whyNoStacks } from './inspector.ts';
 import { Pulse } from './pulse.ts';
+import type { CurrentWork } from './stack-sample.ts';
 import { ownSchedulingFile } from './thread/scheduling.ts';
 import type { Setting, VerdictMessage, WatchData, WatchOrder, WatchReply } from './wire.ts';
 
@@ -129,11 +129,11 @@ export class Watch {
     return at;
   }
 
-  look(task = taskContext.getStore()): Whereabouts {
+  currentWork(task = taskContext.getStore()): CurrentWork {
     const { beats, turnAt } = this.#pulse;
     if (this.#sight?.beats !== beats) this.#sight = this.#see(beats, turnAt, task);
-    const isStillSeen = this.#openSight === this.#sight && !this.#sight.isLeft;
-    return { beats, turnAt, isStillSeen, task: task && { id: task.id, name: task.name } };
+    const isFirstSeen = this.#openSight === this.#sight && !this.#sight.isLeft;
+    return { beats, since: turnAt, isFirstSeen, task: task && { id: task.id, name: task.name } };
   }
 
   #see(beats: number, turnAt: number, task: RunningTask | undefined): Sight {
@@ -216,13 +216,13 @@ export class Watch {
     else void this.#judge(reply);
   }
 
-  async #judge({ beats, missedMs, heldMs, witness }: VerdictMessage): Promise<void> {
+  async #judge({ beats, missedMs, overheadMs, sample }: VerdictMessage): Promise<void> {
     const caughtUp = await this.#waiting.get(beats);
     this.#waiting.delete(beats);
     if (caughtUp === undefined) return;
     const { standstill, sight, stretches, requests: waitingRequests } = caughtUp;
     const { from, to, activeMs } = standstill;
-    const stoodMs = activeMs - missedMs - heldMs;
+    const stoodMs = activeMs - missedMs - overheadMs;
     if (stoodMs < this.threshold) return;
     // Collections are measured from beginning to end: what the machine withheld in the meantime is counted already.
     const ranPart = Math.max(0, 1 - missedMs / activeMs);
@@ -233,7 +233,7 @@ export class Watch {
       this.#tell({ ...COLLECTION, blockedMs: stoodMs, waitingRequests });
       return;
     }
-    const evidence = { standstill, blockedMs, missedMs, heldMs, collectedMs, witness, sight, stretches };
+    const evidence = { standstill, blockedMs, missedMs, overheadMs, collectedMs, sample, sight, stretches };
     const shares = sharesOf(evidence, this.threshold);
     for (const share of shares) this.#tell({ ...share, waitingRequests });
   }
@@ -257,5 +257,5 @@ export class Watch {
 }
 
 function unseen(beats: number): VerdictMessage {
-  return { kind: 'verdict', beats, missedMs: 0, heldMs: 0, witness: undefined };
+  return { kind: 'verdict', beats, missedMs: 0, overheadMs: 0, sample: undefined };
 }

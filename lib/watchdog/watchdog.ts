@@ -1,8 +1,8 @@
-/** Knows when the event loop stood still, and whose fault it was. There is one in a process: two would stop each other's stacks. */
+/** Knows when the event loop stood still, and whose fault it was. There is one in a process: two would pause the main thread in each other's way. */
 import { AsyncResource } from 'node:async_hooks';
 import type { RunningTask } from '../current-task.ts';
 import { processWide } from '../process-wide.ts';
-import type { Whereabouts } from './block.ts';
+import type { CurrentWork } from './stack-sample.ts';
 import { Watch, type Watched } from './watch.ts';
 
 export class Watchdog {
@@ -40,9 +40,9 @@ export class Watchdog {
     this.#watch?.ended(task, beganAt);
   }
 
-  /** What the watchdog's thread asks this one while it has stopped it; by name, through the debugger. Asked where a task has just returned to, it is told the task. */
-  look(task?: RunningTask): Whereabouts | undefined {
-    return this.#watch?.look(task);
+  /** Called by name through the debugger, while this thread is paused (thread/questions.ts). `task` is given where the code of a task has just returned to. */
+  currentWork(task?: RunningTask): CurrentWork | undefined {
+    return this.#watch?.currentWork(task);
   }
 }
 

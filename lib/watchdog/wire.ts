@@ -1,5 +1,5 @@
 /** What crosses between the watched thread and the watchdog's. */
-import type { Witness } from './block.ts';
+import type { StackSample } from './stack-sample.ts';
 
 /** What the watchdog's thread is started with. */
 export interface WatchData extends Setting {
@@ -40,9 +40,9 @@ export interface VerdictMessage {
   readonly beats: number;
   /** For how long the machine kept the watched thread from running in the meantime, in milliseconds. */
   readonly missedMs: number;
-  /** For how long the looks have held it up. */
-  readonly heldMs: number;
-  readonly witness: Witness | undefined;
+  /** For how long sampling has held it up. */
+  readonly overheadMs: number;
+  readonly sample: StackSample | undefined;
 }
 
 /** No stacks from here on. */

@@ -14,11 +14,11 @@ interface Interval {
   readonly missedMs: number;
 }
 
-/** A stretch of time, and how much of it the watched thread stood still for a look. */
-export interface Hold {
+/** For how much of a span of time sampling kept the watched thread busy or paused. */
+export interface Overhead {
   readonly from: number;
   readonly to: number;
-  readonly heldMs: number;
+  readonly ms: number;
 }
 
 /** A tick that comes so many times later than it should was kept from running itself: with the whole process, or for want of a core. */
@@ -56,9 +56,9 @@ export class Attendance {
     return missed;
   }
 
-  /** A thread that had no core in the middle of a look was not held up by it. */
-  heldBy(holds: readonly Hold[]): number {
-    return holds.reduce((sum, { from, to, heldMs }) => sum + Math.max(0, heldMs - this.#missedBetween(from, to)), 0);
+  /** In milliseconds. Where the watched thread had no core, it was not sampling that held it up. */
+  overheadOf(overheads: readonly Overhead[]): number {
+    return overheads.reduce((sum, { from, to, ms }) => sum + Math.max(0, ms - this.#missedBetween(from, to)), 0);
   }
 
   /** The part of it that falls in between if it was spread evenly. */

@@ -1,62 +1,61 @@
-/** A look at the main thread from another one, through Node's inspector. The one room that knows it. */
+/** Pauses the main thread from another one, through Node's inspector. No other file knows the inspector's protocol. */
 import { type Debugger, type Runtime, Session } from 'node:inspector';
 import { sharedNow } from '../../clock.ts';
+import { deferred } from '../../deferred.ts';
 import { DebuggedError } from './debugger-presence.ts';
 
-/** So long the main thread is held up at most, in milliseconds. */
-const LONGEST_HOLD = 100;
+/** How long the main thread is paused at most, in milliseconds. */
+const LONGEST_PAUSE = 100;
 
-/** What was under way when the session was ended. */
-export class LookOverError extends Error {}
+/** What was under way when the session was ended rejects with it. */
+export class SessionEndedError extends Error {}
 
-/** Where the main thread was when it was stopped for a look. */
 export interface Pause<Answer> {
+  /** The stack of the main thread, the innermost frame first. */
   readonly frames: readonly Debugger.CallFrame[];
-  /** What the main thread answered to the question. */
+  /** What the main thread answered while it was paused. */
   readonly answer: Answer;
+  /** When it was found paused. */
   readonly at: number;
-  /** How long the main thread stood still for it, in milliseconds. */
-  readonly heldMs: number;
+  /** How long the pause took, in milliseconds. */
+  readonly pausedMs: number;
 }
 
-/** How the main thread took it that it is to be looked at. */
+/** How the main thread responded when the debugger was enabled. */
 export interface Opening {
-  /** When it had heard of it, and when it could be stopped, as it was learned here. */
-  readonly heardAt: number;
+  /** When its first response came, and when it had enabled the debugger, both as this thread heard of it. */
+  readonly respondedAt: number;
   readonly enabledAt: number;
-  /** How long it was busy with it itself, in milliseconds. */
+  /** How long the main thread itself was busy with enabling, in milliseconds. */
   readonly enablingMs: number;
 }
 
-/** What an expression comes to in a frame of the stopped thread, as plain data; `undefined` for one that cannot answer. */
+/** Evaluates an expression in a frame of the paused thread: to plain data, or to `undefined` where the frame cannot answer. */
 export type AskFrame = (frame: Debugger.CallFrame, expression: string) => Promise<unknown>;
 
 export class DebuggerSession {
   readonly #session = new Session();
   readonly #scripts = new Map<string, Debugger.ScriptParsedEventDataType>();
-  #paused: ((event: Debugger.PausedEventDataType) => void) | undefined;
-  #isClosed = false;
-  #close: (reason: Error) => void = () => {};
-  readonly #closed = new Promise<never>((_resolve, reject) => {
-    this.#close = reject;
-  });
+  readonly #ended = deferred<never>();
+  #isEnded = false;
+  #onPaused: ((event: Debugger.PausedEventDataType) => void) | undefined;
 
   constructor() {
-    this.#closed.catch(() => {});
+    this.#ended.promise.catch(() => {});
     this.#session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params));
-    this.#session.on('Debugger.paused', ({ params }) => this.#paused?.(params));
+    this.#session.on('Debugger.paused', ({ params }) => this.#onPaused?.(params));
   }
 
-  /** One in native code hears of it when it comes out, or looks up. */
+  /** A main thread in native code responds when it returns from there, or checks for interrupts. */
   async open(): Promise<Opening> {
     this.#session.connectToMainThread();
-    const [heard, , enabled] = await Promise.all([
+    const [first, , enabled] = await Promise.all([
       this.#timeOfMainThread(),
       this.#post('Debugger.enable'),
       this.#timeOfMainThread(),
     ]);
-    // A program may have taken its clock away.
-    return { heardAt: heard.at, enabledAt: enabled.at, enablingMs: enabled.time - heard.time || 0 };
+    // `NaN` where a program has replaced `performance`.
+    return { respondedAt: first.at, enabledAt: enabled.at, enablingMs: enabled.time - first.time || 0 };
   }
 
   async #timeOfMainThread(): Promise<{ readonly time: number; readonly at: number }> {
@@ -66,41 +65,44 @@ export class DebuggerSession {
   }
 
   /**
-   * Stops the main thread where it is, asks it what there is to ask, and lets it go on.
+   * Pauses the main thread where it is, for as long as `ask` takes, and resumes it.
    *
-   * @throws {DebuggedError} if somebody else has stopped it.
+   * @throws {DebuggedError} if another debugger has paused it.
    */
   async pause<Answer>(
     ask: (question: AskFrame, frames: readonly Debugger.CallFrame[]) => Promise<Answer>,
   ): Promise<Pause<Answer>> {
-    let isOurs = false;
-    const paused = new Promise<Debugger.PausedEventDataType>((resolve, reject) => {
-      // A thread that stood still already is told of at once, before the request is answered.
-      this.#paused = (event) => {
-        if (isOurs) resolve(event);
-        else reject(new DebuggedError('Another debugger has stopped the main thread.'));
-      };
-    });
-    paused.catch(() => {});
-    this.#session.post('Debugger.pause', () => {
-      isOurs = true;
-    });
-    const { callFrames } = await Promise.race([paused, this.#closed]);
+    const { callFrames } = await this.#requestPause();
     const at = sharedNow();
     // Node leaves the frames' own urls empty.
     const frames = callFrames.map((frame) => ({
       ...frame,
       url: this.script(frame.location.scriptId)?.url ?? frame.url,
     }));
-    const overdue = setTimeout(() => this.end(), LONGEST_HOLD);
+    const overdue = setTimeout(() => this.end(), LONGEST_PAUSE);
     try {
       const answer = await ask(this.#ask, frames);
-      return { frames, answer, at, heldMs: sharedNow() - at };
+      return { frames, answer, at, pausedMs: sharedNow() - at };
     } finally {
       clearTimeout(overdue);
-      // Not waited for: once it goes on, it may be quicker to say that the block is over than the session to answer.
+      // Not awaited: the end of the block may be known before the inspector has answered.
       this.#post('Debugger.resume').catch(() => {});
     }
+  }
+
+  #requestPause(): Promise<Debugger.PausedEventDataType> {
+    const paused = deferred<Debugger.PausedEventDataType>();
+    paused.promise.catch(() => {});
+    let isAnswered = false;
+    // The inspector reports a thread that is paused already at once, before it answers the request.
+    this.#onPaused = (event) => {
+      if (isAnswered) paused.resolve(event);
+      else paused.reject(new DebuggedError('Another debugger has stopped the main thread.'));
+    };
+    this.#session.post('Debugger.pause', () => {
+      isAnswered = true;
+    });
+    return Promise.race([paused.promise, this.#ended.promise]);
   }
 
   script(scriptId: string): Debugger.ScriptParsedEventDataType | undefined {
@@ -112,11 +114,11 @@ export class DebuggerSession {
     return scriptSource;
   }
 
-  /** At any time: what is under way rejects, and the main thread goes on. */
+  /** May be called at any time: what is under way rejects, and the main thread goes on. */
   end(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#close(new LookOverError('The look is over.'));
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#ended.reject(new SessionEndedError('The session was ended.'));
     this.#session.disconnect();
   }
 
@@ -135,6 +137,6 @@ export class DebuggerSession {
         else reject(new Error(`${method}: ${error.message}`));
       });
     });
-    return Promise.race([answered, this.#closed]);
+    return Promise.race([answered, this.#ended.promise]);
   }
 }

@@ -1,4 +1,4 @@
-/** From the frames of a thread that was stopped to the code that somebody wrote. */
+/** From the frames of a paused thread to the code that somebody wrote. */
 import type { Debugger } from 'node:inspector';
 import type { BlockedFrame, BlockedStack } from '../block.ts';
 import type { DebuggerSession } from './debugger-session.ts';
@@ -15,10 +15,10 @@ export class StackReader {
     this.#session = session;
   }
 
-  /** @param isLate whether the thread was in native code when it was to be stopped: then this is where it came out. */
-  async stackOf(frames: readonly Debugger.CallFrame[], isLate: boolean): Promise<BlockedStack> {
+  /** @param wasNative whether the thread was in native code when it was asked to pause: the frames are from where it returned to. */
+  async stackOf(frames: readonly Debugger.CallFrame[], wasNative: boolean): Promise<BlockedStack> {
     const written = frames.filter(({ url }) => isUserCode(url));
-    const call = await this.#callOf(frames, written[0], isLate);
+    const call = await this.#callOf(frames, written[0], wasNative);
     const found = typeof call === 'object' ? call : undefined;
     return {
       frames: written
@@ -28,11 +28,11 @@ export class StackReader {
     };
   }
 
-  /** What stands still in a call of its own is named by it; what comes back from native code, by the last call before. */
+  /** The call that the thread is in; where it has just returned from native code, the call before that place. */
   async #callOf(
     frames: readonly Debugger.CallFrame[],
     innermost: Debugger.CallFrame | undefined,
-    isLate: boolean,
+    wasNative: boolean,
   ): Promise<string | FoundCall | undefined> {
     const known = knownCallIn(frames);
     if (innermost === undefined) return known?.name;
@@ -42,7 +42,7 @@ export class StackReader {
     const here = callAt(source, line, column);
     // What a program calls, Node may call by another name.
     if (known !== undefined) return here?.endsWith('Sync') ? `${here} of ${known.module}` : known.name;
-    if (here !== undefined || !isLate) return here;
+    if (here !== undefined || !wasNative) return here;
     const from = { line: functionLocation?.lineNumber ?? 0, column: functionLocation?.columnNumber ?? 0 };
     return callBefore(source, from, { line, column });
   }

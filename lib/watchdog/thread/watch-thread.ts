@@ -7,40 +7,40 @@ import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
 import { Attendance } from './attendance.ts';
 import { isDebuggerAttached } from './debugger-presence.ts';
-import { Look } from './look.ts';
-import { LookBudget } from './look-budget.ts';
+import { SamplingBudget } from './sampling-budget.ts';
+import { SamplingRun } from './sampling-run.ts';
 
 /** A block that goes on is told of after so many milliseconds, and again each time that it has doubled. */
 const FIRST_TOLD = 1_000;
 const STDERR = 2;
-/** Between two looks: so much of the threshold. */
-const BETWEEN_LOOKS = 0.25;
+/** The time between the two samples of a block, as a part of the threshold. */
+const BETWEEN_SAMPLES = 0.25;
 
 const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as WatchData;
 let { debuggerPort, isTelling } = workerData as WatchData;
 const pulse = new Pulse(memory);
 const attendance = new Attendance(schedulingFile, tickMs);
-const budget = new LookBudget();
+const budget = new SamplingBudget();
 
 /** The other thread gives no sign of life: kept as long as that lasts. */
 interface Silence {
   readonly beats: number;
-  readonly look: Look | undefined;
+  readonly run: SamplingRun | undefined;
   tellAt: number;
 }
 
 let current: Silence | undefined;
-let lastLook: Look | undefined;
+let lastRun: SamplingRun | undefined;
 /** Loaded only where stacks are read: some Nodes are built without an inspector. */
-let looking: typeof import('./witness.ts') | undefined;
-let canSee = stacks;
+let sampling: typeof import('./stack-sampler.ts') | undefined;
+let canSample = stacks;
 
 function send(reply: WatchReply): void {
   parentPort?.postMessage(reply);
 }
 
 function tick(): void {
-  if (pulse.isEnding) lastLook?.stop();
+  if (pulse.isEnding) lastRun?.stop();
   attendance.sample();
   const { beatAt, beats } = pulse;
   const silentMs = sharedNow() - beatAt;
@@ -52,38 +52,38 @@ function tick(): void {
 }
 
 function standsStill(beats: number, blockedMs: number): void {
-  if (current?.beats !== beats) current = { beats, look: beginLook(beats), tellAt: FIRST_TOLD };
+  if (current?.beats !== beats) current = { beats, run: startSampling(beats), tellAt: FIRST_TOLD };
   if (blockedMs < current.tellAt) return;
   current.tellAt *= 2;
   if (isTelling) tell(current, blockedMs);
 }
 
-function beginLook(beats: number): Look | undefined {
-  if (looking === undefined || !mayLook()) return undefined;
-  const witnessing = new looking.Witnessing(pulse, threshold * BETWEEN_LOOKS);
-  lastLook = new Look(witnessing, beats, lastLook, (why) => stepAside(`stacks cannot be read: ${why}`));
-  return lastLook;
+function startSampling(beats: number): SamplingRun | undefined {
+  if (sampling === undefined || !maySample()) return undefined;
+  const sampler = new sampling.StackSampler(pulse, threshold * BETWEEN_SAMPLES);
+  lastRun = new SamplingRun(sampler, beats, lastRun, (why) => stepAside(`stacks cannot be read: ${why}`));
+  return lastRun;
 }
 
-function mayLook(): boolean {
-  if (!canSee || budget.isSpent) return false;
+function maySample(): boolean {
+  if (!canSample || budget.isSpent) return false;
   if (!isDebuggerAttached(debuggerPort)) return true;
   stepAside('a debugger is attached');
   return false;
 }
 
 function stepAside(reason: string): void {
-  canSee = false;
+  canSample = false;
   send({ kind: 'aside', reason });
 }
 
 /** The watched thread cannot speak, and nor can its logger: this goes where the default logger writes. */
-function tell({ look }: Silence, ms: number): void {
-  const seen = look?.seen;
-  const task = seen?.whereabouts.task?.name;
+function tell({ run }: Silence, ms: number): void {
+  const sample = run?.latest;
+  const task = sample?.work.task?.name;
   const who = task === undefined ? 'Something' : `Task ${task}`;
-  const message = wordingOf({ who, ms, isOver: false, stack: seen?.stack, isTask: task !== undefined });
-  const fields = { task, blockedMs: Math.round(ms), stack: seen?.stack.frames };
+  const message = wordingOf({ who, ms, isOver: false, stack: sample?.stack, isTask: task !== undefined });
+  const fields = { task, blockedMs: Math.round(ms), stack: sample?.stack.frames };
   try {
     writeSync(STDERR, `${new Date().toISOString()} warn: ${message} ${JSON.stringify(fields)}\n`);
   } catch {
@@ -94,13 +94,13 @@ function tell({ look }: Silence, ms: number): void {
 async function over(beats: number, beatAt: number): Promise<void> {
   const ended = current?.beats === beats ? current : undefined;
   if (ended !== undefined) current = undefined;
-  const testimony = ended?.look?.end();
+  const sampled = ended?.run?.end();
   attendance.sample();
   const missedMs = attendance.missedSince(beatAt);
-  const witness = await testimony;
-  const heldMs = attendance.heldBy(ended?.look?.holds ?? []);
-  budget.spend(heldMs);
-  send({ kind: 'verdict', beats, missedMs, heldMs, witness });
+  const sample = await sampled;
+  const overheadMs = attendance.overheadOf(ended?.run?.overheads ?? []);
+  budget.spend(overheadMs);
+  send({ kind: 'verdict', beats, missedMs, overheadMs, sample });
 }
 
 parentPort?.on('message', (order: WatchOrder) => {
@@ -109,7 +109,7 @@ parentPort?.on('message', (order: WatchOrder) => {
 });
 
 async function start(): Promise<void> {
-  if (stacks) looking = await import('./witness.ts');
+  if (stacks) sampling = await import('./stack-sampler.ts');
   tick();
 }
 void start();

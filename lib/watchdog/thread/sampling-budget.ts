@@ -1,12 +1,12 @@
-/** How much of the watched thread's time may go into looking at it: a look takes longer the larger its heap is. */
+/** How much of the watched thread's time sampling may take: a sample takes longer the larger the thread's heap is. */
 import { sharedNow } from '../../clock.ts';
 
-/** Saved up at most, in milliseconds. */
+/** The most that can be saved up, in milliseconds. */
 const MOST_SAVED = 2_000;
-/** Of the time that passes. */
+/** This part of the time that passes is added to what is saved. */
 const SHARE = 0.01;
 
-export class LookBudget {
+export class SamplingBudget {
   #savedMs = MOST_SAVED;
   #at = sharedNow();
 
