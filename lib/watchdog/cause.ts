@@ -21,7 +21,7 @@ export interface Sight {
   readonly task: RunningTask | undefined;
   readonly at: number;
   /** When that work began, or the one before it ended. */
-  readonly turnAt: number;
+  readonly since: number;
   endedAt: number;
   /** Whether the thread has turned to other work since. */
   isLeft: boolean;
@@ -137,11 +137,11 @@ function isOneCall({ sample, sight, missedMs, collectedMs }: Evidence, threshold
 /** That it was one piece of work. Many short ones that come at once keep the loop as long, and none of them is to blame. */
 function isProved(
   { isSameLater }: StackSample,
-  { turnAt, endedAt }: Sight,
+  { since, endedAt }: Sight,
   evidence: Evidence,
   threshold: number,
 ): boolean {
-  const from = Math.max(turnAt, evidence.standstill.from);
+  const from = Math.max(since, evidence.standstill.from);
   const isLong = workBetween(from, endedAt, evidence, threshold) >= threshold * PROOF;
   return isLong && isSameLater !== false;
 }

@@ -6,8 +6,9 @@ import { watchThread } from '../here.ts';
 import { toError } from '../to-error.ts';
 import { COLLECTION, type Share, type Sight, type Standstill, type Stretch, sharesOf } from './cause.ts';
 import { Collections } from './collections.ts';
+import { Heartbeat } from './heartbeat.ts';
 import { debuggerPort, whyNoStacks } from './inspector.ts';
-import { Pulse } from './pulse.ts';
+import { SamplingGate } from './sampling-gate.ts';
 import type { CurrentWork } from './stack-sample.ts';
 import { ownSchedulingFile } from './thread/scheduling.ts';
 import type { Setting, VerdictMessage, WatchData, WatchOrder, WatchReply } from './wire.ts';
@@ -54,7 +55,8 @@ export class Watch {
   readonly threshold: number;
   readonly stacks: boolean;
   readonly #watched: ReadonlySet<Watched>;
-  readonly #pulse = new Pulse();
+  readonly #heartbeat = new Heartbeat();
+  readonly #gate = new SamplingGate();
   readonly #collections = new Collections();
   /** None where it could not be started, or has died: then blocks are measured, and no more is known of them. */
   #thread: Worker | undefined;
@@ -82,7 +84,7 @@ export class Watch {
     this.#idleMs = performance.eventLoopUtilization().idle;
     this.#beat(sharedNow());
     this.#startThread({
-      memory: this.#pulse.memory,
+      memory: { heartbeat: this.#heartbeat.memory, gate: this.#gate.memory },
       threshold: this.threshold,
       tickMs,
       stacks: this.stacks && obstacle === undefined,
@@ -101,27 +103,27 @@ export class Watch {
   }
 
   readonly #exiting = (): void => {
-    if (this.#thread !== undefined) this.#pulse.endLooks();
+    if (this.#thread !== undefined) this.#gate.close();
   };
 
   requested(): void {
     this.#requests += 1;
-    this.#turn();
+    this.#workChanged();
   }
 
   began(): number {
-    return this.#turn();
+    return this.#workChanged();
   }
 
   ended(task: RunningTask, from: number): void {
-    const to = this.#turn();
+    const to = this.#workChanged();
     if (to - from >= this.threshold * LONG_STRETCH) this.#stretches.push({ task, from, to });
   }
 
-  #turn(): number {
+  #workChanged(): number {
     this.#pieces += 1;
     const at = sharedNow();
-    this.#pulse.turn(at);
+    this.#heartbeat.workChanged(at);
     if (this.#openSight !== undefined) {
       this.#openSight.endedAt = at;
       this.#openSight = undefined;
@@ -130,15 +132,15 @@ export class Watch {
   }
 
   currentWork(task = taskContext.getStore()): CurrentWork {
-    const { beats, turnAt } = this.#pulse;
-    if (this.#sight?.beats !== beats) this.#sight = this.#see(beats, turnAt, task);
+    const { beats, workSince } = this.#heartbeat;
+    if (this.#sight?.beats !== beats) this.#sight = this.#see(beats, workSince, task);
     const isFirstSeen = this.#openSight === this.#sight && !this.#sight.isLeft;
-    return { beats, since: turnAt, isFirstSeen, task: task && { id: task.id, name: task.name } };
+    return { beats, since: workSince, isFirstSeen, task: task && { id: task.id, name: task.name } };
   }
 
-  #see(beats: number, turnAt: number, task: RunningTask | undefined): Sight {
+  #see(beats: number, since: number, task: RunningTask | undefined): Sight {
     const at = sharedNow();
-    const sight: Sight = { beats, task, at, turnAt, endedAt: at, isLeft: false };
+    const sight: Sight = { beats, task, at, since, endedAt: at, isLeft: false };
     this.#openSight = sight;
     const ended = (): void => {
       sight.isLeft = true;
@@ -174,7 +176,7 @@ export class Watch {
     const { idle } = performance.eventLoopUtilization();
     const from = this.#beatAt;
     const activeMs = to - from - (idle - this.#idleMs);
-    const { beats } = this.#pulse;
+    const { beats } = this.#heartbeat;
     const [pieces, stretches] = [this.#pieces, this.#stretches];
     [this.#pieces, this.#stretches] = [0, []];
     this.#idleMs = idle;
@@ -186,7 +188,7 @@ export class Watch {
 
   #beat(at: number): void {
     this.#beatAt = at;
-    this.#pulse.beat(at);
+    this.#heartbeat.beat(at);
   }
 
   #stoodStill(standstill: Standstill, stretches: readonly Stretch[]): void {

@@ -3,7 +3,7 @@ import type { StackSample } from './stack-sample.ts';
 
 /** What the watchdog's thread is started with. */
 export interface WatchData extends Setting {
-  readonly memory: SharedArrayBuffer;
+  readonly memory: { readonly heartbeat: SharedArrayBuffer; readonly gate: SharedArrayBuffer };
   /** In milliseconds. */
   readonly threshold: number;
   readonly tickMs: number;

@@ -1,7 +1,7 @@
 /** Finds out where the main thread is while it is blocked: its stack, its task, and whether it is still there a moment later. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { sharedNow } from '../../clock.ts';
-import type { Pulse } from '../pulse.ts';
+import type { SamplingGate } from '../sampling-gate.ts';
 import type { StackSample } from '../stack-sample.ts';
 import type { Overhead } from './attendance.ts';
 import { DebuggerSession, type Pause, SessionEndedError } from './debugger-session.ts';
@@ -16,15 +16,15 @@ const LONGEST_PAUSING = 1.25;
 export class StackSampler {
   readonly #session = new DebuggerSession();
   readonly #reader = new StackReader(this.#session);
-  readonly #pulse: Pulse;
+  readonly #gate: SamplingGate;
   readonly #msBetweenSamples: number;
   /** The main thread goes on while its stack is read, so the end of the block need not interrupt the reading. */
   #phase: 'pausing' | 'reading' = 'pausing';
   #isOver = false;
   readonly #overheads: Overhead[] = [];
 
-  constructor(pulse: Pulse, msBetweenSamples: number) {
-    this.#pulse = pulse;
+  constructor(gate: SamplingGate, msBetweenSamples: number) {
+    this.#gate = gate;
     this.#msBetweenSamples = msBetweenSamples;
   }
 
@@ -34,7 +34,7 @@ export class StackSampler {
    * @throws {DebuggedError} if another debugger has paused the main thread.
    */
   async sample(beats: number, onFirst: (sample: StackSample) => void): Promise<StackSample | undefined> {
-    if (this.#isOver || !this.#pulse.beginLook()) return undefined;
+    if (this.#isOver || !this.#gate.enter()) return undefined;
     try {
       return await this.#sampleTwice(beats, onFirst);
     } catch (thrown) {
@@ -42,7 +42,7 @@ export class StackSampler {
       throw thrown;
     } finally {
       this.stop();
-      this.#pulse.endLook();
+      this.#gate.leave();
     }
   }
 

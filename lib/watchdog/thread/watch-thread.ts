@@ -2,7 +2,8 @@
 import { writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { sharedNow } from '../../clock.ts';
-import { Pulse } from '../pulse.ts';
+import { Heartbeat } from '../heartbeat.ts';
+import { SamplingGate } from '../sampling-gate.ts';
 import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
 import { Attendance } from './attendance.ts';
@@ -18,7 +19,8 @@ const BETWEEN_SAMPLES = 0.25;
 
 const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as WatchData;
 let { debuggerPort, isTelling } = workerData as WatchData;
-const pulse = new Pulse(memory);
+const heartbeat = new Heartbeat(memory.heartbeat);
+const gate = new SamplingGate(memory.gate);
 const attendance = new Attendance(schedulingFile, tickMs);
 const budget = new SamplingBudget();
 
@@ -40,13 +42,13 @@ function send(reply: WatchReply): void {
 }
 
 function tick(): void {
-  if (pulse.isEnding) lastRun?.stop();
+  if (gate.isClosed) lastRun?.stop();
   attendance.sample();
-  const { beatAt, beats } = pulse;
+  const { beatAt, beats } = heartbeat;
   const silentMs = sharedNow() - beatAt;
   if (silentMs >= threshold) {
     const blockedMs = silentMs - attendance.missedSince(beatAt);
-    if (blockedMs >= threshold && pulse.beats === beats) standsStill(beats, blockedMs);
+    if (blockedMs >= threshold && heartbeat.beats === beats) standsStill(beats, blockedMs);
   }
   setTimeout(tick, tickMs);
 }
@@ -60,7 +62,7 @@ function standsStill(beats: number, blockedMs: number): void {
 
 function startSampling(beats: number): SamplingRun | undefined {
   if (sampling === undefined || !maySample()) return undefined;
-  const sampler = new sampling.StackSampler(pulse, threshold * BETWEEN_SAMPLES);
+  const sampler = new sampling.StackSampler(gate, threshold * BETWEEN_SAMPLES);
   lastRun = new SamplingRun(sampler, beats, lastRun, (why) => stepAside(`stacks cannot be read: ${why}`));
   return lastRun;
 }
