@@ -40,7 +40,7 @@ export interface Evidence {
   /** For how long code is to blame for it. */
   readonly blockedMs: number;
   /** How much of it the machine took, and how much sampling. */
-  readonly missedMs: number;
+  readonly descheduledMs: number;
   readonly overheadMs: number;
   /** How much of a part of it the garbage collector took. */
   readonly collectedMs: (from: number, to: number) => number;
@@ -100,10 +100,10 @@ function workWithin(stretch: Stretch, evidence: Evidence, threshold: number): nu
 }
 
 function workBetween(from: number, to: number, evidence: Evidence, threshold: number): number {
-  const { standstill, missedMs, overheadMs, collectedMs } = evidence;
+  const { standstill, descheduledMs, overheadMs, collectedMs } = evidence;
   // Nobody knows where time was lost: of few pieces of work, each has its part of it; of many, it may be all in one.
   const part = isOfMany(standstill, threshold) ? 1 : Math.min(1, (to - from) / standstill.activeMs);
-  return to - from - collectedMs(from, to) - (missedMs + overheadMs) * part;
+  return to - from - collectedMs(from, to) - (descheduledMs + overheadMs) * part;
 }
 
 /** Whether the pieces of work in it were too short, on the average, to be to blame. */
@@ -128,10 +128,10 @@ function causeOf(evidence: Evidence, threshold: number): Finding {
 }
 
 /** Whether it was in one call of native code: in any other code the thread would have paused when it was asked. */
-function isOneCall({ sample, sight, missedMs, collectedMs }: Evidence, threshold: number): boolean {
+function isOneCall({ sample, sight, descheduledMs, collectedMs }: Evidence, threshold: number): boolean {
   if (sample === undefined || sight === undefined) return false;
   const { askedAt, unresponsiveMs } = sample;
-  return unresponsiveMs - collectedMs(askedAt, sight.at) - missedMs >= threshold * PROOF;
+  return unresponsiveMs - collectedMs(askedAt, sight.at) - descheduledMs >= threshold * PROOF;
 }
 
 /** That it was one piece of work. Many short ones that come at once keep the loop as long, and none of them is to blame. */

@@ -218,16 +218,16 @@ export class Watch {
     else void this.#judge(reply);
   }
 
-  async #judge({ beats, missedMs, overheadMs, sample }: VerdictMessage): Promise<void> {
+  async #judge({ beats, descheduledMs, overheadMs, sample }: VerdictMessage): Promise<void> {
     const caughtUp = await this.#waiting.get(beats);
     this.#waiting.delete(beats);
     if (caughtUp === undefined) return;
     const { standstill, sight, stretches, requests: waitingRequests } = caughtUp;
     const { from, to, activeMs } = standstill;
-    const stoodMs = activeMs - missedMs - overheadMs;
+    const stoodMs = activeMs - descheduledMs - overheadMs;
     if (stoodMs < this.threshold) return;
     // Collections are measured from beginning to end: what the machine withheld in the meantime is counted already.
-    const ranPart = Math.max(0, 1 - missedMs / activeMs);
+    const ranPart = Math.max(0, 1 - descheduledMs / activeMs);
     const collectedMs = (begin: number, end: number): number =>
       this.#collections.within(begin - CLOCK_OFFSET, end - CLOCK_OFFSET) * ranPart;
     const blockedMs = stoodMs - collectedMs(from, to);
@@ -235,7 +235,7 @@ export class Watch {
       this.#tell({ ...COLLECTION, blockedMs: stoodMs, waitingRequests });
       return;
     }
-    const evidence = { standstill, blockedMs, missedMs, overheadMs, collectedMs, sample, sight, stretches };
+    const evidence = { standstill, blockedMs, descheduledMs, overheadMs, collectedMs, sample, sight, stretches };
     const shares = sharesOf(evidence, this.threshold);
     for (const share of shares) this.#tell({ ...share, waitingRequests });
   }
@@ -259,5 +259,5 @@ export class Watch {
 }
 
 function unseen(beats: number): VerdictMessage {
-  return { kind: 'verdict', beats, missedMs: 0, overheadMs: 0, sample: undefined };
+  return { kind: 'verdict', beats, descheduledMs: 0, overheadMs: 0, sample: undefined };
 }

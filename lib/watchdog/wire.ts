@@ -39,7 +39,7 @@ export interface VerdictMessage {
   readonly kind: 'verdict';
   readonly beats: number;
   /** For how long the machine kept the watched thread from running in the meantime, in milliseconds. */
-  readonly missedMs: number;
+  readonly descheduledMs: number;
   /** For how long sampling has held it up. */
   readonly overheadMs: number;
   readonly sample: StackSample | undefined;

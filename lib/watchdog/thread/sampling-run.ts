@@ -1,8 +1,8 @@
 /** The sampling of one block, from its beginning to the sample. */
 import { doneWithin } from '../../timers.ts';
 import type { StackSample } from '../stack-sample.ts';
-import type { Overhead } from './attendance.ts';
 import { DebuggedError } from './debugger-presence.ts';
+import type { Overhead } from './scheduling-history.ts';
 import type { StackSampler } from './stack-sampler.ts';
 
 /** A stack that has not been read so many milliseconds after the end of the block is left out of the report. */

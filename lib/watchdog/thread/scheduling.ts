@@ -1,15 +1,15 @@
-/** Whether a thread was kept from running by the machine: Linux counts, for each thread, how long it ran and how long it waited for a core. */
+/** What Linux counts for each thread: how long it ran, and how long it waited for a core. */
 import { readFileSync, readlinkSync } from 'node:fs';
 
 const NANOSECONDS_PER_MS = 1_000_000;
 
-/** Milliseconds since the thread's start. */
+/** Since the thread's start. */
 export interface Scheduling {
   readonly ranMs: number;
   readonly waitedMs: number;
 }
 
-/** To be called in the thread that is to be watched; `undefined` where the system does not tell. */
+/** The file with the counts of the calling thread; `undefined` where the system has none. */
 export function ownSchedulingFile(): string | undefined {
   try {
     return `/proc/${readlinkSync('/proc/thread-self')}/schedstat`;

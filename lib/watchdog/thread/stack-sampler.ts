@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sharedNow } from '../../clock.ts';
 import type { SamplingGate } from '../sampling-gate.ts';
 import type { StackSample } from '../stack-sample.ts';
-import type { Overhead } from './attendance.ts';
 import { DebuggerSession, type Pause, SessionEndedError } from './debugger-session.ts';
 import { type Answer, askThread, isSameWork } from './questions.ts';
+import type { Overhead } from './scheduling-history.ts';
 import { StackReader } from './stack-reader.ts';
 
 /** A thread that does not respond for so many milliseconds is in native code. */

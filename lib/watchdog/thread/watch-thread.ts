@@ -6,10 +6,10 @@ import { Heartbeat } from '../heartbeat.ts';
 import { SamplingGate } from '../sampling-gate.ts';
 import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
-import { Attendance } from './attendance.ts';
 import { isDebuggerAttached } from './debugger-presence.ts';
 import { SamplingBudget } from './sampling-budget.ts';
 import { SamplingRun } from './sampling-run.ts';
+import { SchedulingHistory } from './scheduling-history.ts';
 
 /** A block that goes on is told of after so many milliseconds, and again each time that it has doubled. */
 const FIRST_TOLD = 1_000;
@@ -21,7 +21,7 @@ const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as Watc
 let { debuggerPort, isTelling } = workerData as WatchData;
 const heartbeat = new Heartbeat(memory.heartbeat);
 const gate = new SamplingGate(memory.gate);
-const attendance = new Attendance(schedulingFile, tickMs);
+const scheduling = new SchedulingHistory(schedulingFile, tickMs);
 const budget = new SamplingBudget();
 
 /** The other thread gives no sign of life: kept as long as that lasts. */
@@ -43,11 +43,11 @@ function send(reply: WatchReply): void {
 
 function tick(): void {
   if (gate.isClosed) lastRun?.stop();
-  attendance.sample();
+  scheduling.record();
   const { beatAt, beats } = heartbeat;
   const silentMs = sharedNow() - beatAt;
   if (silentMs >= threshold) {
-    const blockedMs = silentMs - attendance.missedSince(beatAt);
+    const blockedMs = silentMs - scheduling.descheduledSince(beatAt);
     if (blockedMs >= threshold && heartbeat.beats === beats) standsStill(beats, blockedMs);
   }
   setTimeout(tick, tickMs);
@@ -97,12 +97,12 @@ async function over(beats: number, beatAt: number): Promise<void> {
   const ended = current?.beats === beats ? current : undefined;
   if (ended !== undefined) current = undefined;
   const sampled = ended?.run?.end();
-  attendance.sample();
-  const missedMs = attendance.missedSince(beatAt);
+  scheduling.record();
+  const descheduledMs = scheduling.descheduledSince(beatAt);
   const sample = await sampled;
-  const overheadMs = attendance.overheadOf(ended?.run?.overheads ?? []);
+  const overheadMs = scheduling.overheadOf(ended?.run?.overheads ?? []);
   budget.spend(overheadMs);
-  send({ kind: 'verdict', beats, missedMs, overheadMs, sample });
+  send({ kind: 'verdict', beats, descheduledMs, overheadMs, sample });
 }
 
 parentPort?.on('message', (order: WatchOrder) => {
