@@ -3,8 +3,8 @@ import { RunningTask } from '../current-task.ts';
 import type { TurnObserver } from '../executors/event-loop.ts';
 import type { Owner } from '../owner.ts';
 import type { Runtime } from '../runtime.ts';
-import type { Block, Watched } from './watch.ts';
 import { watchdog } from './watchdog.ts';
+import type { Block, Watched } from './watched.ts';
 
 export class InstanceWatch implements Watched, TurnObserver {
   readonly threshold: number;

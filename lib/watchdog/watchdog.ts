@@ -3,7 +3,8 @@ import { AsyncResource } from 'node:async_hooks';
 import type { RunningTask } from '../current-task.ts';
 import { processWide } from '../process-wide.ts';
 import type { CurrentWork } from './stack-sample.ts';
-import { Watch, type Watched } from './watch.ts';
+import { Watch } from './watch.ts';
+import type { Watched } from './watched.ts';
 
 export class Watchdog {
   readonly #watched = new Set<Watched>();
