@@ -12,7 +12,7 @@ import {
   tasks,
   until,
 } from './support/durable-app.ts';
-import { type Gate, makeGate, work } from './support/promises.ts';
+import { type Gate, makeGate, untilHolds, work } from './support/promises.ts';
 import type { TaskedResponse } from './support/servers.ts';
 
 const HOLD = 40_000;
@@ -98,10 +98,9 @@ describe.each(CALLS)('a %s', (method, statusCode) => {
     const held = await Promise.all(['/1', '/2', '/3'].map(hold));
     for (const [index, { end }] of held.entries()) {
       end(statusCode);
-      while (app.calls(method).length < Math.min(index + 1, 2)) await new Promise(setImmediate);
+      await untilHolds(() => app.calls(method).length >= Math.min(index + 1, 2));
     }
-    do await new Promise(setImmediate);
-    while (held.some(({ handle }) => handle.state === 'waiting'));
+    await untilHolds(() => held.every(({ handle }) => handle.state !== 'waiting'));
     later(HOLD - MARGIN + 1);
     mayAnswer.open();
     await Promise.all(held.map(({ handle }) => handle.settled));
@@ -128,7 +127,7 @@ describe('a task that has waited only for a moment', () => {
     await app.background.ready();
     for (const count of [1, 2]) {
       app.background.add(tasks.echo);
-      while (app.calls('stage').length < count) await new Promise(setImmediate);
+      await untilHolds(() => app.calls('stage').length >= count);
     }
     app.background.add(tasks.echo);
     later(MARGIN - 1);
@@ -172,7 +171,7 @@ describe('a discard', () => {
       },
     });
     await app.request();
-    while (calls < 2) await new Promise(setImmediate);
+    await untilHolds(() => calls >= 2);
     await app.background.close();
     expect(app.calls('discard')).toHaveLength(2);
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
@@ -191,7 +190,7 @@ describe('a discard', () => {
       },
     });
     await app.request();
-    while (calls < 2) await new Promise(setImmediate);
+    await untilHolds(() => calls >= 2);
     await app.background.close();
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
@@ -214,7 +213,7 @@ describe('a discard', () => {
       },
     );
     const { body: id } = await app.request();
-    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    await untilHolds(() => app.calls('discard').length > 0);
     await stage();
     expect(await app.find(id)).toMatchObject({ state: 'held' });
     await until(
@@ -233,7 +232,7 @@ describe('a discard', () => {
   it('that never works is told of near the end of the hold: the task will run', async () => {
     const app = await durableApp(skipping, { durable: DURABLE, faults: { discard: FAILED_CALL } });
     await app.request();
-    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    await untilHolds(() => app.calls('discard').length > 0);
     later(HOLD - MARGIN + 1);
     const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
     expect(line).toMatchObject({
@@ -264,7 +263,7 @@ describe('a response that ends before the transaction of its task is committed',
 
   it('keeps the task from running where it should not, as soon as it is there', async () => {
     const { app, id, transaction } = await inTransaction(500);
-    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    await untilHolds(() => app.calls('discard').length > 0);
     await transaction.commit();
     expect(await app.find(id)).toMatchObject({ state: 'held' });
     await until(
@@ -286,7 +285,7 @@ describe('a response that ends before the transaction of its task is committed',
 
   it.each(CALLS)('leads to no warning where nothing is ever committed: a %s', async (method, statusCode) => {
     const { app, id } = await inTransaction(statusCode);
-    while (app.calls(method).length === 0) await new Promise(setImmediate);
+    await untilHolds(() => app.calls(method).length > 0);
     later(HOLD - MARGIN + 1);
     await app.background.close();
     expect(await app.find(id)).toBeUndefined();
@@ -295,7 +294,7 @@ describe('a response that ends before the transaction of its task is committed',
 
   it('leads to a warning where it is committed too late to be withdrawn', async () => {
     const { app, transaction } = await inTransaction(500);
-    while (app.calls('discard').length === 0) await new Promise(setImmediate);
+    await untilHolds(() => app.calls('discard').length > 0);
     later(HOLD - MARGIN + 1);
     await transaction.commit();
     const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');

@@ -8,7 +8,7 @@ import { durableApp, type Fault, localTasks, tasks } from './support/durable-app
 import { untilCollected } from './support/garbage.ts';
 import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
-import { makeGate } from './support/promises.ts';
+import { makeGate, untilHolds } from './support/promises.ts';
 import { errorAnswering, frameworks, serve, type TaskedResponse } from './support/servers.ts';
 
 const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
@@ -57,11 +57,10 @@ describe.each(frameworks)('a durable task under $name', (framework) => {
 
 /** The handle, as soon as there is one and the engine has its task. */
 async function accepted(handle: () => TaskHandle | undefined): Promise<TaskHandle> {
-  for (;;) {
-    const present = handle();
-    if (present === undefined) await new Promise(setImmediate);
-    else return present.accepted.then(() => present);
-  }
+  await untilHolds(() => handle() !== undefined);
+  const present = handle() as TaskHandle;
+  await present.accepted;
+  return present;
 }
 
 describe('`accepted`', () => {
@@ -402,13 +401,13 @@ describe('a task that is cancelled', () => {
     const app = await durableApp(
       async (_req, res) => {
         added = res.locals.backgroundTasks.add(tasks.echo);
-        while (app.calls('stage').length === 0) await new Promise(setImmediate);
+        await untilHolds(() => app.calls('stage').length > 0);
         res.end();
       },
       { faults: { stage: (proceed) => mayAnswer.opened.then(proceed) } },
     );
     await app.request();
-    while (added.state === 'waiting') await new Promise(setImmediate);
+    await untilHolds(() => added.state !== 'waiting');
     expect(added.cancel()).toBe(true);
     mayAnswer.open();
     await app.background.close();

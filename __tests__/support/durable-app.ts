@@ -12,6 +12,7 @@ import type * as durableTasks from '../fixtures/durable-tasks.cjs';
 import { atEnd } from './cleanup.ts';
 import { type Answer, request } from './clients.ts';
 import { type LogBook, openLogBook } from './log-book.ts';
+import { untilHolds } from './promises.ts';
 import { type Framework, frameworks, type Handler, serve } from './servers.ts';
 import { fixture } from './worker-kinds.ts';
 
@@ -109,15 +110,15 @@ function idOf(one: unknown): string {
 /** Whoever waits for what never comes must not keep jest from its end. */
 const PATIENCE = 60_000;
 
-/** Asks again and again, a turn of the loop after the other, until the answer is right. */
+/** Asks again and again until the answer is right. */
 export async function until<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
   const deadline = performance.now() + PATIENCE;
-  for (;;) {
-    const answer = await ask();
-    if (isRight(answer)) return answer;
-    if (performance.now() > deadline) {
-      throw new Error(`Expected another answer within ${PATIENCE} ms than ${JSON.stringify(answer)}.`);
-    }
-    await new Promise(setImmediate);
-  }
+  let answer!: T;
+  await untilHolds(async () => {
+    answer = await ask();
+    if (isRight(answer)) return true;
+    if (performance.now() <= deadline) return false;
+    throw new Error(`Expected another answer within ${PATIENCE} ms than ${JSON.stringify(answer)}.`);
+  });
+  return answer;
 }

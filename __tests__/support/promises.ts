@@ -18,3 +18,11 @@ export function makeGate<T = void>(): Gate<T> {
 export function work(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+/** In milliseconds. To look without end would take the core from what is waited for. */
+const BETWEEN_LOOKS = 2;
+
+/** Resolves when it holds, for what nothing tells of. */
+export async function untilHolds(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await work(BETWEEN_LOOKS);
+}
