@@ -2,11 +2,27 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { transformFileSync } from '@swc/core';
 import { type ContestantName, SERVER_FLAGS } from './contestants.ts';
 import { HANGS, type Report } from './run-fault.ts';
 import type { Fault } from './table.ts';
 
-const program = fileURLToPath(new URL('./own-process.mjs', import.meta.url));
+const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+const program = pathOf('./own-process.cjs');
+
+/** What the program is made of, as JavaScript: a compiler in each of them would take longer to load than all else. */
+let compiled: Readonly<Record<string, string>> | undefined;
+
+function compile(): Readonly<Record<string, string>> {
+  const paths = ['contestants.ts', 'run-fault.ts', 'settlement.ts', 'table.ts'].map((name) => pathOf(`./${name}`));
+  return Object.fromEntries(paths.map((path) => [path, transformFileSync(path, COMPILER_OPTIONS).code]));
+}
+
+const COMPILER_OPTIONS = {
+  swcrc: false,
+  jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+  module: { type: 'commonjs', ignoreDynamic: true },
+} as const;
 
 /** How often the limit for one step is allowed for the whole. */
 const STEPS = 4;
@@ -30,8 +46,9 @@ export async function runInOwnProcess(
   faults: readonly Fault[],
   limit: number,
 ): Promise<readonly Report[]> {
-  const args = [name, JSON.stringify(faults.map(({ what }) => what)), String(limit)];
-  const child = fork(program, args, { silent: true, execArgv: [...(SERVER_FLAGS[name] ?? [])], detached: true });
+  const child = fork(program, { silent: true, execArgv: [...(SERVER_FLAGS[name] ?? [])], detached: true });
+  compiled ??= compile();
+  child.send({ name, whats: faults.map(({ what }) => what), limit, compiled });
   child.stdout?.resume();
   let errors = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
