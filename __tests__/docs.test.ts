@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { requireBuilt } from './support/built.ts';
@@ -13,7 +13,7 @@ import {
   relativeLinksOf,
   tableBelow,
 } from './support/markdown.ts';
-import { commandOf, makeProject, type Packed, pack, root, runNode } from './support/projects.ts';
+import { built, commandOf, makeProject, root, runNode } from './support/projects.ts';
 import { startServerProgram } from './support/server-program.ts';
 
 const TIMEOUT = 30_000;
@@ -32,12 +32,6 @@ function read(document: string): string {
   return readFileSync(join(root, document), 'utf8');
 }
 
-let packed: Packed;
-
-beforeAll(async () => {
-  packed = await pack();
-}, TIMEOUT);
-
 describe('the README', () => {
   it('says on its first screen what to type, when to use something else, and shows a whole program', () => {
     const firstScreen = read('README.md').split('\n').slice(0, 30).join('\n');
@@ -50,7 +44,7 @@ describe('the README', () => {
   it(
     'has a quickstart that runs, and sends its mail when it has answered',
     async () => {
-      const project = await makeProject(packed, filesOf('README.md', ['app.mjs']), []);
+      const project = makeProject(built, filesOf('README.md', ['app.mjs']), []);
       const program = await startServerProgram(join(project, 'app.mjs'), project);
 
       const { status, body } = await request(program.port, { method: 'POST', path: '/users/ada@example.com' });
@@ -65,7 +59,7 @@ describe('the quickstart', () => {
   it(
     'runs: a task on the event loop, one in a thread, a status page, and an end that loses nothing',
     async () => {
-      const project = await makeProject(packed, filesOf('docs/quickstart.md', ['app.mjs', 'tasks/reports.mjs']), []);
+      const project = makeProject(built, filesOf('docs/quickstart.md', ['app.mjs', 'tasks/reports.mjs']), []);
       const program = await startServerProgram(join(project, 'app.mjs'), project);
 
       const added = await request(program.port, { method: 'POST', path: '/reports/1000' });
@@ -92,7 +86,7 @@ describe('the recipe for the end of a server', () => {
     async () => {
       const [recipe] = codeBlocksOf(read('docs/shutdown.md'));
       const files = { 'app.mjs': applicationToShutDown, 'shutdown.mjs': recipe?.code ?? '' };
-      const project = await makeProject(packed, files, ['close-with-grace']);
+      const project = makeProject(built, files, ['close-with-grace']);
       const program = await startServerProgram(join(project, 'app.mjs'), project);
 
       await request(program.port);
@@ -129,7 +123,7 @@ describe('the code in the documents', () => {
   it(
     'compiles',
     async () => {
-      const project = await makeProject(packed, projectOfAllBlocks(), [
+      const project = makeProject(built, projectOfAllBlocks(), [
         ...['express', 'connect', 'winston', 'close-with-grace', 'supertest', 'tsx', 'expect', '@jest/globals', 'pg'],
         ...['node', 'express', 'express-serve-static-core', 'supertest', 'pg'].map((name) => `@types/${name}`),
       ]);

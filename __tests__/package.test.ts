@@ -195,7 +195,7 @@ describe.each(moduleSystems)('an application of $name', (system) => {
   it(
     'runs, and exits by itself',
     async () => {
-      expectThatItWorked(await runNode(['app.js'], await makeProject(packed, files, [])));
+      expectThatItWorked(await runNode(['app.js'], makeProject(packed, files, [])));
     },
     TIMEOUT,
   );
@@ -209,7 +209,7 @@ describe('the entry of an engine whose package is not installed', () => {
     '%s says what to install, however it is imported',
     async (name, install) => {
       const specifier = `express-background-tasks/${name}`;
-      const project = await makeProject(
+      const project = makeProject(
         packed,
         {
           'package.json': packageJson('module'),
@@ -244,7 +244,7 @@ describe('the entry of an engine whose package is not installed', () => {
     'is there once the package is installed, and says which version it is',
     async () => {
       const { version } = JSON.parse(readFileSync(join(packed.directory, 'package.json'), 'utf8'));
-      const project = await makeProject(packed, files, []);
+      const project = makeProject(packed, files, []);
       expect(await run(COMMAND, ['--version'], project)).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
     },
     TIMEOUT,
@@ -253,7 +253,7 @@ describe('the entry of an engine whose package is not installed', () => {
   it(
     'fails at the start where the registry names an export that is not there',
     async () => {
-      const project = await makeProject(packed, files, []);
+      const project = makeProject(packed, files, []);
       const { code, stderr } = await run(COMMAND, ['work', 'registry.js', '--engine', 'engine.js'], project);
       expect({ code, stderr }).toEqual({
         code: 1,
@@ -285,7 +285,7 @@ const typedPackages = [
 ].map((name) => `@types/${name}`);
 
 async function compileAndRun(files: ProjectFiles): Promise<Ended> {
-  const project = await makeProject(packed, files, [...typedPackages]);
+  const project = makeProject(packed, files, [...typedPackages]);
   const compiled = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
   expect({ code: compiled.code, stdout: compiled.stdout }).toEqual({ code: 0, stdout: '' });
   expect(filesBelow(join(project, 'out'))).toEqual(['app.js', 'tasks.js']);
@@ -400,7 +400,7 @@ describe('two copies of the package in one process', () => {
   it(
     'work as one',
     async () => {
-      const { code, stdout, stderr } = await runNode(['app.js'], await makeProject(packed, files, []));
+      const { code, stdout, stderr } = await runNode(['app.js'], makeProject(packed, files, []));
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(JSON.parse(stdout)).toEqual({
         areTwo: true,

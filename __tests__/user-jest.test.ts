@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { commandOf, makeProject, type ProjectFiles, pack, runNode } from './support/projects.ts';
+import { built, commandOf, makeProject, type ProjectFiles, runNode } from './support/projects.ts';
 
 const TIMEOUT = 90_000;
 
@@ -191,9 +191,9 @@ interface JestReport {
 describe("a user's project with jest and TypeScript", () => {
   let project: string;
 
-  beforeAll(async () => {
-    project = await makeProject(await pack(), files, installed);
-  }, TIMEOUT);
+  beforeAll(() => {
+    project = makeProject(built, files, installed);
+  });
 
   it(
     'compiles, the matchers included',

@@ -2,11 +2,11 @@
 import { execFile } from 'node:child_process';
 import {
   chmodSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -77,13 +77,20 @@ function readPackage(directory: string): PackageJson {
   return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as PackageJson;
 }
 
-export interface Packed {
+/** The package as a project can have it installed. */
+export interface Installable {
+  readonly directory: string;
+  /** What is installed of that: files, or directories with all that is in them. */
+  readonly paths: readonly string[];
+}
+
+/** What was built, where nobody asks which of it would be published: to pack it takes npm two seconds and more. */
+export const built: Installable = { directory: root, paths: ['package.json', 'dist'] };
+
+/** The package as it was unpacked; its paths are those in the tarball. */
+export interface Packed extends Installable {
   /** The tarball. */
   readonly file: string;
-  /** The paths in it. */
-  readonly paths: readonly string[];
-  /** Where it was unpacked. */
-  readonly directory: string;
 }
 
 /** Packs the package as it would be published, from what was built. */
@@ -108,16 +115,14 @@ export interface ProjectFiles {
 }
 
 /**
- * Writes a project, and installs the tarball in it without the network: what the package says that it depends on, and
+ * Writes a project, and installs the package in it without the network: what the package says that it depends on, and
  * what the project does, is linked to our own copies. What neither of them names cannot be found from there.
  */
-export async function makeProject(packed: Packed, files: ProjectFiles, needs: readonly string[]): Promise<string> {
+export function makeProject({ directory, paths }: Installable, files: ProjectFiles, needs: readonly string[]): string {
   const project = makeDirectory('project');
   const modules = join(project, 'node_modules');
-  mkdirSync(modules);
-  await unpack(packed.file, modules);
-  const installed = readPackage(join(modules, 'package'));
-  renameSync(join(modules, 'package'), join(modules, installed.name));
+  const installed = readPackage(directory);
+  for (const path of paths) cpSync(join(directory, path), join(modules, installed.name, path), { recursive: true });
   const dependencies = Object.keys({ ...installed.dependencies, ...installed.optionalDependencies });
   // Of the peers, all of them optional, each of these projects has one.
   for (const name of new Set([...dependencies, 'express', ...needs])) link(name, modules);
