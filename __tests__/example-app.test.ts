@@ -5,7 +5,7 @@ import { ClassicLevel } from 'classic-level';
 import sharp from 'sharp';
 import { type EventStream, type Example, listenTo, photos, pingUntil, startExample } from './support/example-app.ts';
 import { root, runNode } from './support/projects.ts';
-import { work } from './support/promises.ts';
+import { untilHolds, work } from './support/promises.ts';
 
 const PATIENCE = 60_000;
 const photo = readFileSync(join(photos, 'lake-at-dusk.jpg'));
@@ -324,12 +324,14 @@ describe('when it is told to end', () => {
     'takes a signal that comes twice for one, as it does where npm passes on what the terminal sends to both',
     async () => {
       ending = await startExample();
-      await fetch(`${ending.url}/thumbnails`, { method: 'POST' });
+      const { url, output } = ending;
+      // Enough to be at work still when the second comes.
+      await Promise.all([1, 2, 3, 4].map(() => uploadPhoto(photo, url)));
       const stopped = ending.stop();
-      while (!ending.output().includes('no more requests')) await new Promise(setImmediate);
+      await untilHolds(() => output().includes('no more requests'));
       ending.stop();
       expect(await stopped).toBe(0);
-      expect(ending.output()).toMatch(/Tasks at the end: \d+ completed, 0 failed/);
+      expect(output()).toMatch(/Tasks at the end: \d+ completed, 0 failed/);
     },
     PATIENCE,
   );

@@ -8,6 +8,7 @@ import { describe, expect, it } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { root } from './support/projects.ts';
+import { untilHolds } from './support/promises.ts';
 import { type Program, startProgram } from './support/server-program.ts';
 import { fixture } from './support/worker-kinds.ts';
 
@@ -191,7 +192,7 @@ describe('the health of a worker program', () => {
     const { status, body } = await request(port);
     expect(status).toBe(200);
     expect(JSON.parse(body)).toMatchObject({ status: 'working', running: 1, engine: { running: 1 } });
-    while (!existsSync(file)) await request(port);
+    await untilHolds(() => existsSync(file));
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ at: expect.any(String) });
   });
 
