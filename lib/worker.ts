@@ -15,14 +15,14 @@ export interface WorkerOptions
       BackgroundTasksOptions,
       'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'history' | 'maxBacklog' | 'watchdog'
     > {
-  /** What keeps the tasks. */
+  /** The engine that keeps the tasks. */
   readonly engine: TaskEngine;
 }
 
 /** What `createWorker` resolves to: the control methods of `backgroundTasks`. */
 export interface TaskWorker
   extends Pick<DurableBackgroundTasks, 'idle' | 'close' | 'stats' | 'engineStats' | 'on' | 'off'> {
-  /** The names of the tasks that it runs. */
+  /** The names of the tasks that the worker runs. */
   readonly tasks: readonly string[];
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -31,8 +31,8 @@ export interface TaskWorker
 /**
  * Runs the durable tasks of every module that was registered by `durable()` in this process: import the registry first.
  *
- * Resolves when it takes tasks. While the engine cannot be reached it waits and tries again, and says so in the log.
- * `close()` fetches no more, lets what runs finish, and gives the rest back.
+ * Resolves when the worker takes tasks. While the engine cannot be reached it waits and tries again, and says so in the
+ * log. `close()` fetches no more tasks, lets those that run finish, and gives the rest back.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type;
  * `ERR_BACKGROUND_REGISTRY` where nothing is registered, a module does not load, or an export is missing.

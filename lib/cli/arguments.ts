@@ -1,4 +1,4 @@
-/** The command line, checked: what there is to say is said here, and nowhere else. */
+/** Reads and checks the command line. */
 import { parseArgs } from 'node:util';
 import { LONGEST_TIMER } from '../timers.ts';
 import { toError } from '../to-error.ts';
@@ -59,7 +59,7 @@ const OPTIONS = {
   version: { type: 'boolean' },
 } as const;
 
-/** @throws {UsageError} for what is no command. */
+/** @throws {UsageError} for arguments that are no command. */
 export function commandOf(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Command {
   const { values, positionals } = parsed(args);
   if (values.help) return { kind: 'help' };
@@ -71,7 +71,7 @@ export function commandOf(args: readonly string[], env: Readonly<Record<string, 
   return {
     kind: 'work',
     registry,
-    // A variable that is set to nothing is how many deployments leave one out.
+    // Many deployments set a variable to the empty string to leave it out.
     engine: values.engine ?? (env['BACKGROUND_TASKS_ENGINE'] || undefined),
     queue: values.queue,
     concurrency: integer('concurrency', values.concurrency, 1),
@@ -100,7 +100,7 @@ function integer(
   most: number = Number.MAX_SAFE_INTEGER,
 ): number | undefined {
   if (text === undefined) return undefined;
-  // Of a variable without a value `Number` would make 0.
+  // `Number('')` is 0, but an empty string is the value of a variable that is not set: no number.
   const value = text.trim() === '' ? Number.NaN : Number(text);
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;

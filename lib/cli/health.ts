@@ -1,4 +1,4 @@
-/** How others see whether a worker works: a route, or a file whose age tells. */
+/** Shows whether a worker works: by a route, or by the age of a file. */
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, isIPv6 } from 'node:net';
@@ -7,16 +7,16 @@ import type { HealthOptions } from './arguments.ts';
 
 const BETWEEN_WRITES = 5_000;
 
-/** What is told; `isWell: false` while it starts, closes, or its engine does not answer. */
+/** What is shown. `isWell: false` while the worker starts or closes, or its engine does not answer. */
 export interface Health {
   readonly isWell: boolean;
   readonly [fact: string]: unknown;
 }
 
 export interface HealthReports {
-  /** Where the route is; `undefined` without one. */
+  /** The URL of the route, if there is one. */
   readonly url: string | undefined;
-  /** There is news: the file need not wait for its turn. */
+  /** To be called when there is news: the file is written at once. */
   changed(): void;
   end(): void;
 }

@@ -8,7 +8,7 @@ import { runWorker } from './run-worker.ts';
 
 const [FAILED, MISUSED] = [1, 2];
 
-// Who reads what is printed may be gone first, as after Ctrl-C the other half of `… | tee log`: what runs must still end.
+// The reader of the output may be gone first, as `tee` is after Ctrl-C in `… | tee log`: an error of the stream must not end the worker.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 function print(line: string): void {

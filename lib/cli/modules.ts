@@ -1,4 +1,4 @@
-/** What the command line names: the registry, and the engine. */
+/** Loads what the command line names: the registry, and the engine. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { TaskEngine } from '../durable/engine.ts';
@@ -7,7 +7,7 @@ import { UsageError } from './arguments.ts';
 
 type Namespace = Readonly<Record<string, unknown>>;
 
-/** The entry that knows each scheme, and its function. Loaded when it is asked for: its peer may not be installed. */
+/** The engine for each scheme of a URL. Its entry is loaded when it is asked for, since its peer may not be installed. */
 const ENGINES: Readonly<Record<string, (connection: string, queue: string | undefined) => Promise<TaskEngine>>> = {
   'redis:': onRedis,
   'rediss:': onRedis,
@@ -42,7 +42,7 @@ export async function engineOf(where: string | undefined, queue: string | undefi
   return engineIn(exported);
 }
 
-/** A compiled module's default export stands one level deeper than Node puts it. */
+/** Of a module that was compiled to CommonJS, the default export is one level deeper. */
 function engineIn(exported: unknown): TaskEngine {
   const { default: deeper } = (exported ?? {}) as { readonly default?: unknown };
   return (deeper ?? exported) as TaskEngine;

@@ -1,4 +1,4 @@
-/** `work`: a worker from its start to the end of what runs, as a program. */
+/** The command `work`: a worker as a program, from its start to the end of the tasks that run. */
 
 import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';

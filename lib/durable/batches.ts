@@ -1,7 +1,8 @@
-/** Calls to an engine: what comes while calls are under way goes together in the next. */
+/** Gathers items into few calls: what is added while calls are in flight goes together in the next. */
 
-/** A call costs a round trip, and an engine that commits to disk does few at once; more of them only get into each other's way. */
+/** How many calls are in flight at once. An engine that commits to disk does few at a time: more would only wait for each other. */
 const MOST_CALLS = 2;
+/** In one call. */
 const MOST_ITEMS = 500;
 
 interface Waiting<Item, Result> {
@@ -17,7 +18,7 @@ export class Batches<Item, Result> {
   #calls = 0;
   #isFlushing = false;
 
-  /** @param send must settle in bounded time. */
+  /** @param send makes one call, and must settle in bounded time. Its results are in the order of the items. */
   constructor(send: (items: readonly Item[]) => Promise<readonly Result[]>, mostCalls: number = MOST_CALLS) {
     this.#send = send;
     this.#mostCalls = mostCalls;
@@ -28,7 +29,7 @@ export class Batches<Item, Result> {
       this.#waiting.push({ item, resolve, reject });
       if (this.#isFlushing) return;
       this.#isFlushing = true;
-      // The rest of a handler's tasks is added in the same turn.
+      // Most handlers add all their tasks in one turn of the event loop: wait for the rest of it.
       queueMicrotask(() => {
         this.#isFlushing = false;
         this.#flush();

@@ -1,8 +1,8 @@
-/** The two runs of a durable task: its handing over, where it is added, and its work, where a worker has it. */
+/** The two runs of a durable task: its hand-over to the engine, in the process that adds it, and its work, in a worker. */
 import type { Outcome } from '../outcome.ts';
 import { type NewTask, TaskRun } from '../run.ts';
 
-/** What settles is the handing over: the engine has the task, and it may run. */
+/** The hand-over. It has completed when the engine has the task and may let it run. */
 export class DurableRun extends TaskRun {
   #accepted: Promise<void> | undefined;
 
@@ -19,13 +19,13 @@ export class DurableRun extends TaskRun {
   }
 }
 
-/** One attempt, counted by the engine: if another follows, it is the engine that begins it. */
+/** One attempt in a worker. The engine counts attempts, and begins the next one. */
 export class WorkRun extends TaskRun {
-  /** Set when it has settled. */
+  /** Whether the engine is to begin another attempt. Known when the run has settled. */
   isTriedAgain = false;
   readonly #retryInMs: number | undefined;
 
-  /** @param retryInMs when another attempt would follow; `undefined` for the last. */
+  /** @param retryInMs how long after a failure another attempt follows; `undefined` for the last attempt. */
   constructor(task: NewTask, retryInMs: number | undefined) {
     super(task);
     this.#retryInMs = retryInMs;

@@ -1,4 +1,4 @@
-/** The durable side of one `backgroundTasks()`: its engine, the handing over to it, and the work that comes from it. */
+/** The durable side of one `backgroundTasks()`: its engine, the hand-over of tasks to it, and the work that comes from it. */
 import { BackgroundTaskError } from '../errors.ts';
 import type { ExecutorName } from '../executor-names.ts';
 import type { Executor } from '../executors/executor.ts';
@@ -26,16 +26,16 @@ export interface DurableTasksOptions {
 
 /** How long the engine may take to be closed, in milliseconds. */
 const CLOSE_LIMIT = 2 * SECOND;
-/** How long it may take to answer a question. */
+/** How long the engine may take to answer a question, in milliseconds. */
 const ASK_LIMIT = 5 * SECOND;
 
-/** One copy of the package knows what another has. */
+/** Engines that belong to an instance, of whichever copy of the package. */
 const taken = processWide('engines', () => new WeakSet<TaskEngine>());
 
 /**
- * To be called before anything is made that would have to be ended.
+ * Takes an engine for one instance. To be called before anything is made that would have to be ended.
  *
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that another has: the first to close would close it for both.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that another instance has: the first to close would close the engine for both.
  */
 export function claim(engine: TaskEngine): void {
   if (taken.has(engine)) {
@@ -48,7 +48,7 @@ export function claim(engine: TaskEngine): void {
 }
 
 /**
- * The arguments as an engine keeps them.
+ * A copy of a task's arguments, as an engine keeps them.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`.
  */
@@ -60,7 +60,7 @@ export function argumentsFor(
   return jsonCopy(args, `the arguments of task ${name}`, maxArgumentsSize);
 }
 
-/** The same of the context. */
+/** The same for a task's context. */
 export function contextFor(name: string, context: unknown, { maxArgumentsSize }: ResolvedDurableOptions): unknown {
   if (context === undefined) return undefined;
   return jsonCopy(context, `what \`context\` returned for task ${name}`, maxArgumentsSize);
@@ -69,9 +69,9 @@ export function contextFor(name: string, context: unknown, { maxArgumentsSize }:
 export class DurableTasks {
   readonly engine: TaskEngine;
   readonly handOver: HandOver;
-  /** Resolves when the engine has started and, where there is work, tasks are taken. */
+  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. */
   readonly ready: Promise<void>;
-  /** What is run here, by name; nothing until it is ready. */
+  /** The tasks that are run here, by name; none before `ready`. */
   tasks: ReadonlyMap<string, TaskDefinition> = new Map();
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
@@ -101,7 +101,7 @@ export class DurableTasks {
   async #start(executors: Executors, host: WorkHost): Promise<void> {
     const { work: workOptions } = this.#options;
     if (workOptions === undefined) return this.#link.started;
-    // By then the modules that register tasks have been loaded.
+    // In the next turn the modules that register tasks have been loaded.
     await new Promise(setImmediate);
     const tasks = await checkRegistry(executors);
     this.tasks = tasks;
@@ -110,15 +110,15 @@ export class DurableTasks {
     const { concurrency, unknownFor } = workOptions;
     const known: KnownTasks = { byName: tasks, unknownFor };
     this.#worker = await this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });
-    // It was closed in the meantime.
+    // stop() was called while the engine made the worker.
     if (this.#stopping !== undefined) await this.#worker.stop();
   }
 
   /**
-   * What is staged for a task that is being added.
+   * The arguments to stage for a task that is being added.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`, or `ERR_BACKGROUND_OPTION` for a
-   * transaction on an engine that knows none.
+   * transaction on an engine without transactions.
    */
   argumentsFor(name: string, args: readonly unknown[], transaction: unknown): readonly unknown[] {
     if (transaction !== undefined && !this.engine.features.transactions) {
@@ -130,7 +130,7 @@ export class DurableTasks {
     return argumentsFor(name, args, this.#options.durable);
   }
 
-  /** @param policy how the work is to be treated; the run is that of the handing over. */
+  /** @param policy for the attempts in a worker. `run` has a policy of its own, for the hand-over. */
   handOverTask(run: DurableRun, task: string, policy: Policy, transaction: unknown): void {
     const { attempts, delay, factor, maxDelay, jitter } = policy.retry;
     const { args, context, id } = run;
@@ -160,13 +160,13 @@ export class DurableTasks {
     return this.#link.call('count its tasks', ASK_LIMIT, (engine) => engine.stats());
   }
 
-  /** Fetches no more. What was fetched goes on. */
+  /** Fetches no more tasks. Those that were fetched go on. */
   stop(): void {
     this.#stopping ??= this.#worker?.stop() ?? Promise.resolve();
     this.#stopping.catch((error: Error) => this.#reporter.engineFailed(this.engine.name, error));
   }
 
-  /** When nothing is left to be handed over, and nothing that was fetched is under way. */
+  /** To be called when every task is handed over, and none that was fetched still runs. */
   async close(): Promise<void> {
     this.stop();
     await doneWithin(CLOSE_LIMIT, this.#stopping as Promise<void>).catch(() => {});

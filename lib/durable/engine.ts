@@ -14,13 +14,13 @@ export interface TaskEnvelope {
   readonly timeout?: number;
 }
 
-/** When a failed task is tried again. An engine whose own means are coarser comes as near as it can. */
+/** When a failed task is tried again. An engine that cannot do exactly this comes as near as it can. */
 export interface EngineRetry {
-  /** How often the task is started altogether. */
+  /** How many attempts there are, the first included. */
   readonly attempts: number;
   /** Milliseconds before the second attempt. */
   readonly delay: number;
-  /** By how much each wait is longer than the one before. */
+  /** Each wait is longer than the one before by this factor. */
   readonly factor: number;
   /** The longest wait, in milliseconds. */
   readonly maxDelay: number;
@@ -31,7 +31,7 @@ export interface EngineRetry {
 /** A task to be staged. */
 export interface StagedTask {
   readonly envelope: TaskEnvelope;
-  /** So many milliseconds nobody may run it, unless it is released before. `0`: it may run at once. */
+  /** For how many milliseconds nobody may run the task, unless it is released before. `0`: it may run at once. */
   readonly holdMs: number;
   /** From `-100` to `100`; the highest goes first. */
   readonly priority: number;
@@ -39,20 +39,20 @@ export interface StagedTask {
 }
 
 export interface StageOptions {
-  /** The user's own client, in whose transaction the tasks are staged. Only where {@link EngineFeatures.transactions} says so. */
+  /** The user's own client, in whose transaction the tasks are staged. Only for an engine with {@link EngineFeatures.transactions}. */
   readonly transaction?: unknown;
 }
 
 /** What an engine can do beyond keeping tasks. */
 export interface EngineFeatures {
-  /** Whether tasks can be staged in a transaction of the user's. */
+  /** Whether tasks can be staged in a transaction of the user's own client. */
   readonly transactions: boolean;
 }
 
-/** `released`: it was still held. `already`: its hold was over, or it is not there. */
+/** `released`: the task was still held. `already`: its hold was over, or the engine does not have it. */
 export type ReleaseResult = 'released' | 'already';
 
-/** `discarded`: it will not run. `too-late`: it may have run, or may be running. */
+/** `discarded`: the task will not run. `too-late`: it is not held any more, and may have run; or the engine does not have it. */
 export type DiscardResult = 'discarded' | 'too-late';
 
 /** What came of one attempt at a task. */
@@ -61,21 +61,22 @@ export type WorkResult =
   | { readonly kind: 'completed'; readonly value: unknown }
   /** `retry: false`: another attempt can't go better. Otherwise the task's {@link EngineRetry} decides. */
   | { readonly kind: 'failed'; readonly error: Error; readonly retry: boolean }
-  /** It was not tried. It waits for `delayMs`, and then for whoever takes it; no attempt is counted. */
+  /** The task was not tried, and no attempt is counted. After `delayMs` any worker may take it. */
   | { readonly kind: 'postponed'; readonly delayMs: number };
 
+/** What is known of one attempt at a task. */
 export interface WorkContext {
   /** Which attempt this is, from `1`. */
   readonly attempt: number;
-  /** How long the engine waits before another attempt if this one fails, in milliseconds. `undefined`: none follows. */
+  /** How long the engine waits before the next attempt if this one fails, in milliseconds. `undefined`: this is the last. */
   readonly retryInMs: number | undefined;
-  /** When the task was staged, in milliseconds since 1970 by the engine's clock where it has one. */
+  /** When the task was staged, in milliseconds since 1970: by the engine's clock, if it has one. */
   readonly stagedAt: number;
-  /** Aborts when the engine has given the task to somebody else, as far as it can tell. */
+  /** Aborts when the engine learns that it has given the task to another worker. */
   readonly signal: AbortSignal;
 }
 
-/** Never rejects. */
+/** Makes one attempt at a task. Never rejects. */
 export type WorkFunction = (envelope: TaskEnvelope, context: WorkContext) => Promise<WorkResult>;
 
 export interface EngineWorkOptions {
@@ -85,7 +86,7 @@ export interface EngineWorkOptions {
 
 /** A worker that fetches tasks. */
 export interface EngineWorker {
-  /** Fetches no more, and resolves when what was fetched has ended. */
+  /** Fetches no more tasks. Resolves when those that were fetched have ended. */
   stop(): Promise<void>;
 }
 
@@ -94,15 +95,17 @@ export type DurableState = 'held' | 'waiting' | 'running' | 'retrying' | 'comple
 
 /** A durable task, as its engine knows it. */
 export interface DurableTask {
+  /** The task's {@link TaskEnvelope.id}. */
   readonly id: string;
+  /** The registered name, such as `mail.sendInvoice`. */
   readonly name: string;
   /** `held`: until its response ends. `retrying`: between two attempts. */
   readonly state: DurableState;
-  /** How often it was started. */
+  /** How many attempts were started. */
   readonly attempts: number;
-  /** What it returned, where that is kept. */
+  /** What a completed task returned, if the engine has kept it. */
   readonly value?: unknown;
-  /** What its last attempt failed with. */
+  /** The error of the last failed attempt, unless the task has completed since. */
   readonly error?: { readonly name: string; readonly message: string; readonly code?: string; readonly stack?: string };
 }
 
@@ -114,11 +117,11 @@ export interface EngineStats {
   readonly failed: number;
 }
 
-/** What an engine tells that belongs to no call. */
+/** Hears what an engine has to tell outside of any call. */
 export interface EngineHost {
   /** Something that an operator should change, such as an eviction policy. */
   warn(message: string): void;
-  /** An error outside of any call: a connection that was lost. */
+  /** Such as a connection that was lost. */
   error(error: Error): void;
 }
 
@@ -129,28 +132,28 @@ export interface EngineHost {
  * Calls are bounded in time by whoever makes them: a method may be slow, and must reject sooner or later.
  */
 export interface TaskEngine {
-  /** For messages, such as `bullmq`. */
+  /** The engine's name in messages, such as `bullmq`. */
   readonly name: string;
   readonly features: EngineFeatures;
-  /** Connects, checks what it is connected to, and makes what it needs there. Called again if it rejects. */
+  /** Connects, checks the server, and makes there what the engine needs. Called again if it rejects. */
   start(host: EngineHost): Promise<void>;
   /**
    * Resolves when all of these tasks are kept durably, or none. The same id twice is one task: the later call changes
    * nothing. A task that is not released runs when its hold is over.
    *
-   * `ERR_BACKGROUND_OPTION` says that none is kept. After any other rejection they may be kept all the same: what was held
-   * is discarded then.
+   * A rejection with `ERR_BACKGROUND_OPTION` says that none is kept. After any other the tasks may be kept all the same,
+   * and those that are to be held are discarded.
    */
   stage(tasks: readonly StagedTask[], options: StageOptions): Promise<void>;
   /** Ends holds, in one round trip where the engine can: the tasks may run, in this order. Idempotent. */
   release(ids: readonly string[]): Promise<readonly ReleaseResult[]>;
   /** Removes tasks that are still held, and no others. Idempotent. */
   discard(ids: readonly string[]): Promise<readonly DiscardResult[]>;
-  /** Begins to fetch tasks, and calls `run` for each. What dies in the middle of a call is run again. */
+  /** Begins to fetch tasks, and calls `run` for each. A task whose worker dies in the middle of that is run again. */
   work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker>;
-  /** `undefined` for what is not there, or not any more. */
+  /** `undefined` for an id that the engine does not know, or not any more. */
   find(id: string): Promise<DurableTask | undefined>;
   stats(): Promise<EngineStats>;
-  /** Lets go of what it has made. A client that the user gave stays open. */
+  /** Closes every connection that the engine has made. A client that the user gave stays open. */
   close(): Promise<void>;
 }

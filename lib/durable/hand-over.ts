@@ -23,7 +23,7 @@ export interface HandOverOptions {
 export interface NewDurable {
   readonly run: DurableRun;
   readonly staged: Omit<StagedTask, 'holdMs'>;
-  /** Staged in a transaction of the user's, which may never be committed. */
+  /** The user's client, in whose transaction the task is staged. That transaction may never be committed. */
   readonly transaction: unknown;
 }
 
@@ -183,7 +183,7 @@ export class HandOver implements Executor {
     this.#options.warn(handed, releasedTooLate(handed.name, cause));
   }
 
-  /** `cancel`, or `close` that has run out of time. */
+  /** Called by `cancel`, and by `close` when it has run out of time. */
   abort(attempt: Attempt, reason: Error): void {
     attempt.ended({ ok: false, thrown: reason });
   }

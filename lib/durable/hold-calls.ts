@@ -1,4 +1,4 @@
-/** What an engine is told of tasks that it holds: in as few calls as can be, and nothing near the end of a hold. */
+/** Calls about tasks that an engine holds: as few as possible, and none near the end of a hold. */
 import { SECOND } from '../timers.ts';
 import { Batches } from './batches.ts';
 import type { DiscardResult, DurableTask, ReleaseResult } from './engine.ts';
@@ -8,19 +8,19 @@ import type { EngineLink } from './link.ts';
 export interface Held {
   readonly id: string;
   readonly name: string;
-  /** When its hold is over, by `performance.now()`. */
+  /** When the hold is over, by `performance.now()`. */
   readonly dueAt: number;
 }
 
-/** The hold of a task without one: it is over before it has begun. */
+/** `dueAt` of a task without a hold. */
 export const NOT_HELD: number = Number.NEGATIVE_INFINITY;
 
-/** The end of the hold was near, and nothing was sent. */
+/** Instead of an answer: the end of the hold is near, and the engine was not called. */
 export type Near = 'near';
 
-/** A call may take so long, however soon a task must be accepted. */
+/** A call needs some time, even where `acceptTimeout` is shorter. */
 const SHORTEST_MARGIN = 1 * SECOND;
-/** Of a short hold no more than that is left alone. */
+/** The margin takes at most this part of a hold. */
 const MARGIN_PART = 0.25;
 
 type Send<Result> = (ids: readonly string[]) => Promise<readonly Result[]>;
@@ -28,8 +28,9 @@ type Send<Result> = (ids: readonly string[]) => Promise<readonly Result[]>;
 export class HoldCalls {
   readonly #link: EngineLink;
   /**
-   * For so long before the end of a hold no call about it is begun, and no call takes longer: when a hold ends, and
-   * nobody could know who was first, none is under way.
+   * Within this many milliseconds before a hold ends, no call about the task is started, and no call may last longer. So
+   * no call is in flight at the moment the hold ends, and it is always known whether the call or the end of the hold came
+   * first.
    */
   readonly #margin: number;
   readonly #releasing: Batches<Held, ReleaseResult | Near>;
@@ -55,7 +56,7 @@ export class HoldCalls {
     return this.#link.call('find a task', this.#margin, (engine) => engine.find(id));
   }
 
-  /** How late it is, is asked again when the call is made: a task may have waited behind others. */
+  /** A task may have waited behind others: when its call is made, the end of its hold may be near. */
   #inTime<Result>(send: Send<Result>): Batches<Held, Result | Near> {
     return new Batches<Held, Result | Near>(async (tasks) => {
       const sent = tasks.filter((task) => !this.#isNear(task));

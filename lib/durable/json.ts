@@ -1,17 +1,17 @@
-/** What may go to an engine: JSON that comes back as it was, and not too much of it. */
+/** Which values may go to an engine: JSON that comes back unchanged, up to a size. */
 import { types } from 'node:util';
 import { describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 
-/** Deeper than any argument should be; `JSON.stringify` would end in a stack overflow. */
+/** Arguments are not nested this deeply on purpose. Far beyond it `JSON.stringify` overflows the stack. */
 const DEEPEST = 500;
 
 /**
  * A copy of `value`, as JSON makes it.
  *
- * @param what what the error calls it.
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON` for what would come back as something else, or not at all;
- * `ERR_BACKGROUND_TOO_LARGE` for what is longer than `limit` bytes.
+ * @param what what the error calls the value.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON` for a value that would come back changed, or not at all;
+ * `ERR_BACKGROUND_TOO_LARGE` for one that takes more than `limit` bytes.
  */
 export function jsonCopy<Value>(value: Value, what: string, limit: number): Value {
   const fault = faultIn(value, '', 0);
@@ -41,7 +41,7 @@ export function jsonOrNothing(value: unknown, limit: number): unknown {
   }
 }
 
-/** What of `value` is no JSON, in words. Properties that are `undefined` are left out by JSON, as most readers expect. */
+/** The first part of `value` that is not JSON, in words. `undefined` properties are allowed: JSON leaves them out. */
 function faultIn(value: unknown, path: string, depth: number): string | undefined {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${value}${at(path)}`;

@@ -1,4 +1,4 @@
-/** An engine, from the first attempt to reach it to the last call. */
+/** Starts an engine, again and again until it succeeds, and makes calls to it with a time limit. */
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError } from '../errors.ts';
@@ -12,11 +12,11 @@ const LONGEST_DELAY = 5 * SECOND;
 export class EngineLink {
   readonly engine: TaskEngine;
   readonly #host: EngineHost;
-  /** Resolves when the engine has started. Stays pending while it can't. */
+  /** Resolves when the engine has started. Never rejects. */
   readonly started: Promise<void>;
-  /** Calls that wait for the start. */
+  /** Begins of calls that wait for the start. */
   readonly #waiting = new Set<() => void>();
-  /** What ends a call that is under way. */
+  /** Each makes a pending call reject. */
   readonly #ends = new Set<(reason: Error) => void>();
   #hasStarted = false;
   #isClosed = false;
@@ -43,12 +43,12 @@ export class EngineLink {
           if (!keepsAlive) this.#timer.unref();
         }
       };
-      // Not within the constructor: an engine of the user's may throw at once.
+      // Not within the constructor: an engine that fails at once would tell it to an instance that is not made yet.
       queueMicrotask(() => void start());
     });
   }
 
-  /** What keeps an engine from starting is told once, and again when it is something else. */
+  /** Tells why the engine can't start: once, and again when the reason changes. */
   #failed(error: Error): void {
     if (error.message !== this.#lastError?.message) this.#host.error(error);
     this.#lastError = error;
@@ -57,20 +57,21 @@ export class EngineLink {
   /**
    * Makes a call when the engine has started.
    *
-   * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if that takes longer than `limit` milliseconds in all, or fails.
+   * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if the call fails, or takes longer than `limit` milliseconds, the
+   * wait for the start included.
    */
   call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
     return this.#told(what, this.begin(limit, call));
   }
 
-  /** The same for an answer that is on its way. */
+  /** The same limit and the same error, for an answer that somebody else has asked for. */
   inTime<Result>(what: string, limit: number, answer: Promise<Result>): Promise<Result> {
     return this.#told(what, this.#within(limit, answer));
   }
 
-  /** Makes a call when the engine has started, and leaves it to others to tell what has failed. */
+  /** Like {@link call}, but rejects with the bare reason, for a caller that puts it into an error of its own. */
   async begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    // Not `started`: it would keep what was given up, and ask for it at the start, however late that is.
+    // Not `started.then(…)`: that would keep calls that were given up, and make them when the engine starts at last.
     const { promise: mayBegin, resolve: begin } = deferred();
     if (this.#hasStarted) begin();
     else this.#waiting.add(begin);
@@ -111,7 +112,7 @@ export class EngineLink {
     }
   }
 
-  /** Gives up what is under way: whoever closes has waited for as long as there was time. */
+  /** Pending calls reject: whoever closes has given them all the time there was. */
   async close(limit: number): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);

@@ -1,4 +1,4 @@
-/** What a worker makes sure of before it takes a task: every registered module loads, and has what is named of it. */
+/** A worker's check before it takes tasks: every registered module loads, and exports the functions that are used of it. */
 import { RunningTask } from '../current-task.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { ExecutorName } from '../executor-names.ts';
@@ -13,8 +13,8 @@ import { type RegisteredModule, registeredModules } from './registry.ts';
 type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
 
 /**
- * @returns all tasks that can be run here, by name.
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` at the first module that does not load, the first export that is not there, and where nothing is registered.
+ * @returns the tasks that can be run here, by name.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` if no module is registered, one does not load, or an export is missing.
  */
 export async function checkRegistry(executors: Executors): Promise<ReadonlyMap<string, TaskDefinition>> {
   const modules = registeredModules();
@@ -48,7 +48,7 @@ async function tasksOf(registered: RegisteredModule, executors: Executors): Prom
   );
 }
 
-/** Not a task: nobody has added it, and it is in no count. */
+/** Asks by an attempt that belongs to no task: nobody has added it, and it is not counted. */
 function askWorker(module: string, executor: Executor): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const facts = { id: 'registry', name: 'registry', attempt: 1, context: undefined };

@@ -1,4 +1,4 @@
-/** The names of durable tasks: what a worker looks up. A message from an engine names nothing else that runs. */
+/** The registered modules, by name. A worker runs nothing but their functions, whatever a message from an engine says. */
 
 import { describe } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
@@ -10,18 +10,18 @@ export interface RegisteredModule {
   readonly name: string;
   readonly module: string;
   readonly executor: 'thread' | 'process' | 'event-loop';
-  /** Exports that were named, by a reference or by `parse`: they must be there. */
+  /** Exports that a reference or `parse` has named: the module must have them. */
   readonly named: ReadonlySet<string>;
   definitionOf(exportName: string): TaskDefinition;
 }
 
 const NAME = /^[a-z][\w/#-]{0,63}$/i;
 
-/** One a process: the registry module and the worker may have come by different copies of the package. */
+/** One for the process: the registry module and the worker may import different copies of the package. */
 const modules = processWide('durable-modules', () => new Map<string, RegisteredModule>());
 
 /**
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` for a name that is none, or that stands for another module.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` for a malformed name, or one that stands for another module.
  */
 export function register(registered: RegisteredModule): void {
   const { name, module } = registered;

@@ -1,11 +1,11 @@
-/** Ids of durable tasks: UUIDs, since engines take nothing else everywhere. They sort in the order added, and carry the task's number. */
+/** Ids of durable tasks: UUIDs, the one form that every engine takes. They sort in the order added, and carry the task's number. */
 import { randomUUID } from 'node:crypto';
 
 const NUMBER_DIGITS = 10;
 const ID = /^[0-9a-f]{8}-([0-9a-f]{4})-8([0-9a-f]{3})-8([0-9a-f]{3})-[0-9a-f]{12}$/;
 
 /**
- * A UUID of version 8, whose makers decide what is in it: the instance's prefix, the number, and chance.
+ * A UUID of version 8, whose content is up to its maker: the instance's prefix, the number, and random digits.
  *
  * @param prefix eight hexadecimal digits.
  */

@@ -31,7 +31,7 @@ export class Withdrawals {
 
   async #withdraw(task: Held, answer: Promise<Acceptance>): Promise<void> {
     const acceptance = await answer;
-    // Without a hold there is nothing to discard, and that the task was not accepted has been told.
+    // A task without a hold can't be discarded. That it was not accepted has been told already.
     if (acceptance === 'refused' || (acceptance === 'unknown' && task.dueAt === NOT_HELD)) return;
     try {
       const last = await this.#discard(task, acceptance === 'accepted');

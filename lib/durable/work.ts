@@ -1,4 +1,4 @@
-/** Work that comes from an engine: a name is looked up, its arguments are checked, and what came of it is told. */
+/** One attempt at a task from an engine: looks up its name, checks its arguments, runs it, and answers with the result. */
 
 import { describe } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
@@ -38,7 +38,7 @@ export interface Work {
 const VERSION = 1;
 /** A larger result is not kept by the engine. */
 const LARGEST_VALUE = 64 * 2 ** 10;
-/** An unknown name is tried again after about as long as it has waited, so that a quick deploy costs little. */
+/** A task of an unknown name is put back for as long as it has waited so far: after a quick deploy it runs soon. */
 const SHORTEST_POSTPONEMENT = 1 * SECOND;
 const LONGEST_POSTPONEMENT = 60 * SECOND;
 const NO_ROOM_POSTPONEMENT = 1 * SECOND;
@@ -66,7 +66,7 @@ export async function work(
     const { timeout = Number.POSITIVE_INFINITY } = envelope;
     run = host.run(definition, { id, args, context: envelope.context, attempt, retryInMs, timeout });
   } catch {
-    // Full, or closing: somebody else has room, or this process will.
+    // Full, or closing: another worker has room, or this one will.
     return { kind: 'postponed', delayMs: NO_ROOM_POSTPONEMENT };
   }
   const cancel = (): void => void run.cancel(signal.reason);
@@ -86,7 +86,7 @@ function resultOf(outcome: Outcome, { isTriedAgain }: WorkRun): WorkResult {
     case 'cancelled':
       return { kind: 'failed', error: outcome.error, retry: false };
     default:
-      // Abandoned by a worker that is going away: the next may have it at once.
+      // Abandoned by a worker that is closing: another may have the task at once.
       return { kind: 'postponed', delayMs: 0 };
   }
 }
@@ -114,7 +114,7 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   );
 }
 
-/** Somebody else may know the name: another worker, or this one after its own deploy. */
+/** The name is not known here, but another worker may know it, or this one after its own deploy. */
 function unknown(
   { id, task: name }: TaskEnvelope,
   { stagedAt }: WorkContext,

@@ -1,4 +1,4 @@
-/** Durable tasks in Redis or Valkey, kept by BullMQ: each is a delayed job while it is held. */
+/** Durable tasks in Redis or Valkey, kept by BullMQ. A task that is held is a delayed job. */
 import type { Queue as BullMQQueue } from 'bullmq';
 import type {
   DiscardResult,
@@ -51,7 +51,7 @@ export function bullmq(options: BullMQOptions): TaskEngine {
   return new BullMQEngine(resolveBullMQOptions(options));
 }
 
-/** What there is between start and close. */
+/** What the engine has between start() and close(). */
 interface Started {
   readonly host: EngineHost;
   readonly client: EngineClient;

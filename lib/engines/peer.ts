@@ -1,4 +1,4 @@
-/** Packages that only some need: loaded when the entry that needs them is imported. */
+/** Loads optional peer packages, when the entry that needs them is imported. */
 import { createRequire } from 'node:module';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { here } from '../here.ts';
@@ -6,7 +6,7 @@ import { here } from '../here.ts';
 const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
 
 /**
- * The package `name`, whichever way it is written.
+ * The package `name`, be it CommonJS or an ES module.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_PEER` if it is not installed.
  */

@@ -1,4 +1,4 @@
-/** Durable tasks in Postgres, kept by pg-boss: each is a job that starts later while it is held. */
+/** Durable tasks in Postgres, kept by pg-boss. A task that is held is a job with a later start. */
 import type { ConstructorOptions } from 'pg-boss';
 import type {
   DiscardResult,
@@ -26,7 +26,7 @@ import { checkPostgres } from './pg-boss/server-check.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/work.ts';
 
-/** pg-boss may have to change its tables. */
+/** Long, since pg-boss may have to change its tables. */
 const START_LIMIT = 60 * SECOND;
 /** A connection may be lost without a sign: a query is given up after a while, and idle connections are probed by TCP. */
 const POOL_DEFAULTS = {
@@ -57,7 +57,7 @@ export function pgBoss(options: PgBossOptions): TaskEngine {
   return new PgBossEngine(resolvePgBossOptions(options));
 }
 
-/** What there is between start and close. */
+/** What the engine has between start() and close(). */
 interface Started extends EngineParts {
   readonly database: Database;
   /** Takes the engine's listener off a user's pool. */

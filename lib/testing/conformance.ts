@@ -10,7 +10,7 @@ import { workers } from './conformance/workers.ts';
 /** One thing that an engine must do. */
 export interface EngineCase {
   readonly name: string;
-  /** Makes an engine, tries it, and cleans up. Rejects where the engine does something else. */
+  /** Makes an engine, tries it, and cleans up. Rejects if the engine does not do what `name` says. */
   run(): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export interface ConformanceOptions {
    */
   readonly patience?: number;
   /**
-   * The same, for a task whose worker has died to be started by another. In milliseconds.
+   * How long a case waits until a task whose worker has died is started by another. In milliseconds.
    *
    * @default 60_000
    */

@@ -26,11 +26,11 @@ type Matcher = (this: MatcherContext, watcher: TaskWatcher, task: AnyTask, ...ar
 export interface TaskMatchers<R = void> {
   /** The task was added, with these arguments where any are given. */
   toHaveAdded(task: AnyTask, ...args: unknown[]): R;
-  /** The task was added so, and has completed. */
+  /** The task was added like that, and has completed. */
   toHaveCompleted(task: AnyTask, ...args: unknown[]): R;
-  /** The task was added so, and has failed or timed out. */
+  /** The task was added like that, and has failed or timed out. */
   toHaveFailed(task: AnyTask, ...args: unknown[]): R;
-  /** The task was added so, and was skipped. */
+  /** The task was added like that, and was skipped. */
   toHaveSkipped(task: AnyTask, ...args: unknown[]): R;
 }
 

@@ -1,4 +1,4 @@
-/** An engine whose tasks are in this process and nowhere else: for tests, and to read what the interface means. */
+/** An engine that keeps its tasks in this process: for tests, and as the shortest example of an engine. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   DiscardResult,
@@ -20,10 +20,10 @@ export type EngineMethod = Exclude<keyof TaskEngine, 'name' | 'features'>;
 
 export interface MemoryEngineOptions {
   /**
-   * Stands in front of each method, for engines that fail, hang or are slow.
+   * Is called instead of each method, to make an engine that fails, hangs or is slow.
    *
-   * `proceed` makes the call and resolves to its result. What this function returns, or rejects with, is what the
-   * caller sees: a call may be refused before it is made, or its answer get lost after that.
+   * `proceed` calls the method and resolves to its result. The caller gets what this function returns, or rejects with:
+   * so a call can be refused before it is made, or its answer lost afterwards.
    *
    * @default each call is made.
    * @example
@@ -44,21 +44,20 @@ export interface MemoryEngineOptions {
 
 /** What {@link memoryEngine} returns. */
 export interface MemoryEngine extends TaskEngine {
-  /** Another connection to the same tasks, such as another process would have. */
+  /** Another engine over the same tasks, as another process would have it. */
   connect(options?: MemoryEngineOptions): MemoryEngine;
 }
 
 /**
- * Keeps durable tasks in the memory of this process. Nothing survives it: whatever has not run is lost when the process
- * ends. It is for tests.
+ * Keeps durable tasks in the memory of this process, for tests. Tasks that have not run are lost when the process ends.
  *
- * Closing a connection is for its tasks what a crash is: those that are under way are given to other workers, their
- * `signal` aborts, and what they return is not heard.
+ * Closing an engine is a crash for the tasks that run in its workers: they are given to other workers, their `signal`
+ * aborts, and what they return is ignored.
  *
  * @example
  * const engine = memoryEngine();
  * const app = makeApp({ engine });
- * const worker = createWorker({ engine: engine.connect() });
+ * const worker = await createWorker({ engine: engine.connect() });
  */
 export function memoryEngine(options: MemoryEngineOptions = {}): MemoryEngine {
   return new Connection(new MemoryStore(), options);
@@ -138,7 +137,7 @@ class Connection implements MemoryEngine {
 
   async #call<Result>(method: EngineMethod, args: readonly unknown[], call: () => Result): Promise<Result> {
     const proceed = async (): Promise<Result> => {
-      // No engine answers in the turn in which it was asked.
+      // Like every engine: no answer in the turn of the call.
       await nextTurn();
       return call();
     };

@@ -1,4 +1,4 @@
-/** The tasks of a memory engine, and who works at them. Nothing in here waits: each change is made in one go. */
+/** The tasks of a memory engine, and its workers. Every method is synchronous, so that no call sees another half done. */
 import type {
   DiscardResult,
   DurableState,
@@ -20,7 +20,7 @@ const MOST_ENDED = 10_000;
 interface MemoryTask {
   readonly id: string;
   readonly name: string;
-  /** The envelope: no two attempts share their arguments. */
+  /** The envelope. As text, so that no attempt sees what another did to the arguments. */
   readonly json: string;
   readonly priority: number;
   readonly retry: EngineRetry;
@@ -29,7 +29,7 @@ interface MemoryTask {
   attempts: number;
   value?: unknown;
   error?: NonNullable<DurableTask['error']>;
-  /** Until it may run, where that is a matter of time. */
+  /** Runs while the task is held, postponed, or between two attempts. */
   timer?: NodeJS.Timeout;
 }
 
@@ -37,7 +37,7 @@ export class MemoryWorker {
   readonly run: WorkFunction;
   readonly concurrency: number;
   readonly inFlight = new Map<MemoryTask, { readonly ended: Promise<void>; readonly lost: AbortController }>();
-  /** Whoever works is there to go on working: a process does not end in between. */
+  /** Keeps the process alive while the worker waits for tasks. */
   readonly keepAlive = setInterval(() => {}, LONGEST_TIMER);
 
   constructor(run: WorkFunction, concurrency: number) {
@@ -48,13 +48,13 @@ export class MemoryWorker {
 
 export class MemoryStore {
   readonly #tasks = new Map<string, MemoryTask>();
-  /** What may run, in the order in which it will. */
+  /** Tasks that may run, in the order in which they will. */
   readonly #ready: MemoryTask[] = [];
   readonly #workers = new Set<MemoryWorker>();
   readonly #ended = new Set<MemoryTask>();
 
   stage(tasks: readonly StagedTask[]): void {
-    // All of them are JSON, or none is staged.
+    // Before any is kept: JSON.stringify throws if one of them is not JSON.
     const staged = tasks.map(({ envelope, holdMs, priority, retry }): [MemoryTask, number] => {
       const { id, task: name } = envelope;
       const facts = { id, name, json: JSON.stringify(envelope), priority, retry, stagedAt: Date.now() };
@@ -102,14 +102,14 @@ export class MemoryStore {
     this.#handOut();
   }
 
-  /** It gets no more, and may end what it has. */
+  /** The worker gets no more tasks. Resolves when those that it has have ended. */
   async dismiss(worker: MemoryWorker): Promise<void> {
     this.#workers.delete(worker);
     await Promise.all([...worker.inFlight.values()].map(({ ended }) => ended));
     clearInterval(worker.keepAlive);
   }
 
-  /** It is gone: others get what it had. */
+  /** The worker is gone: other workers get its tasks. */
   abandon(worker: MemoryWorker): void {
     this.#workers.delete(worker);
     clearInterval(worker.keepAlive);
@@ -164,7 +164,7 @@ export class MemoryStore {
     } catch (thrown) {
       result = { kind: 'failed', error: toError(thrown), retry: true };
     }
-    // Somebody else has it by now.
+    // Lost: another worker has the task by now.
     if (signal.aborted) return;
     worker.inFlight.delete(task);
     this.#settle(task, result, retryInMs);

@@ -1,4 +1,4 @@
-/** `watchTasks()`: what an application adds while a test runs, and how it runs meanwhile. */
+/** `watchTasks()`: sees which tasks an application adds in a test, and decides how they run. */
 
 import type { WatchedTask } from '../admission.ts';
 import type { BackgroundTasks } from '../background-tasks.ts';
@@ -28,7 +28,7 @@ export interface AddedTask<Args extends unknown[] = unknown[], Value = unknown> 
 export interface TaskWatcher {
   /** Every task added since the watch began, in order. */
   readonly added: readonly AddedTask[];
-  /** Of those, the ones of this task. */
+  /** Those of `added` that are of this task. */
   of<Args extends unknown[], Value>(task: Task<Args, Value>): readonly AddedTask<Args, Value>[];
   /** The outcomes of this task, once everything has settled. */
   outcomesOf<Args extends unknown[], Value>(task: Task<Args, Value>): Promise<readonly Outcome<Awaited<Value>>[]>;
@@ -50,7 +50,7 @@ export interface TaskWatcher {
  *
  * @param background what `backgroundTasks()` returned.
  * @param mode the mode until `restore()`; `inline` by default.
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for what is no middleware of this package, or no mode.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for anything but a middleware of this package, and for an unknown mode.
  * @example
  * const tasks = watchTasks(background);
  * await request(app).post('/users').send({ email: 'ada@example.com' });
@@ -87,7 +87,7 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
   return watcher;
 }
 
-/** Writes what is added to `instance` into `added`, and sets its mode; until the returned function is called. */
+/** Sets the mode of `instance`, and lists in `added` what is added to it, until the returned function is called. */
 function watch(instance: Instance, mode: Mode, added: AddedTask[]): () => void {
   const previous = { mode: instance.mode, watcher: instance.admission.onAdded };
   instance.admission.onAdded = ({ task, run }: WatchedTask): void => {
@@ -114,7 +114,7 @@ function instanceOf(background: BackgroundTasks<unknown>): Instance {
   );
 }
 
-/** A reference made anew by another `blocking(…)` call stands for the same task. */
+/** References of two `blocking(…)` calls may stand for the same task. */
 function isSameTask(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   const [a, b] = [definitionOf(one).target, definitionOf(other).target];

@@ -1,14 +1,14 @@
-/** The engine's own connections. */
+/** The engine's own connections to Redis. */
 import type { Callback, RedisOptions } from 'ioredis';
 import { SECOND } from '../../timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
 import { isClient } from './options.ts';
 import { Redis } from './peers.ts';
 
-/** Between two attempts to connect; what waits for a producer's connection is given up at every second of them. */
+/** Between two attempts to connect. At every second attempt, calls that wait for a producer's connection are given up. */
 const LONGEST_RETRY_DELAY = 1 * SECOND;
 const CONNECT_TIMEOUT = 2 * SECOND;
-/** A link that is cut says nothing: so long an answer may take before another connection is tried. */
+/** How long Redis may take to answer before the connection is taken for cut, and another is made. */
 const LONGEST_SILENCE = 5 * SECOND;
 
 type Script = Parameters<InstanceType<typeof Redis>['defineCommand']>[1];
@@ -21,13 +21,13 @@ interface ClientInternals {
 }
 
 export class EngineClient extends Redis {
-  /** What BullMQ makes for itself of a client that it was given. */
+  /** BullMQ duplicates the client that it is given. */
   readonly copies: EngineClient[] = [];
   readonly #guarded = new Set<string>();
   #linkTimer: NodeJS.Timeout | undefined;
   #askedAt: number | undefined;
 
-  /** Whether every script that needs a guard has got it. */
+  /** Whether every script that needs a guard has been defined, with its guard. */
   get isGuarded(): boolean {
     return guardedScripts.every((name) => this.#guarded.has(name));
   }
@@ -38,8 +38,8 @@ export class EngineClient extends Redis {
   }
 
   /**
-   * Asks now and then whether somebody is there. The options of ioredis for that are none: one gives up commands and
-   * keeps the connection, and the timer of the other outlives its connection and ends the next.
+   * Asks Redis now and then whether it is there. The options of ioredis are no help: `commandTimeout` gives up commands
+   * and keeps the connection, and the timer of `socketTimeout` outlives its connection and ends the next.
    */
   watchLink(): void {
     this.on('ready', () => {
@@ -56,20 +56,20 @@ export class EngineClient extends Redis {
         this.#askedAt = undefined;
       };
       this.ping().then(answered, (error: Error) => {
-        // Whoever refuses to answer, as where a user may not ask, is there.
+        // Redis may refuse the command to this user: that is an answer as well.
         if (error.name === 'ReplyError') answered();
       });
     }, LONGEST_SILENCE).unref();
   }
 
   override disconnect(reconnect = false): void {
-    // A second time, ioredis would wait for two seconds for the end of what has ended.
+    // Called a second time, ioredis would wait two seconds for the end of a connection that has ended.
     if (this.status === 'end') return;
     if (reconnect || this.status !== 'reconnecting') {
       super.disconnect(reconnect);
       return;
     }
-    // Between two attempts to connect, ioredis only forgets the next one: what waits for the connection, or for its
+    // Between two attempts to connect, ioredis only cancels the next one: calls that wait for the connection, or for its
     // end, would wait for ever.
     const internals = this as unknown as ClientInternals;
     internals.manuallyClosing = true;
@@ -85,7 +85,7 @@ export class EngineClient extends Redis {
     return copy;
   }
 
-  // BullMQ asks for everything, to tell the console of the eviction policy; what it needs is the version.
+  // BullMQ asks for all sections, and would print a warning about the eviction policy. It needs the version only.
   override info(...args: (string | Buffer | Callback<string> | undefined)[]): Promise<string> {
     return args.length === 0 ? super.info('server') : super.info(...(args as string[]));
   }
@@ -112,19 +112,19 @@ function makeClient(connection: string | object, own: RedisOptions): EngineClien
   if (typeof connection === 'string') {
     return new EngineClient(connection, { connectTimeout: CONNECT_TIMEOUT, ...always });
   }
-  // A client of the user's may have any settings, be in use, and be closed at any time: its address is taken, no more.
+  // Only the options of the user's client are used: it may be busy, and may be closed at any time.
   const given = isClient(connection) ? connection.options : connection;
   const { url, ...rest } = given as RedisOptions & { url?: string };
   const options = { connectTimeout: CONNECT_TIMEOUT, ...rest, ...always };
   return url === undefined ? new EngineClient(options) : new EngineClient(url, options);
 }
 
-/** For whoever adds tasks: a request waits for the answer, so a call fails soon rather than late. */
+/** For adding tasks: a request waits for the answer, so a call fails soon rather than late. */
 export function producerClient(connection: string | object): EngineClient {
   return connect(connection, { maxRetriesPerRequest: 1, lazyConnect: true });
 }
 
-/** For a worker: it has the time, and a call that reports what came of a task must not be given up. */
+/** For a worker: the call that reports a task's result must not be given up, however long it waits for a connection. */
 export function workerClient(connection: string | object): EngineClient {
   return connect(connection, { maxRetriesPerRequest: null, lazyConnect: false });
 }

@@ -1,4 +1,4 @@
-/** Errors of connections: told once, until the connection is there again. */
+/** Tells an error of a connection once, until that connection is there again. */
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { toError } from '../../to-error.ts';
@@ -52,7 +52,7 @@ export class ConnectionErrors {
     if (!this.#isMuted) this.#host.error(error);
   }
 
-  /** The reason for a call that failed, where it was given up for lack of a connection. */
+  /** The error of a failed call. If the call was given up for lack of a connection: an error that says why there is none. */
   reasonFor(thrown: unknown): Error {
     const error = toError(thrown);
     if (!isGivenUp(error) || this.#last === undefined) return error;

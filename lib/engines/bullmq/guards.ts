@@ -1,16 +1,16 @@
 /**
- * What makes two of BullMQ's scripts safe for holds. BullMQ's own text follows each guard, in one script: Redis runs
- * nothing in between, and what the script then does is what this version of BullMQ does.
+ * Guards make two of BullMQ's scripts safe for holds. A guard is put in front of BullMQ's own script: both run as one, and
+ * Redis runs nothing in between.
  */
 
-/** A delayed job that was started before waits between two attempts: its wait is not a hold, and is not cut short. */
+/** A delayed job that was started before waits between two attempts. Its wait is not a hold: a release does not end it. */
 const RELEASE = `
 if redis.call('HEXISTS', ARGV[1] .. ARGV[2], 'processedOn') == 1 then return -3 end
 `;
 
 /**
- * BullMQ's own script removes finished jobs as well, and calls what is not there removed. `:discarded` is for a caller
- * that asks again because the first answer was lost.
+ * BullMQ's own script removes finished jobs as well, and answers "removed" for a job that is not there. The key
+ * `:discarded` answers a caller that asks again because the first answer was lost.
  */
 const DISCARD = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('EXISTS', KEYS[1] .. ':discarded') end
@@ -23,7 +23,7 @@ const GUARDS: Readonly<Record<string, string>> = { promote: RELEASE, removeJob: 
 
 export const guardedScripts: readonly string[] = Object.keys(GUARDS);
 
-/** BullMQ calls a script `promote:6.7.0`. */
+/** BullMQ adds its version to the name of a script: `promote:6.7.0`. */
 export function scriptName(command: string): string {
   return command.split(':', 1)[0] as string;
 }

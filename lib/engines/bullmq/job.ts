@@ -1,17 +1,17 @@
-/** How a task is written as a job of BullMQ's, and read from one. */
+/** Writes a task as a job of BullMQ, and reads it back. */
 
 import type { Job as BullMQJob, JobsOptions } from 'bullmq';
 import type { DurableState, DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 
-/** What a job carries. BullMQ counts attempts; the waits between them are ours. */
+/** The data of a job. BullMQ counts its attempts; how long to wait between them is computed here, from `retry`. */
 export interface JobData {
   readonly envelope: TaskEnvelope;
   readonly retry: EngineRetry;
 }
 
-/** What a job returns: by itself `undefined` would be read as `null`. */
+/** The return value of a job. In an object, since BullMQ would read a bare `undefined` as `null`. */
 export interface JobResult {
   readonly value?: unknown;
 }
@@ -25,12 +25,12 @@ export interface NewJob {
 }
 
 /**
- * BullMQ takes the lowest number first, and whatever has none before all that have one: so that the highest of ours
- * goes first, and the default in the middle, every task has one.
+ * BullMQ takes jobs without a priority first, and then the lowest number first. So every job gets a priority, and ours,
+ * where the highest goes first, is subtracted from this.
  */
 const PRIORITY_AT_ZERO = 101;
 
-/** @param now by the clock of Redis: from there the hold is counted. */
+/** @param now by the clock of Redis. The hold is counted from there. */
 export function newJob(task: StagedTask, now: number, options: ResolvedBullMQOptions): NewJob {
   const { envelope, holdMs, priority, retry } = task;
   return {
@@ -45,37 +45,37 @@ export function newJob(task: StagedTask, now: number, options: ResolvedBullMQOpt
       backoff: { type: 'custom' },
       removeOnComplete: options.keepCompleted,
       removeOnFail: options.keepFailed,
-      // The last error is what find() tells.
+      // find() tells the last error only.
       stackTraceLimit: 1,
     },
   };
 }
 
-/** Whether it is one of ours: others may write into the same queue. */
+/** Whether the job is a task of this package: others may write into the same queue. */
 export function isTaskJob(job: BullMQJob): job is TaskJob {
   const data = job.data as Partial<JobData> | null | undefined;
   const { envelope, retry } = data ?? {};
   return typeof envelope === 'object' && envelope?.id === job.id && typeof retry === 'object';
 }
 
-/** How often it was started, the times included when its worker died. A task that was postponed was not tried. */
+/** How many attempts have ended, those included whose worker died. A postponement is not an attempt. */
 export function attemptsOf(job: BullMQJob): number {
   return job.attemptsMade + job.stalledCounter;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** The keys of jobs and those of the queue itself lie side by side: nothing else may be asked for. */
+/** A job's key stands beside keys of the queue itself, such as `meta`: only ids of tasks may be looked up. */
 export function isTaskId(id: string): boolean {
   return UUID.test(id);
 }
 
-/** Whether the two fit together: a task that ends between two questions is in its last state without what came of it. */
+/** Whether job and state were read at one moment. A task that ends between the two reads has its last state, but no result. */
 export function isOfOneMoment({ finishedOn }: TaskJob, state: string): boolean {
   return (state === 'completed' || state === 'failed') === (finishedOn !== undefined);
 }
 
-/** @param state BullMQ's name for it. */
+/** @param state as BullMQ names it. */
 export function durableTask(job: TaskJob, state: string): DurableTask | undefined {
   const ours = stateOf(job, state);
   if (ours === undefined) return undefined;
@@ -111,7 +111,7 @@ function stateOf(job: TaskJob, state: string): DurableState | undefined {
 
 type TaskError = NonNullable<DurableTask['error']>;
 
-/** BullMQ keeps an error's message and stack; name and code go along as the last line of the stack. */
+/** BullMQ keeps an error's message and stack only. Its name and code are added as the last line of the stack. */
 const FACTS = '\n    with ';
 
 export function stackWithFacts(error: Error): string {

@@ -1,4 +1,4 @@
-/** What `bullmq()` can be told. */
+/** The options of `bullmq()`, and how they are checked. */
 import { BackgroundTaskError } from '../../errors.ts';
 import {
   aNumber,
@@ -16,9 +16,9 @@ import { SECOND } from '../../timers.ts';
 
 /** How long finished tasks can be found. Whichever limit is reached first holds. */
 export interface KeepOptions {
-  /** For so many seconds. */
+  /** For how long, in seconds. */
   readonly age?: number | undefined;
-  /** So many of them. */
+  /** How many, the newest. */
   readonly count?: number | undefined;
 }
 
@@ -47,8 +47,8 @@ export interface BullMQOptions {
    */
   readonly prefix?: string | undefined;
   /**
-   * How long a worker may be silent before another one takes over its task, in milliseconds. A worker renews it by
-   * itself while its event loop turns.
+   * How long a worker may be silent before another one takes over its task, in milliseconds. While its event loop turns,
+   * a worker renews its locks in time.
    *
    * @default 30_000
    */
@@ -142,7 +142,7 @@ export function resolveBullMQOptions(options: BullMQOptions): ResolvedBullMQOpti
 
 type Anything = Readonly<Record<string, unknown>>;
 
-/** A client of ioredis, of whichever copy of it. */
+/** Whether `value` is a client of ioredis, of any copy of that package. */
 export function isClient(value: string | object): value is object & { readonly options: Anything } {
   const { duplicate, defineCommand, options } = value as Anything;
   return (
@@ -153,7 +153,7 @@ export function isClient(value: string | object): value is object & { readonly o
   );
 }
 
-/** What looks like a connection, and can't be one here. */
+/** Refuses connections that look right, but can't be used. */
 function refuseOthers(value: unknown): void {
   if (isPostgres(value)) {
     // Measured with 6.7.0: a release at the very end of a hold ran tasks twice, and many holds that end at once deadlocked.

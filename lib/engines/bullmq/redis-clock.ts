@@ -1,4 +1,4 @@
-/** The clock of Redis: tasks are staged by it, while workers see by their own clocks whether a hold is over. */
+/** The clock of Redis, by which tasks are staged. Workers use their own clock to tell whether a hold is over. */
 import type { EngineHost } from '../../durable/engine.ts';
 import { SECOND } from '../../timers.ts';
 import type { EngineClient } from './client.ts';
@@ -34,7 +34,7 @@ export class RedisClock {
     this.#warnIfDifferent();
   }
 
-  /** Reads the clock now and then, until {@link stop}. What is wrong with the connection is told elsewhere. */
+  /** Reads the clock now and then, until {@link stop}. Errors of the connection are told elsewhere. */
   start(): void {
     this.#timer = setInterval(() => void this.read().catch(() => {}), READ_EVERY).unref();
   }
@@ -44,7 +44,7 @@ export class RedisClock {
     this.#isToWarn = false;
   }
 
-  /** Warns, once, when the clocks differ: now, or when it is read again. For a worker: it relies on both. */
+  /** For a worker, which relies on both clocks: warns, once, if they differ now or at a later {@link read}. */
   warnOfDifference(): void {
     this.#isToWarn = true;
     this.#warnIfDifferent();

@@ -1,4 +1,4 @@
-/** What a worker and a web process should know of the Redis that they trust with tasks. */
+/** Checks Redis and BullMQ before they are trusted with tasks. */
 import type { EngineHost } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import type { EngineClient } from './client.ts';
@@ -12,7 +12,7 @@ export async function checkVersions(client: EngineClient): Promise<void> {
   if (Number.parseInt(bullmqVersion, 10) !== BULLMQ_MAJOR) {
     throw tooOld(`bullmq ${BULLMQ_MAJOR}`, bullmqVersion);
   }
-  // Valkey calls itself Redis 7.2.4 here.
+  // Valkey answers `redis_version:7.2.4` here.
   const version = /^redis_version:(.+)$/m.exec(await client.info())?.[1]?.trim() ?? '0';
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const [oldestMajor, oldestMinor] = OLDEST_REDIS;
@@ -39,7 +39,7 @@ export async function warnOfSettings(client: EngineClient, host: EngineHost): Pr
   }
 }
 
-/** Managed services refuse the question. */
+/** `undefined` where the question is refused, as managed services do. */
 async function settingOf(client: EngineClient, name: string): Promise<string | undefined> {
   try {
     const [, value] = (await client.config('GET', name)) as string[];

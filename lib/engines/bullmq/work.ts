@@ -1,4 +1,4 @@
-/** One worker: BullMQ fetches, locks and counts; what came of a task is told to it in its own terms. */
+/** One worker. BullMQ fetches, locks and counts; here each job is run, and its result is told to BullMQ in BullMQ's terms. */
 import type * as BullMQ from 'bullmq';
 import type { EngineHost, EngineWorker, EngineWorkOptions, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
@@ -10,12 +10,12 @@ import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, ty
 import type { ResolvedBullMQOptions } from './options.ts';
 import { DelayedError, UnrecoverableError, Worker } from './peers.ts';
 
-/** After an error of the connection; ioredis waits as well. BullMQ's own is 15 seconds. */
+/** BullMQ's wait after an error of the connection, 15 seconds by default. ioredis waits as well. */
 const RUN_RETRY_DELAY = 1 * SECOND;
-/** How long what came of the last task may take to be written down. Without Redis it never is. */
+/** How long BullMQ may take to write the last results and close. Without Redis it never does. */
 const STOP_GRACE = 1 * SECOND;
 
-/** BullMQ takes an error with this message for its rate limit. */
+/** BullMQ takes any error with this message for a signal of its rate limiter. */
 const RATE_LIMIT_MESSAGE = 'bullmq:rateLimitExceeded';
 
 export class BullMQWorker implements EngineWorker {
@@ -26,7 +26,7 @@ export class BullMQWorker implements EngineWorker {
   readonly #client: EngineClient;
   readonly #worker: BullMQ.Worker<JobData>;
   readonly #inFlight = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
-  /** Before the next attempt, if the one that is under way fails. */
+  /** How long to wait before the next attempt, in milliseconds, if the current one fails. */
   readonly #waits = new WeakMap<TaskJob, number>();
   #stopped: Promise<void> | undefined;
 
@@ -70,7 +70,7 @@ export class BullMQWorker implements EngineWorker {
       for (const id of ids) this.#inFlight.get(id)?.controller.abort(lostLock(id));
     });
     worker.on('failed', (job) => {
-      // Of all other failures the package knows, since they came from it.
+      // All other failures came from #process, and are known.
       if (job?.deferredFailure === undefined) return;
       this.#host.error(
         new BackgroundTaskError(
@@ -113,7 +113,7 @@ export class BullMQWorker implements EngineWorker {
         await job.moveToDelayed(Date.now() + result.delayMs, token);
         throw new DelayedError();
       case 'failed':
-        // BullMQ does not count the attempts in which a worker died.
+        // `mayRetry` is needed: BullMQ itself does not count the attempts in which a worker died.
         throw failure(result.error, result.retry && mayRetry);
     }
   }
@@ -126,12 +126,12 @@ export class BullMQWorker implements EngineWorker {
   async #stop(): Promise<void> {
     const closed = this.#worker.close().catch((error: unknown) => this.#errors.tell(error));
     while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight.values()].map(({ ended }) => ended));
-    // It waits for a connection that may not come back.
+    // close() of BullMQ waits for a connection, which may not come back.
     await doneWithin(STOP_GRACE, closed);
     this.disconnect();
   }
 
-  /** What is under way goes on, and what comes of it is told to nobody: it runs again elsewhere. */
+  /** Tasks in flight go on, but their results are lost: they run again in another worker. */
   disconnect(): void {
     this.#client.disconnectAll();
   }
@@ -144,7 +144,7 @@ function lostLock(id: string): BackgroundTaskError {
   );
 }
 
-/** Not the error itself: by its name or message BullMQ might take it for one of its own. */
+/** A new error for BullMQ: by its name or message it might take the task's error for one of its own. */
 function failure(error: Error, mayRetry: boolean): Error {
   const message = error.message === RATE_LIMIT_MESSAGE ? `${error.message}.` : error.message;
   const told = mayRetry ? new Error(message) : new UnrecoverableError(message);

@@ -49,7 +49,7 @@ export function whatWasGiven(connection: PgBossConnection): Given {
   return { kind: 'options', config: { ...(connection as object) } };
 }
 
-/** A user's pool in pg-boss's terms. */
+/** A user's pool, as a database of pg-boss. */
 export function poolDatabase(pool: Pool): Database {
   const executeSql: Database['executeSql'] = (text, values) => pool.query(text, values);
   const { max = Number.POSITIVE_INFINITY } = pool.options ?? {};
@@ -105,7 +105,7 @@ export function watchPool(pool: Pool, onError: (error: Error) => void): () => vo
   return () => pool.off?.('error', onError);
 }
 
-/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for what runs no statements. */
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an object that runs no statements. */
 export function transactionDatabase(transaction: unknown): Database {
   const { executeSql, query } = (transaction ?? {}) as Partial<Record<string, unknown>>;
   if (typeof executeSql === 'function') return transaction as Database;

@@ -1,4 +1,4 @@
-/** What `pgBoss()` can be told. */
+/** The options of `pgBoss()`, and how they are checked. */
 import { BackgroundTaskError } from '../../errors.ts';
 import {
   aBoolean,
@@ -58,22 +58,22 @@ export interface PgBossOptions {
    */
   readonly migrate?: boolean | undefined;
   /**
-   * How long a worker may be silent before its tasks are given to another, in seconds. A worker is heard three times as
-   * often, as long as its event loop turns.
+   * How long a worker may be silent before its tasks are given to another, in seconds. While its event loop turns, a
+   * worker is heard three times in that time.
    *
    * @default 15
    */
   readonly heartbeatSeconds?: number | undefined;
   /**
-   * How often is looked for tasks whose worker is gone, in seconds. Such a task runs again after at most
+   * How often pg-boss looks for tasks whose worker is gone, in seconds. Such a task runs again after at most
    * `heartbeatSeconds` and this.
    *
    * @default 10
    */
   readonly superviseIntervalSeconds?: number | undefined;
   /**
-   * How often a worker looks for tasks whose hold has ended by itself, in seconds. Of tasks that may run at once it is
-   * told.
+   * How often a worker looks for tasks whose hold has ended by itself, in seconds. Of tasks that may run at once, the
+   * worker is told.
    *
    * @default 1
    */
@@ -108,7 +108,7 @@ const DEFAULTS: Omit<ResolvedPgBossOptions, 'connection'> = {
 };
 
 const PLACE = 'pgBoss()';
-/** Of Postgres' type `int`. */
+/** The largest `int` of Postgres. */
 export const LARGEST_INT: number = 2 ** 31 - 1;
 
 const connection: Rule = {
@@ -156,7 +156,7 @@ export function resolvePgBossOptions(options: PgBossOptions): ResolvedPgBossOpti
   return fillIn(options, DEFAULTS);
 }
 
-/** A `Client` of pg is one connection: while somebody listens on it or has a transaction, nobody else can use it. */
+/** A `Client` of pg is a single connection, too little for an engine: what it listens to and does in a transaction takes it whole. */
 function isSingleClient(value: object): boolean {
   return 'query' in value && 'connectionParameters' in value;
 }

@@ -1,23 +1,23 @@
-/** Tasks and their results as they lie in pg-boss's columns. */
+/** Writes tasks and their results into pg-boss's columns, and reads them back. */
 import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
 
-/** Beyond the attempts, so many workers may die of a task: what dies in the middle of an attempt is run again. */
+/** A task whose worker dies is run again, and pg-boss counts that like a retry. This many are allowed beyond the attempts. */
 const MOST_CRASHES = 3;
 
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
-/** jsonb has no room for these two, which JSON has: U+0000, and half of a surrogate pair. */
+/** Two things that JSON can hold and jsonb can't: U+0000, and half of a surrogate pair. */
 const NOT_IN_JSONB = /\\u(?:0000|d[89a-f])/i;
 
-/** The column `data`. An envelope that jsonb can't hold lies in it as text. */
+/** The column `data`. An envelope that jsonb can't hold is kept as text. */
 interface Data {
   readonly envelope: TaskEnvelope | string;
   readonly retry: EngineRetry;
 }
 
-/** The column `output`, unless pg-boss itself has written it: then there is a `value` with a message, of a job that failed. */
+/** The column `output`. Where pg-boss itself has failed a job, it writes a `value` with a `message`. */
 interface Output {
   readonly value?: unknown;
   readonly error?: NonNullable<DurableTask['error']>;
@@ -30,7 +30,7 @@ export interface Found {
   readonly attempts: number;
 }
 
-/** Postgres would refuse it, and a whole statement with it. */
+/** Postgres would refuse a whole statement for one malformed UUID. */
 export function isTaskId(id: string): boolean {
   return ID.test(id);
 }
@@ -45,7 +45,7 @@ function fromJsonb(column: unknown): unknown {
   return typeof column === 'string' ? JSON.parse(column) : column;
 }
 
-/** The parameter of the statement that stages. */
+/** The input of the statement `stage`. */
 export function stagedJson(tasks: readonly StagedTask[], options: ResolvedPgBossOptions): string {
   return JSON.stringify(
     tasks.map(({ envelope, holdMs, priority, retry }, position) => ({
@@ -61,7 +61,7 @@ export function stagedJson(tasks: readonly StagedTask[], options: ResolvedPgBoss
   );
 }
 
-/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` for a job of somebody else's. */
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` for a job that is no task of this package. */
 export function readData(data: unknown): { readonly envelope: TaskEnvelope; readonly retry: EngineRetry } {
   const { envelope, retry } = (fromJsonb(data) ?? {}) as Partial<Data>;
   const read = fromJsonb(envelope) as TaskEnvelope | undefined;
@@ -71,7 +71,7 @@ export function readData(data: unknown): { readonly envelope: TaskEnvelope; read
   return { envelope: read, retry };
 }
 
-/** A value that is no JSON is not kept. */
+/** `null` for a value that is not JSON: it is not kept. */
 export function valueOutput(value: unknown): object | string | null {
   if (value === undefined) return null;
   try {

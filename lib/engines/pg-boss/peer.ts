@@ -9,13 +9,13 @@ import { requirePeer } from '../peer.ts';
 
 const ENTRY = 'express-background-tasks/pg-boss';
 const MAJOR = 12;
-/** What pg-boss 12 asks for. Older ones have no `require()` for it either. */
+/** The oldest Node that pg-boss 12 supports. */
 const OLDEST_NODE = [22, 12] as const;
 
 const loaded = load();
 const { version } = requirePeer<{ version: string }>(ENTRY, 'pg-boss/package.json', 'pg-boss');
 
-/** `undefined` where there is a `require()` that knows no ES modules. */
+/** `undefined` where `require()` can't load ES modules, as in test runners. */
 function load(): typeof PgBossModule | undefined {
   try {
     return requirePeer<typeof PgBossModule>(ENTRY, 'pg-boss');
@@ -44,7 +44,7 @@ export async function loadPgBoss(): Promise<typeof PgBossModule> {
   return loaded ?? importAroundLoader();
 }
 
-/** Test runners have a `require()` and an `import()` of their own, and pg-boss is an ES module: theirs can't load it. */
+/** pg-boss is an ES module, which the `require()` and `import()` of test runners can't load. This uses Node's own. */
 function importAroundLoader(): Promise<typeof PgBossModule> {
   const { USE_MAIN_CONTEXT_DEFAULT_LOADER } = vm.constants as Record<string, unknown>;
   const load = vm.runInThisContext('(url) => import(url)', {

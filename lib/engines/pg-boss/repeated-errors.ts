@@ -1,4 +1,4 @@
-/** Errors that belong to no call. The same thing is tried again and again: an error that repeats is told once. */
+/** Tells errors that belong to no call. What failed is tried again and again: an error that repeats is told once. */
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';

@@ -1,4 +1,4 @@
-/** Writes what came of attempts to Postgres. Results that come while one statement runs go together in the next. */
+/** Writes the results of attempts to Postgres. Those that come while one statement runs go together in the next. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../backoff.ts';
 import { SECOND } from '../../timers.ts';
@@ -8,11 +8,11 @@ import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
 /** One attempt's result: a row of the input of the statement `writeResults`. */
 export interface ResultRow {
   readonly id: string;
-  /** Together with `started_on` it says which claim of the job this was. */
+  /** `retry_count` and `started_on` tell which claim of the job this was. */
   readonly retry_count: number;
   readonly started_on: Date;
   readonly kind: 'completed' | 'failed' | 'retry' | 'postponed';
-  /** Milliseconds until it may run again. */
+  /** How long until the task may run again, in milliseconds. */
   readonly delay: number;
   readonly output: object | string | null;
   readonly deletion_seconds: number;
@@ -57,7 +57,7 @@ export class ResultWriter {
 
   async #flush(): Promise<void> {
     this.#isFlushing = true;
-    // What ends in the same turn goes together.
+    // Results of the same turn go together.
     await null;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, MOST_AT_ONCE);
@@ -87,7 +87,7 @@ export class ResultWriter {
     }
   }
 
-  /** Postgres refuses the output of one of them: the others are written without it, and then that one without its output. */
+  /** Postgres refuses what is in one of these rows. Each is written by itself, and that one without its output. */
   async #writeOneByOne(rows: readonly ResultRow[]): Promise<void> {
     const [only] = rows;
     if (rows.length > 1) for (const row of rows) await this.#writeRows([row]);

@@ -1,6 +1,6 @@
 /**
- * One worker. pg-boss's own waits for all jobs of a fetch before the next, and for its poll after a job that was alone;
- * this one fetches as many as it has seats free, whenever one is free and something may be there.
+ * One worker. It fetches as many jobs as it has free seats, whenever a seat is free and there may be a job. pg-boss's own
+ * worker would wait until all jobs of a fetch have ended, and for its next poll after a single job.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -16,12 +16,12 @@ import { errorOutput, readData, valueOutput } from './payload.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
 import type { ResultRow, ResultWriter } from './result-writer.ts';
 
-/** After a fetch that failed. */
+/** The wait after a fetch that failed. */
 const RETRY_AFTER = 0.25 * SECOND;
-/** A claim is renewed so many times before it lapses. */
+/** How many heartbeats are sent in the time after which a claim lapses. */
 const BEATS = 3;
 
-/** What the engine has made at its start, and its workers use as well. */
+/** Parts that the engine makes when it starts, and that its workers use as well. */
 export interface EngineParts {
   readonly boss: PgBoss;
   readonly notifyListener: NotifyListener;
@@ -29,6 +29,7 @@ export interface EngineParts {
   readonly errors: RepeatedErrors;
 }
 
+/** A job that this worker has claimed. */
 interface Claim {
   readonly id: string;
   readonly retryCount: number;
@@ -41,13 +42,13 @@ export class PgBossWorker implements EngineWorker {
   readonly #options: ResolvedPgBossOptions;
   readonly #run: WorkFunction;
   readonly #concurrency: number;
-  /** From the claim until its end is written down. */
+  /** Claimed jobs, until their results are written. */
   readonly #claims = new Set<Claim>();
   readonly #beats: NodeJS.Timeout;
   readonly #done: Promise<void>;
   #running = 0;
   #isStopping = false;
-  /** Whether something may be there that nobody has fetched. */
+  /** Whether there may be jobs that nobody has fetched. */
   #mayFindMore = true;
   #wake: () => void = () => {};
   readonly #onNotify = (): void => {
@@ -74,7 +75,7 @@ export class PgBossWorker implements EngineWorker {
     clearInterval(this.#beats);
   }
 
-  /** It gets no more, and what it has will be given to others. */
+  /** Fetches no more. The jobs in flight will be given to other workers. */
   abandon(): void {
     this.#isStopping = true;
     this.#parts.notifyListener.off(this.#onNotify);
@@ -90,7 +91,7 @@ export class PgBossWorker implements EngineWorker {
       const seats = this.#freeSeats();
       if (seats === 0 || !this.#mayFindMore) {
         await this.#untilWoken(seats === 0 ? undefined : poll);
-        // Several end in one turn, and make room for one fetch.
+        // Several jobs may end in one turn: one fetch then fills all their seats.
         await nextTurn();
         continue;
       }
@@ -99,7 +100,7 @@ export class PgBossWorker implements EngineWorker {
     }
   }
 
-  /** What has ended and is not written down yet is under way as well, as far as it concerns how much there may be of it. */
+  /** As many as may still run, and fewer when many results wait to be written: together at most twice the concurrency. */
   #freeSeats(): number {
     return Math.max(0, Math.min(this.#concurrency - this.#running, 2 * this.#concurrency - this.#claims.size));
   }
@@ -108,7 +109,7 @@ export class PgBossWorker implements EngineWorker {
     const woken = deferred();
     this.#wake = woken.resolve;
     if (milliseconds === undefined) await woken.promise;
-    // Holds end without a sound.
+    // Nobody tells of a hold that ends by itself.
     else if (!(await doneWithin(milliseconds, woken.promise))) this.#mayFindMore = true;
   }
 
@@ -137,7 +138,7 @@ export class PgBossWorker implements EngineWorker {
       ended: this.#attempt(job, lost.signal).then(async (row) => {
         this.#running -= 1;
         this.#wake();
-        // Somebody else has it by now.
+        // Lost: another worker has the job by now.
         if (!lost.signal.aborted) await this.#write(row);
         this.#claims.delete(claim);
         this.#wake();
@@ -213,7 +214,7 @@ export class PgBossWorker implements EngineWorker {
   }
 }
 
-/** Postgres returns what it has updated in any order. Ids of one process sort in the order added. */
+/** Postgres returns updated rows in any order. Ids of one process sort in the order added. */
 function inOrder(one: JobWithMetadata<unknown>, other: JobWithMetadata<unknown>): number {
   return (
     other.priority - one.priority ||

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type Cases, COMPLETED, isSame, LONG_HOLD } from './rig.ts';
 
-/** Long enough for a call to be made before it is over. */
+/** Long enough for a call to be made before the hold is over. */
 const SHORT_HOLD = 1_500;
 
 export const holds: Cases = {
@@ -170,7 +170,7 @@ export const holds: Cases = {
   },
 
   'of a call that fails no task is kept': async (rig) => {
-    // Whoever calls an engine gives it JSON; it is what fails everywhere.
+    // Arguments that are not JSON make every engine fail. The package itself never sends any.
     const good = rig.tasks(3, { holdMs: 0 });
     const bad = rig.task({ holdMs: 0, envelope: { args: [1n] } });
     await assert.rejects(rig.stage([...good, bad]));

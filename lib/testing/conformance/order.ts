@@ -1,10 +1,10 @@
-/** Who goes first, and how many at once. */
+/** Which task goes first, and how many run at once. */
 import assert from 'node:assert/strict';
 import { type Cases, COMPLETED, type Gate, isSame, type Rig, type Start } from './rig.ts';
 
 const MANY = 500;
 
-/** A worker whose tasks end one by one, when told. */
+/** A worker whose tasks end one by one, when their gates are opened. */
 async function gatedWorker(rig: Rig, concurrency: number): Promise<{ readonly gates: Gate[]; most(): number }> {
   const gates: Gate[] = [];
   let inFlight = 0;
@@ -69,7 +69,7 @@ export const order: Cases = {
     const { gates, most } = await gatedWorker(rig, concurrency);
     const ids = await rig.stage(rig.tasks(9, { holdMs: 0 }));
     for (let ended = 0; ended + concurrency <= ids.length; ended += 1) {
-      // The next starts while the others are still under way.
+      // The next task starts while the others still run.
       await rig.untilStarted(ended + concurrency);
       gates[ended]?.open();
     }

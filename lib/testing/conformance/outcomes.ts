@@ -1,4 +1,4 @@
-/** What becomes of a task: its attempts, its end, and what is found of it. */
+/** What becomes of a task: its attempts, its end, and what find() tells of it. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { WorkResult } from '../../durable/engine.ts';
@@ -170,7 +170,7 @@ export const outcomes: Cases = {
 
   'what is not there is not found': async (rig) => {
     await rig.stageOne();
-    // Ids come from requests, so that anything may be asked for.
+    // Ids may come from requests: find() must stand anything.
     for (const id of [
       randomUUID(),
       '',

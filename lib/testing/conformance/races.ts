@@ -1,16 +1,16 @@
-/** Calls that meet the end of a hold, or each other. */
+/** Calls that race with the end of a hold, or with each other. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DiscardResult, ReleaseResult } from '../../durable/engine.ts';
 import type { Cases, Rig } from './rig.ts';
 
 const AT_THE_EDGE = 400;
-/** Of these, each group has an edge of its own. */
+/** How many tasks are staged together, so that their holds end at once. */
 const GROUP = 8;
 const HOLD = 700;
-/** So far before and after the end of the hold every other call is made. */
+/** Every other call is made up to this many milliseconds before or after the end of the hold. */
 const SPREAD = 30;
-/** The others follow for so long: workers that look from time to time notice the end of a hold only then. */
+/** The other calls are made up to this many milliseconds after it: a worker that polls notices the end of a hold late. */
 const AFTERMATH = 1_200;
 const AT_ONCE = 100;
 

@@ -1,4 +1,4 @@
-/** What a case has in its hands: an engine with nothing in it, workers that write down what they start, and ways to wait. */
+/** What a case works with: an empty engine, workers that record what they start, and ways to wait. */
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -24,20 +24,20 @@ import { doneWithin, SECOND } from '../../timers.ts';
 export interface EngineUnderTest {
   /** Not started. */
   readonly engine: TaskEngine;
-  /** Another connection to the same store, not started. Without it the cases about two of them try less. */
+  /** Another engine over the same store, not started. Without it, the cases about two engines try less. */
   readonly second?: () => Promise<TaskEngine>;
   /**
    * Begins a transaction of a user's, calls `body` with what {@link StageOptions.transaction} takes, then commits or
    * rolls back. Without it, staging in transactions is not tried.
    */
   readonly transaction?: (end: 'commit' | 'rollback', body: (transaction: unknown) => Promise<void>) => Promise<void>;
-  /** Removes the store. By then all engines have been closed. */
+  /** Removes the store. Called when all engines have been closed. */
   dispose(): Promise<void> | void;
 }
 
 export type MakeEngine = () => Promise<EngineUnderTest>;
 
-/** Cases by what they show. */
+/** The cases, each under what it shows. */
 export type Cases = Readonly<Record<string, (rig: Rig) => Promise<void>>>;
 
 /** One start of a task by one of the workers. */
@@ -56,7 +56,7 @@ export interface RigWorkOptions {
   readonly engine?: TaskEngine;
 }
 
-/** Half of a task: what a case does not care about is filled in. */
+/** The parts of a task that matter to a case. The rest is filled in. */
 export type TaskWish = Partial<Omit<StagedTask, 'envelope' | 'retry'>> & {
   readonly envelope?: Partial<TaskEnvelope>;
   readonly retry?: Partial<StagedTask['retry']>;
@@ -69,17 +69,17 @@ export interface Gate {
 
 export const COMPLETED: WorkResult = Object.freeze({ kind: 'completed', value: undefined });
 
-/** Longer than any case: it ends by a release, or not at all. */
+/** Longer than any case: such a hold ends by a release, or not at all. */
 export const LONG_HOLD = 600 * SECOND;
 
-/** What the last task of {@link Rig.drain} is called. */
+/** The name of the last task, of {@link Rig.drain}. */
 const LAST = 'conformance.last';
 const BETWEEN_LOOKS = 10;
-/** So that all ids of one process sort in the order in which they were made, as those of an application do. */
+/** One for all ids: they sort in the order in which they were made, as those of an application do. */
 const PREFIX = randomUUID().slice(0, 8);
 let made = 0;
 
-/** How long a case waits for something to happen; and for a task whose worker has died to be started again. */
+/** As in {@link ConformanceOptions}. */
 export interface Patience {
   readonly patience: number;
   readonly recoveryPatience: number;
@@ -115,7 +115,7 @@ export class Rig {
     error: (error) => this.#told.push(String(error)),
   };
 
-  /** What the engine told besides its answers. */
+  /** The engine's warnings and errors. */
   get told(): readonly string[] {
     return this.#told;
   }
@@ -126,13 +126,13 @@ export class Rig {
     return engine;
   }
 
-  /** Another connection to the same store, or the first one where there is none. */
+  /** Another engine over the same store, started; or the first one where there is no other. */
   async second(): Promise<TaskEngine> {
     const { second } = this.#underTest;
     return second === undefined ? this.engine : this.start(this.#bounded(await second()));
   }
 
-  /** Another connection that nobody has started, where there can be one. */
+  /** Another engine that is not started, where there can be one. */
   async unstarted(): Promise<TaskEngine | undefined> {
     const { second } = this.#underTest;
     return second === undefined ? undefined : this.#bounded(await second());
@@ -175,7 +175,7 @@ export class Rig {
     return (await engine.release([id]))[0];
   }
 
-  /** Puts a worker to work. Without `behaviour` it completes what it gets. */
+  /** Starts a worker. Without `behaviour` it completes every task. */
   async work(behaviour: Behaviour = () => COMPLETED, options: RigWorkOptions = {}): Promise<EngineWorker> {
     const { engine = this.engine, concurrency = 1 } = options;
     this.#workersMade += 1;
@@ -197,7 +197,7 @@ export class Rig {
     return worker;
   }
 
-  /** How often each task was started. */
+  /** How often the task was started. */
   startsOf(id: string): number {
     return this.starts.filter((start) => start.id === id).length;
   }
@@ -227,7 +227,7 @@ export class Rig {
     }
   }
 
-  /** How soon an engine notices that a worker is gone is its own affair. */
+  /** Waits longer, since each engine takes its own time to notice that a worker is gone. */
   untilRecovered(what: string, probe: () => boolean): Promise<unknown> {
     return this.until(what, probe, this.#recoveryPatience);
   }
@@ -236,7 +236,7 @@ export class Rig {
     return this.until(`${count} starts`, () => this.starts.length >= count);
   }
 
-  /** Resolves when all of them are in this state. */
+  /** Waits until all of these tasks are in this state. @returns the last of them. */
   untilState(ids: readonly string[], state: DurableState): Promise<DurableTask> {
     return this.until(`${ids.length} tasks ${state}`, async () => {
       let last: DurableTask | undefined;
@@ -253,8 +253,8 @@ export class Rig {
   }
 
   /**
-   * Resolves when whatever may run has run: a last task, behind all others, has had its turn. With `holdMs` it waits for
-   * its own hold, which ends after all that began earlier and are not longer.
+   * Resolves when every task that may run has run: then a last task, queued behind all others, is started. With `holdMs`
+   * that one is held, and so comes after all tasks whose holds began earlier and are not longer.
    */
   async drain(holdMs = 0): Promise<void> {
     const last = await this.stageOne({ envelope: { task: LAST }, holdMs, priority: -100 });
@@ -278,7 +278,7 @@ export class Rig {
     }
   }
 
-  /** The same engine, none of whose calls can hang for longer than a case has patience. */
+  /** The same engine, but every call that hangs for longer than the patience of a case rejects. */
   #bounded(engine: TaskEngine): TaskEngine {
     const bounded =
       <Args extends unknown[], Result>(method: string, call: (...args: Args) => Promise<Result>) =>
@@ -306,7 +306,7 @@ export class Rig {
   }
 }
 
-/** Compares what is JSON. Test runners have more than one `Object`, and engines more than one way to parse. */
+/** Compares as JSON: test runners have more than one `Object`, and engines more than one way to parse. */
 export function isSame(actual: unknown, expected: unknown, message?: string): void {
   assert.deepEqual(jsonOf(actual), jsonOf(expected), message);
 }

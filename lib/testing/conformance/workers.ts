@@ -79,7 +79,7 @@ export const workers: Cases = {
     await rig.work(wait);
     await rig.work(wait, { engine: await rig.second() });
     const ids = await rig.stage(rig.tasks(100, { holdMs: 0 }));
-    // Each can run one at a time.
+    // Each worker runs one task at a time.
     await rig.untilStarted(2);
     isSame(rig.starts.map(({ worker }) => worker).sort(), [1, 2]);
     gate.open();
@@ -95,7 +95,7 @@ export const workers: Cases = {
     await rig.work(() => gate.opened.then(() => ({ kind: 'completed', value: 'of the dead' })), { engine: dying });
     const id = await rig.stageOne({ holdMs: 0, retry: { attempts: 2 } });
     await rig.untilStarted(1);
-    // Without stop(): for the task it is as if its process had ended.
+    // Without stop(): for the task this is as if the process had died.
     await dying.close();
     await rig.work(() => ({ kind: 'completed', value: 'of the living' }));
     await rig.untilRecovered('the task was started again', () => rig.startsOf(id) === 2);
@@ -113,7 +113,7 @@ export const workers: Cases = {
     const holdMs = 200;
     const ids = await rig.stage([rig.task({ holdMs: 0 }), rig.task({ holdMs }), rig.task()]);
     await rig.releaseOne(ids[2] as string);
-    // Whether an engine notices the end of a hold while nobody works is its own affair.
+    // An engine need not notice the end of a hold while it has no worker.
     await delay(holdMs);
     await rig.work(undefined, { engine: other });
     await rig.untilState(ids, 'completed');
