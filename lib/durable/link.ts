@@ -12,12 +12,13 @@ const LONGEST_DELAY = 5 * SECOND;
 export class EngineLink {
   readonly engine: TaskEngine;
   readonly #host: EngineHost;
-  /** Resolves when the engine has started. Never rejects. */
-  readonly started: Promise<void>;
+  readonly #keepsAlive: boolean;
+  readonly #start = deferred();
   /** Begins of calls that wait for the start. */
   readonly #waiting = new Set<() => void>();
   /** Each makes a pending call reject. */
   readonly #ends = new Set<(reason: Error) => void>();
+  readonly #backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
   #hasStarted = false;
   #isClosed = false;
   #lastError: Error | undefined;
@@ -27,25 +28,30 @@ export class EngineLink {
   constructor(engine: TaskEngine, host: EngineHost, keepsAlive: boolean) {
     this.engine = engine;
     this.#host = host;
-    this.started = new Promise((resolve) => {
-      const backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
-      const start = async (): Promise<void> => {
-        try {
-          await engine.start(host);
-          this.#lastError = undefined;
-          this.#hasStarted = true;
-          resolve();
-          for (const begin of this.#waiting) begin();
-        } catch (thrown) {
-          if (this.#isClosed) return;
-          this.#failed(toError(thrown));
-          this.#timer = setTimeout(() => void start(), backoff.next());
-          if (!keepsAlive) this.#timer.unref();
-        }
-      };
-      // Not within the constructor: an engine that fails at once would tell it to an instance that is not made yet.
-      queueMicrotask(() => void start());
-    });
+    this.#keepsAlive = keepsAlive;
+    // Not within the constructor: an engine that fails at once would tell it to an instance that is not made yet.
+    queueMicrotask(() => void this.#tryToStart());
+  }
+
+  /** Resolves when the engine has started. Never rejects. */
+  get started(): Promise<void> {
+    return this.#start.promise;
+  }
+
+  async #tryToStart(): Promise<void> {
+    try {
+      await this.engine.start(this.#host);
+    } catch (thrown) {
+      if (this.#isClosed) return;
+      this.#failed(toError(thrown));
+      this.#timer = setTimeout(() => void this.#tryToStart(), this.#backoff.next());
+      if (!this.#keepsAlive) this.#timer.unref();
+      return;
+    }
+    this.#lastError = undefined;
+    this.#hasStarted = true;
+    this.#start.resolve();
+    for (const begin of this.#waiting) begin();
   }
 
   /** Tells why the engine can't start: once, and again when the reason changes. */
@@ -97,18 +103,15 @@ export class EngineLink {
   }
 
   async #within<Result>(limit: number, answer: Promise<Result>): Promise<Result> {
-    let end: ((reason: Error) => void) | undefined;
-    let timer: NodeJS.Timeout | undefined;
+    const { promise, resolve, reject } = deferred<Result>();
+    const timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
+    this.#ends.add(reject);
+    answer.then(resolve, reject);
     try {
-      return await new Promise<Result>((resolve, reject) => {
-        end = reject;
-        this.#ends.add(end);
-        timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
-        answer.then(resolve, reject);
-      });
+      return await promise;
     } finally {
       clearTimeout(timer);
-      if (end !== undefined) this.#ends.delete(end);
+      this.#ends.delete(reject);
     }
   }
 
