@@ -73,7 +73,7 @@ export class Blocks {
     this.#events.emit('blocked', event, (same) => same);
   }
 
-  steppedAside(reason: string): void {
+  stacksUnavailable(reason: string): void {
     this.#log.write('info', `The watchdog goes on without stacks: ${reason}`, { reason });
   }
 

@@ -1,4 +1,4 @@
-/** What one instance tells the watchdog of its work, and what it makes of what it hears. */
+/** Tells the watchdog of one instance's work, and records what the watchdog finds. */
 import { RunningTask } from '../current-task.ts';
 import type { TurnObserver } from '../executors/event-loop.ts';
 import type { Owner } from '../owner.ts';
@@ -9,7 +9,7 @@ import type { Block, Watched } from './watched.ts';
 export class InstanceWatch implements Watched, TurnObserver {
   readonly threshold: number;
   readonly stacks: boolean;
-  readonly isTelling: boolean;
+  readonly logs: boolean;
   readonly #owner: Owner<Runtime>;
   #isAttached = false;
   #isEnded = false;
@@ -17,11 +17,11 @@ export class InstanceWatch implements Watched, TurnObserver {
   constructor(
     settings: { readonly threshold: number; readonly stacks: boolean },
     owner: Owner<Runtime>,
-    isTelling: boolean,
+    logs: boolean,
   ) {
     this.threshold = settings.threshold;
     this.stacks = settings.stacks;
-    this.isTelling = isTelling;
+    this.logs = logs;
     this.#owner = owner;
   }
 
@@ -55,11 +55,11 @@ export class InstanceWatch implements Watched, TurnObserver {
     });
   }
 
-  steppedAside(reason: string): void {
-    this.#owner.runtime.reporter.blocks.steppedAside(reason);
+  stacksUnavailable(reason: string): void {
+    this.#owner.runtime.reporter.blocks.stacksUnavailable(reason);
   }
 
-  /** Tells of the worst, and watches no more. */
+  /** Logs the summary, and is not watched any more. */
   end(): void {
     this.#isEnded = true;
     this.#owner.runtime.reporter.blocks.summarize();

@@ -1,27 +1,25 @@
 /** The watched thread's side: it gives heartbeats, measures stalls, and tells the instances what has caused them. */
-import { Worker } from 'node:worker_threads';
 import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 import type { RunningTask } from '../current-task.ts';
-import { watchThread } from '../here.ts';
-import { toError } from '../to-error.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
 import { Collections } from './collections.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { debuggerPort, whyNoStacks } from './inspector.ts';
+import type { MessageFromThread, StallReport, ThreadSettings } from './messages.ts';
 import { RequestCounter } from './request-counter.ts';
 import { SamplingGate } from './sampling-gate.ts';
 import type { CurrentWork } from './stack-sample.ts';
 import type { Stall } from './stall.ts';
 import { ownSchedulingFile } from './thread/scheduling.ts';
+import { ThreadHandle } from './thread-handle.ts';
 import type { Block, Watched } from './watched.ts';
-import type { Setting, VerdictMessage, WatchData, WatchOrder, WatchReply } from './wire.ts';
 import { WorkTracker } from './work-tracker.ts';
 
 /** Heartbeats in a threshold; the watchdog's thread looks for them as often. */
 const TICKS_PER_THRESHOLD = 5;
 const SHORTEST_TICK = 5;
-/** After so many ticks the thread is told again what may have changed. */
-const TICKS_PER_SETTING = 50;
+/** After so many ticks the thread is sent its settings again: they may have changed. */
+const TICKS_PER_SETTINGS = 50;
 
 interface CountedStall {
   readonly stall: Stall;
@@ -37,8 +35,8 @@ export class Watch {
   readonly #work: WorkTracker;
   readonly #requests = new RequestCounter();
   readonly #collections = new Collections();
-  /** `undefined` if it could not be started or has died: then stalls are measured, and no more is known of them. */
-  #thread: Worker | undefined;
+  /** If it is not alive, stalls are measured, and no more is known of them. */
+  readonly #thread: ThreadHandle;
   readonly #timer: NodeJS.Timeout;
   /** The stalls that the thread has not reported yet, by their `beats`. */
   readonly #unreported = new Map<number, Promise<CountedStall>>();
@@ -53,17 +51,21 @@ export class Watch {
     this.stacks = all.some(({ stacks }) => stacks);
     this.#work = new WorkTracker(this.#heartbeat, this.threshold);
     const obstacle = whyNoStacks();
-    if (this.stacks && obstacle !== undefined) this.#stepAside(obstacle);
+    if (this.stacks && obstacle !== undefined) this.#stacksUnavailable(obstacle);
     const tickMs = Math.max(SHORTEST_TICK, this.threshold / TICKS_PER_THRESHOLD);
     this.#idleMs = performance.eventLoopUtilization().idle;
     this.#beat(sharedNow());
-    this.#startThread({
+    const threadData = {
       memory: { heartbeat: this.#heartbeat.memory, gate: this.#gate.memory },
       threshold: this.threshold,
       tickMs,
       stacks: this.stacks && obstacle === undefined,
       schedulingFile: ownSchedulingFile(),
-      ...this.#setting,
+      ...this.#threadSettings,
+    };
+    this.#thread = new ThreadHandle(threadData, {
+      onMessage: (message) => this.#hear(message),
+      onLost: (reason) => this.#threadLost(reason),
     });
     process.once('exit', this.#onExit);
     this.#timer = setInterval(() => this.#tick(), tickMs).unref();
@@ -73,11 +75,11 @@ export class Watch {
     clearInterval(this.#timer);
     process.off('exit', this.#onExit);
     this.#collections.stop();
-    void this.#thread?.terminate();
+    this.#thread.terminate();
   }
 
   readonly #onExit = (): void => {
-    if (this.#thread !== undefined) this.#gate.close();
+    if (this.#thread.isAlive) this.#gate.close();
   };
 
   requested(): void {
@@ -97,36 +99,18 @@ export class Watch {
     return this.#work.currentWork(task);
   }
 
-  /** Without the options of the process: the thread needs no loader, and must not wait for `--inspect-brk`. */
-  #startThread(workerData: WatchData): void {
-    try {
-      this.#thread = new Worker(watchThread, { workerData, execArgv: [], env: {}, name: 'watchdog' });
-    } catch (thrown) {
-      this.#stepAside(toError(thrown).message);
-      return;
-    }
-    this.#thread.on('message', (reply: WatchReply) => this.#hear(reply));
-    this.#thread.on('error', (error) => this.#loseThread(error.message));
-    this.#thread.unref();
+  #threadLost(reason: string): void {
+    this.#stacksUnavailable(reason);
+    for (const beats of this.#unreported.keys()) void this.#reported(unseen(beats));
   }
 
-  #loseThread(reason: string): void {
-    this.#thread = undefined;
-    this.#stepAside(reason);
-    for (const beats of this.#unreported.keys()) void this.#explain(unseen(beats));
+  #hear(message: MessageFromThread): void {
+    if (message.kind === 'no-stacks') this.#stacksUnavailable(message.reason);
+    else void this.#reported(message);
   }
 
-  #hear(reply: WatchReply): void {
-    if (reply.kind === 'aside') this.#stepAside(reply.reason);
-    else void this.#explain(reply);
-  }
-
-  #send(order: WatchOrder): void {
-    this.#thread?.postMessage(order);
-  }
-
-  get #setting(): Setting {
-    return { debuggerPort: debuggerPort(), isTelling: [...this.#watched].some(({ isTelling }) => isTelling) };
+  get #threadSettings(): ThreadSettings {
+    return { debuggerPort: debuggerPort(), logs: [...this.#watched].some(({ logs }) => logs) };
   }
 
   #tick(): void {
@@ -139,7 +123,7 @@ export class Watch {
     this.#beat(to);
     if (activeMs >= this.threshold) this.#stalled(stall);
     this.#ticks += 1;
-    if (this.#ticks % TICKS_PER_SETTING === 0) this.#send({ kind: 'setting', ...this.#setting });
+    if (this.#ticks % TICKS_PER_SETTINGS === 0) this.#thread.send({ kind: 'settings', ...this.#threadSettings });
   }
 
   #beat(at: number): void {
@@ -150,23 +134,23 @@ export class Watch {
   #stalled(stall: Stall): void {
     const { beats, from } = stall;
     this.#unreported.set(beats, this.#withRequests(stall));
-    if (this.#thread === undefined) void this.#explain(unseen(beats));
-    else this.#send({ kind: 'over', beats, beatAt: from });
+    if (this.#thread.isAlive) this.#thread.send({ kind: 'stall-ended', beats, beatAt: from });
+    else void this.#reported(unseen(beats));
   }
 
   async #withRequests(stall: Stall): Promise<CountedStall> {
     return { stall, waitingRequests: await this.#requests.countWaiting(stall.to) };
   }
 
-  async #explain(report: VerdictMessage): Promise<void> {
+  async #reported(report: StallReport): Promise<void> {
     const counted = await this.#unreported.get(report.beats);
     this.#unreported.delete(report.beats);
     if (counted === undefined) return;
     const { stall, waitingRequests } = counted;
-    for (const part of this.#partsOf(stall, report)) this.#notify({ ...part, waitingRequests });
+    for (const part of this.#explain(stall, report)) this.#notify({ ...part, waitingRequests });
   }
 
-  #partsOf(stall: Stall, report: VerdictMessage): BlockPart[] {
+  #explain(stall: Stall, report: StallReport): BlockPart[] {
     const { from, to, activeMs } = stall;
     const { descheduledMs } = report;
     const stalledMs = activeMs - descheduledMs - report.overheadMs;
@@ -185,12 +169,12 @@ export class Watch {
     for (const watched of concerned) watched.blocked(block);
   }
 
-  #stepAside(reason: string): void {
-    for (const watched of this.#watched) watched.steppedAside(reason);
+  #stacksUnavailable(reason: string): void {
+    for (const watched of this.#watched) watched.stacksUnavailable(reason);
   }
 }
 
 /** What is reported of a stall that the watchdog's thread did not see. */
-function unseen(beats: number): VerdictMessage {
-  return { kind: 'verdict', beats, descheduledMs: 0, overheadMs: 0, sample: undefined };
+function unseen(beats: number): StallReport {
+  return { kind: 'stall-report', beats, descheduledMs: 0, overheadMs: 0, sample: undefined };
 }

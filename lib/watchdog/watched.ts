@@ -10,8 +10,8 @@ export interface Watched {
   readonly threshold: number;
   readonly stacks: boolean;
   /** Whether it has a logger. */
-  readonly isTelling: boolean;
+  readonly logs: boolean;
   blocked(block: Block): void;
   /** There will be no stacks from here on. */
-  steppedAside(reason: string): void;
+  stacksUnavailable(reason: string): void;
 }

@@ -1,44 +1,44 @@
-/** The watchdog's thread: it wakes up again and again, and looks whether the other still does. */
+/** The watchdog's thread: while the watched thread gives no heartbeat, it samples its stack. */
 import { writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { sharedNow } from '../../clock.ts';
 import { Heartbeat } from '../heartbeat.ts';
+import type { MessageFromThread, MessageToThread, ThreadData } from '../messages.ts';
 import { SamplingGate } from '../sampling-gate.ts';
-import type { WatchData, WatchOrder, WatchReply } from '../wire.ts';
 import { wordingOf } from '../wording.ts';
 import { isDebuggerAttached } from './debugger-presence.ts';
 import { SamplingBudget } from './sampling-budget.ts';
 import { SamplingRun } from './sampling-run.ts';
 import { SchedulingHistory } from './scheduling-history.ts';
 
-/** A block that goes on is told of after so many milliseconds, and again each time that it has doubled. */
-const FIRST_TOLD = 1_000;
+/** A block is logged when it has lasted for so many milliseconds, and again each time that it has doubled. */
+const FIRST_LOGGED = 1_000;
 const STDERR = 2;
 /** The time between the two samples of a block, as a part of the threshold. */
 const BETWEEN_SAMPLES = 0.25;
 
-const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as WatchData;
-let { debuggerPort, isTelling } = workerData as WatchData;
+const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as ThreadData;
+let { debuggerPort, logs } = workerData as ThreadData;
 const heartbeat = new Heartbeat(memory.heartbeat);
 const gate = new SamplingGate(memory.gate);
 const scheduling = new SchedulingHistory(schedulingFile, tickMs);
 const budget = new SamplingBudget();
 
-/** The other thread gives no sign of life: kept as long as that lasts. */
-interface Silence {
+interface OngoingStall {
   readonly beats: number;
   readonly run: SamplingRun | undefined;
-  tellAt: number;
+  /** How long it must have blocked to be logged, in milliseconds. */
+  logAt: number;
 }
 
-let current: Silence | undefined;
+let current: OngoingStall | undefined;
 let lastRun: SamplingRun | undefined;
 /** Loaded only where stacks are read: some Nodes are built without an inspector. */
 let sampling: typeof import('./stack-sampler.ts') | undefined;
 let canSample = stacks;
 
-function send(reply: WatchReply): void {
-  parentPort?.postMessage(reply);
+function send(message: MessageFromThread): void {
+  parentPort?.postMessage(message);
 }
 
 function tick(): void {
@@ -48,39 +48,39 @@ function tick(): void {
   const silentMs = sharedNow() - beatAt;
   if (silentMs >= threshold) {
     const blockedMs = silentMs - scheduling.descheduledSince(beatAt);
-    if (blockedMs >= threshold && heartbeat.beats === beats) standsStill(beats, blockedMs);
+    if (blockedMs >= threshold && heartbeat.beats === beats) watchStall(beats, blockedMs);
   }
   setTimeout(tick, tickMs);
 }
 
-function standsStill(beats: number, blockedMs: number): void {
-  if (current?.beats !== beats) current = { beats, run: startSampling(beats), tellAt: FIRST_TOLD };
-  if (blockedMs < current.tellAt) return;
-  current.tellAt *= 2;
-  if (isTelling) tell(current, blockedMs);
+function watchStall(beats: number, blockedMs: number): void {
+  if (current?.beats !== beats) current = { beats, run: startSampling(beats), logAt: FIRST_LOGGED };
+  if (blockedMs < current.logAt) return;
+  current.logAt *= 2;
+  if (logs) logStall(current, blockedMs);
 }
 
 function startSampling(beats: number): SamplingRun | undefined {
   if (sampling === undefined || !maySample()) return undefined;
   const sampler = new sampling.StackSampler(gate, threshold * BETWEEN_SAMPLES);
-  lastRun = new SamplingRun(sampler, beats, lastRun, (why) => stepAside(`stacks cannot be read: ${why}`));
+  lastRun = new SamplingRun(sampler, beats, lastRun, (why) => giveUpStacks(`stacks cannot be read: ${why}`));
   return lastRun;
 }
 
 function maySample(): boolean {
   if (!canSample || budget.isSpent) return false;
   if (!isDebuggerAttached(debuggerPort)) return true;
-  stepAside('a debugger is attached');
+  giveUpStacks('a debugger is attached');
   return false;
 }
 
-function stepAside(reason: string): void {
+function giveUpStacks(reason: string): void {
   canSample = false;
-  send({ kind: 'aside', reason });
+  send({ kind: 'no-stacks', reason });
 }
 
-/** The watched thread cannot speak, and nor can its logger: this goes where the default logger writes. */
-function tell({ run }: Silence, ms: number): void {
+/** To stderr, as the default logger does: the application's logger is in the blocked thread. */
+function logStall({ run }: OngoingStall, ms: number): void {
   const sample = run?.latest;
   const task = sample?.work.task?.name;
   const who = task === undefined ? 'Something' : `Task ${task}`;
@@ -89,25 +89,25 @@ function tell({ run }: Silence, ms: number): void {
   try {
     writeSync(STDERR, `${new Date().toISOString()} warn: ${message} ${JSON.stringify(fields)}\n`);
   } catch {
-    // Nobody reads: the report comes when the block is over.
+    // Nobody reads stderr. The watched thread will log the block when it is over.
   }
 }
 
-async function over(beats: number, beatAt: number): Promise<void> {
-  const ended = current?.beats === beats ? current : undefined;
-  if (ended !== undefined) current = undefined;
-  const sampled = ended?.run?.end();
+async function reportStall(beats: number, beatAt: number): Promise<void> {
+  const run = current?.beats === beats ? current.run : undefined;
+  if (current?.beats === beats) current = undefined;
+  const sampled = run?.end();
   scheduling.record();
   const descheduledMs = scheduling.descheduledSince(beatAt);
   const sample = await sampled;
-  const overheadMs = scheduling.overheadOf(ended?.run?.overheads ?? []);
+  const overheadMs = scheduling.overheadOf(run?.overheads ?? []);
   budget.spend(overheadMs);
-  send({ kind: 'verdict', beats, descheduledMs, overheadMs, sample });
+  send({ kind: 'stall-report', beats, descheduledMs, overheadMs, sample });
 }
 
-parentPort?.on('message', (order: WatchOrder) => {
-  if (order.kind === 'over') void over(order.beats, order.beatAt);
-  else ({ debuggerPort, isTelling } = order);
+parentPort?.on('message', (message: MessageToThread) => {
+  if (message.kind === 'stall-ended') void reportStall(message.beats, message.beatAt);
+  else ({ debuggerPort, logs } = message);
 });
 
 async function start(): Promise<void> {

@@ -1,0 +1,53 @@
+/** The messages between the watched thread and the watchdog's. */
+import type { StackSample } from './stack-sample.ts';
+
+/** What the watchdog's thread is started with. */
+export interface ThreadData extends ThreadSettings {
+  readonly memory: { readonly heartbeat: SharedArrayBuffer; readonly gate: SharedArrayBuffer };
+  /** In milliseconds. */
+  readonly threshold: number;
+  readonly tickMs: number;
+  readonly stacks: boolean;
+  /** Where the system counts how long the watched thread ran and waited. */
+  readonly schedulingFile: string | undefined;
+}
+
+/** What may change while the thread runs. */
+export interface ThreadSettings {
+  /** Of the inspector; `0` while it is not open. */
+  readonly debuggerPort: number;
+  /** Whether a block is logged on stderr while it lasts. */
+  readonly logs: boolean;
+}
+
+export interface SettingsMessage extends ThreadSettings {
+  readonly kind: 'settings';
+}
+
+/** The loop turns again, and the watched thread waits for the report. */
+export interface StallEndedMessage {
+  readonly kind: 'stall-ended';
+  /** The number of the last heartbeat before the stall, and its time. */
+  readonly beats: number;
+  readonly beatAt: number;
+}
+
+export type MessageToThread = SettingsMessage | StallEndedMessage;
+
+export interface StallReport {
+  readonly kind: 'stall-report';
+  readonly beats: number;
+  /** For how long the machine kept the watched thread from running, in milliseconds. */
+  readonly descheduledMs: number;
+  /** For how long sampling held it up. */
+  readonly overheadMs: number;
+  readonly sample: StackSample | undefined;
+}
+
+/** No stacks can be read from here on. */
+export interface NoStacksMessage {
+  readonly kind: 'no-stacks';
+  readonly reason: string;
+}
+
+export type MessageFromThread = StallReport | NoStacksMessage;

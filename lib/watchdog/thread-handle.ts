@@ -1,0 +1,43 @@
+/** The watchdog's thread, as the watched one holds it. */
+import { Worker } from 'node:worker_threads';
+import { watchThread } from '../here.ts';
+import { toError } from '../to-error.ts';
+import type { MessageFromThread, MessageToThread, ThreadData } from './messages.ts';
+
+interface ThreadListener {
+  onMessage(message: MessageFromThread): void;
+  /** The thread could not be started, or has died. */
+  onLost(reason: string): void;
+}
+
+export class ThreadHandle {
+  #worker: Worker | undefined;
+
+  constructor(workerData: ThreadData, { onMessage, onLost }: ThreadListener) {
+    try {
+      // Without the options of the process: the thread needs no loader, and must not wait for `--inspect-brk`.
+      this.#worker = new Worker(watchThread, { workerData, execArgv: [], env: {}, name: 'watchdog' });
+    } catch (thrown) {
+      onLost(toError(thrown).message);
+      return;
+    }
+    this.#worker.on('message', onMessage);
+    this.#worker.on('error', (error) => {
+      this.#worker = undefined;
+      onLost(error.message);
+    });
+    this.#worker.unref();
+  }
+
+  get isAlive(): boolean {
+    return this.#worker !== undefined;
+  }
+
+  send(message: MessageToThread): void {
+    this.#worker?.postMessage(message);
+  }
+
+  terminate(): void {
+    void this.#worker?.terminate();
+  }
+}
