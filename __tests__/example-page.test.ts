@@ -35,7 +35,7 @@ describePage("the example application's page", () => {
 
   beforeAll(async () => {
     [example, browser] = await Promise.all([startExample(), startBrowser()]);
-    page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
+    page = await browser.newPage({ viewport: { width: 1200, height: 900 }, reducedMotion: 'reduce' });
     page.setDefaultTimeout(PATIENCE);
     page.on('pageerror', (error) => problems.push(error.message));
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
