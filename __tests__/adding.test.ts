@@ -413,7 +413,7 @@ describe('outside a response', () => {
     expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed']);
   });
 
-  it('background.add() has room in a listener of `settled`, where the task that it is told of was the last that there was room for', async () => {
+  it('background.add() has room in a listener of `settled`, where the task that settled was the last that there was room for', async () => {
     const background = makeBackground({ maxBacklog: 1 });
     const followed: TaskHandle[] = [];
     const seen: unknown[] = [];
@@ -704,7 +704,7 @@ describe('find()', () => {
   });
 });
 
-describe('what is told', () => {
+describe('what is reported', () => {
   const NAMES = ['added', 'started', 'retrying', 'settled'] as const;
   type Told = [keyof BackgroundTaskEvents, object];
 

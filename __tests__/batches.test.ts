@@ -127,7 +127,7 @@ describe('tasks that wait for the same thread', () => {
     expect(moments.size).toBe(2);
   });
 
-  it('reach it while others are added in the same breath, and nothing is told of them until it is over', async () => {
+  it('reach it while others are added in the same breath, and nothing is reported of them until it is over', async () => {
     const background = await makeTaught();
     let settledEvents = 0;
     background.on('settled', () => {
@@ -166,7 +166,7 @@ describe('in a batch', () => {
     expect(batched.map(withoutTimes)).toEqual(single.map(withoutTimes));
   });
 
-  it('each has the context of its own request', async () => {
+  it('each task has the context of its own request', async () => {
     const background = await makeTaught({ context: ({ url }) => ({ user: url?.slice(1) }) });
     const handles: TaskHandle[] = [];
     let begun = makeGate();
@@ -199,7 +199,7 @@ describe('in a batch', () => {
     }
   });
 
-  it('each has its own id and priority', async () => {
+  it('each task has its own id and priority', async () => {
     const background = await makeTaught();
     const [low, high, id] = await addTogether(background, () => [
       background.with({ priority: -1, name: 'low' }).add(tasks.short),
@@ -213,7 +213,7 @@ describe('in a batch', () => {
     expect(order.indexOf('high')).toBeLessThan(order.indexOf('low'));
   });
 
-  it('each is told of as started and settled, once, with the time that it took itself', async () => {
+  it('each task is reported as started and settled, once, with the time that it took itself', async () => {
     const background = await makeTaught();
     const told: string[] = [];
     background.on('started', ({ id }) => told.push(`started ${id}`));
@@ -236,7 +236,7 @@ describe('in a batch', () => {
     }
   });
 
-  it('those behind the running one count as waiting, and one of them that is cancelled never runs', async () => {
+  it('tasks behind the running one count as waiting, and one of them that is cancelled never runs', async () => {
     const { background, runs, gate, handles } = await startOneOfMany(0, 'holds');
     expect(handles.map(({ state }) => state)).toEqual(['running', ...new Array(COUNT - 1).fill('waiting')]);
     expect(background.stats().executors.thread).toMatchObject({ running: 1, waiting: COUNT - 1 });
@@ -252,7 +252,7 @@ describe('in a batch', () => {
     ['exits its thread', 'exits', 'ERR_BACKGROUND_THREAD_EXITED'],
     ['fills its heap', 'fills its heap', 'ERR_BACKGROUND_OUT_OF_MEMORY'],
   ] as const)(
-    'one that %s fails alone: those before it keep their results, those behind it run elsewhere',
+    'a task that %s fails alone: those before it keep their results, those behind it run elsewhere',
     async (_, how, code) => {
       const background = await makeTaught({ pool: { resourceLimits: { maxOldGenerationSizeMb: 32 } } });
       const runs = countRuns();
@@ -270,7 +270,7 @@ describe('in a batch', () => {
     },
   );
 
-  it('one that is cancelled while it runs is told by its signal, and the others run on', async () => {
+  it('a task that is cancelled while it runs hears of it by its signal, and the others run on', async () => {
     const { runs, handles } = await startOneOfMany(3, 'heeds its signal');
     handles[3]?.cancel('enough');
     const outcomes = await settle(handles);
@@ -280,7 +280,7 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });
 
-  it('one that returns at its signal while the event loop is blocked costs nobody the thread, and the others run', async () => {
+  it('a task that returns at its signal while the event loop is blocked costs nobody the thread, and the others run', async () => {
     const { background, runs, handles } = await startOneOfMany(0, 'returns at its signal');
     // Long enough for those behind it to be taken back.
     await background.add(work, 20).settled;
@@ -314,7 +314,7 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });
 
-  it('one that begins in the very moment in which it is to be taken back is ended by its time limit, too', async () => {
+  it('a task that begins in the very moment in which it is to be taken back is ended by its time limit, too', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     await background.add(tasks.stopClock).settled;
     const runs = countRuns();
@@ -336,14 +336,14 @@ describe('in a batch', () => {
     expect([...runs.slice(0, 3)]).toEqual([1, 1, 1]);
   });
 
-  it('those that close() runs out of time for are named, and do not run', async () => {
+  it('tasks that close() runs out of time for are named, and do not run', async () => {
     const { background, runs } = await startOneOfMany(0, 'holds');
     const { abandoned } = await background.close({ timeout: 100 });
     expect(abandoned).toHaveLength(COUNT);
     expect([...runs]).toEqual([1, ...new Array(COUNT - 1).fill(0)]);
   });
 
-  it('one that cannot be sent fails alone, and the others are sent without it', async () => {
+  it('a task that cannot be sent fails alone, and the others are sent without it', async () => {
     const background = await makeTaught();
     const runs = countRuns();
     const refusals = refuseToSend('the refused one');

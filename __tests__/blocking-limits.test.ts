@@ -149,7 +149,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect((await background.add(tasks.add, 2, 2).settled).value).toBe(4);
     });
 
-    it('of one attempt is not heard by the next, even where the task was deaf while it ran', async () => {
+    it('the end of one attempt is not heard by the next, even where the task was deaf while it ran', async () => {
       const background = shared();
       await background.add(aware.describeTask).settled; // Loading the module is not to be a part of the time.
       const outcome = await background

@@ -74,7 +74,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     },
   );
 
-  it('that is CommonJS and throws at import runs no more than once', async () => {
+  it('a CommonJS module that throws at import runs no more than once', async () => {
     const { globalOf } = kind.refer<typeof import('./fixtures/place-tasks.mjs')>('place-tasks.mjs');
     const broken = kind.refer<{ work(): string }>('module-counts-and-throws.cjs');
     const background = shared();
@@ -84,7 +84,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     }
   });
 
-  it(`whose file is gone when its tasks come fails them, with its name, and the ${executor} lives`, async () => {
+  it(`a module whose file is gone when its tasks come fails them, with its name, and the ${executor} lives`, async () => {
     const directory = mkdtempSync(join(tmpdir(), 'background-tasks-module-'));
     atEnd(() => rmSync(directory, { recursive: true }));
     const file = join(directory, 'gone.cjs');
@@ -102,7 +102,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     expect(await kind.placeOf(background)).toEqual(before);
   });
 
-  it('that fails at import fails each of a hundred tasks', async () => {
+  it('a module that fails at import fails each of a hundred tasks', async () => {
     const broken = kind.refer<{ work(): string }>('module-throws.mjs');
     const background = shared();
     const { failed } = background.stats().outcomes;
@@ -127,20 +127,20 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     expect(await kind.placeOf(background)).toEqual(before);
   });
 
-  it('whose export is no function fails the task with the same code', async () => {
+  it('a module whose export is no function fails the task with the same code', async () => {
     const { total } = kind.refer<{ total(): void }>('thread-named.cjs');
     const outcome = await shared().add(total).settled;
     expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
     expect(outcome.error?.message).toContain('number');
   });
 
-  it('that inherits a name from Object has no such export', async () => {
+  it('a module that inherits a name from Object has no such export', async () => {
     const dynamic = kind.refer<{ hasOwnProperty(): void }>('module-dynamic.cjs');
     const outcome = await shared().add(dynamic.hasOwnProperty).settled;
     expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
   });
 
-  it('whose export is a getter that throws fails each of its tasks with that, and names the other exports', async () => {
+  it('a module whose export is a getter that throws fails each of its tasks with that, and names the other exports', async () => {
     const { lazily, missing, present } =
       kind.refer<Record<'lazily' | 'missing' | 'present', () => string>>('module-getters.cjs');
     const background = shared();

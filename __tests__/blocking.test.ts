@@ -49,7 +49,7 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     expect(value).toEqual({ id: handle.id, name: 'described', attempt: 1, context: undefined, isAborted: false });
   });
 
-  it(`are told of in the async context of no request and no task, though one had their ${executor} started`, async () => {
+  it(`are reported in the async context of no request and no task, though one had their ${executor} started`, async () => {
     const storage = new AsyncLocalStorage<string>();
     const { storage: failing } = kind.refer<{ storage(): void }>('thread-errors.mjs');
     const seen: unknown[] = [];

@@ -353,7 +353,7 @@ describe('when close() runs out of time', () => {
     expect(heard[1]).toBe(1);
   });
 
-  it('has named every task of the event loop in the log before any is told to stop: one that loops then hides none', async () => {
+  it('has named every task of the event loop in the log before the signal of any aborts: one that loops then hides none', async () => {
     const told: string[] = [];
     const write = (message: string): void => void told.push(message);
     const background = makeBackground({ logger: { error: write, warn: write, info: write, debug: () => {} } });

@@ -91,7 +91,7 @@ describe.each(CALLS)('a %s', (method, statusCode) => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toHaveLength(method === 'discard' ? 1 - count : 0);
   });
 
-  it('that has waited behind others until the end of the hold was near is not sent', async () => {
+  it('a call that has waited behind others until the end of the hold was near is not sent', async () => {
     const mayAnswer = makeGate();
     const slow: Fault = (proceed) => mayAnswer.opened.then(proceed);
     const { app, hold } = await heldTasks({ faults: { [method]: slow } });
@@ -137,8 +137,8 @@ describe('a task that has waited only for a moment', () => {
   });
 });
 
-describe('a release', () => {
-  it('that fails is told of, and the hold lets the task run, once', async () => {
+describe('releases', () => {
+  it('a release that fails is logged, and the hold lets the task run, once', async () => {
     const app = await durableApp(
       async (_req, res) => {
         const { id, accepted } = res.locals.backgroundTasks.add(localTasks.echo, 1);
@@ -154,13 +154,13 @@ describe('a release', () => {
   });
 });
 
-describe('a discard', () => {
+describe('discards', () => {
   const skipping = (_req: unknown, res: TaskedResponse): void => {
     const handle = res.locals.backgroundTasks.with({ when: 'failure' }).add(tasks.echo);
     void handle.accepted.then(() => res.end(handle.id));
   };
 
-  it('that fails is tried again', async () => {
+  it('a discard that fails is tried again', async () => {
     let calls = 0;
     const app = await durableApp(skipping, {
       faults: {
@@ -177,7 +177,7 @@ describe('a discard', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
-  it('whose answer was lost is not taken for one that failed', async () => {
+  it('a discard whose answer was lost is not taken for one that failed', async () => {
     let calls = 0;
     const app = await durableApp(skipping, {
       faults: {
@@ -195,7 +195,7 @@ describe('a discard', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
-  it('is tried again where the task may yet come: its staging failed, and nobody heard how', async () => {
+  it('a discard is tried again where the task may yet come: its staging failed, and nobody heard how', async () => {
     let stage: () => Promise<unknown> = async () => {};
     const app = await durableApp(
       async (_req, res) => {
@@ -222,14 +222,14 @@ describe('a discard', () => {
     );
   });
 
-  it('that comes too late is told of', async () => {
+  it('a discard that comes too late is logged', async () => {
     const app = await durableApp(skipping, { faults: { discard: () => Promise.resolve(['too-late']) } });
     await app.request();
     const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
     expect(line?.message).toContain('but it was too late: it will run, or has run');
   });
 
-  it('that never works is told of near the end of the hold: the task will run', async () => {
+  it('a discard that never works is logged near the end of the hold: the task will run', async () => {
     const app = await durableApp(skipping, { durable: DURABLE, faults: { discard: FAILED_CALL } });
     await app.request();
     await untilHolds(() => app.calls('discard').length > 0);

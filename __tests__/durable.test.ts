@@ -189,7 +189,7 @@ describe('`accepted`', () => {
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
   });
 
-  it('that has rejected keeps nothing of its task, though the engine is still not there', async () => {
+  it('`accepted` that has rejected keeps nothing of its task, though the engine is still not there', async () => {
     const app = await durableApp(() => {}, { durable: { acceptTimeout: 20 }, faults: { start: NO_ANSWER } });
     const watcher = watchTasks(app.background, 'run');
     const { settled } = app.background.add(tasks.echo, { order: 7 });

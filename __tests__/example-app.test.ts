@@ -290,7 +290,7 @@ describe('a durable task on the page', () => {
   });
 });
 
-describe('when it is told to end', () => {
+describe('when the application gets SIGTERM', () => {
   let ending: Example | undefined;
 
   afterEach(async () => {

@@ -46,7 +46,7 @@ describe.each(frameworks)('under $name', (framework) => {
     expect(background.stats().added - added).toBe(2);
   });
 
-  it('one that fails, one that times out and one that is tried again settle in order, each as what it is', async () => {
+  it('a task that fails, one that times out and one that is tried again settle in order, each as what it is', async () => {
     const background = oneThread();
     const told: string[] = [];
     for (const event of ['started', 'retrying', 'settled'] as const) {

@@ -281,7 +281,7 @@ describe('retry', () => {
       retry: { attempts: 5, delay: 0, retryIf: retryIf as (error: unknown) => boolean },
     });
 
-    it('and stops where it says no', async () => {
+    it('stops trying where `retryIf` says no', async () => {
       const error = Object.assign(new Error('forbidden'), { code: 'EACCES' });
       const asked: unknown[] = [];
       const background = makeBackground(
@@ -385,7 +385,7 @@ describe('retry', () => {
       expect(background.stats()).toMatchObject({ added: 1, settled: 1, retrying: 0 });
     });
 
-    it('may be cancelled by the listener that is told of it', async () => {
+    it('a task may be cancelled by the listener of `retrying`', async () => {
       const background = makeBackground();
       const handle = background.with(patient).add(async () => fail());
       background.on('retrying', () => handle.cancel());
@@ -531,7 +531,7 @@ describe('a time limit on the event loop', () => {
   });
 });
 
-describe('when', () => {
+describe('the option `when`', () => {
   it.each<[number, string[]]>([
     [200, ['always', 'success']],
     [302, ['always', 'success']],

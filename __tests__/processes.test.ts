@@ -102,12 +102,12 @@ describe('tasks in processes', () => {
 });
 
 describe('a server with processes', () => {
-  it('that runs at a lower priority itself has them below its own', async () => {
+  it('a server that runs at a lower priority itself has its processes below its own', async () => {
     const { server, process: below } = JSON.parse(await runScript('script-process-nice.mjs'));
     expect(below - server).toBe(5);
   });
 
-  it('hears by each task that they cannot start, where Node refuses their options', async () => {
+  it('hears by each task that processes cannot start, where Node refuses their options', async () => {
     const refused = { state: 'failed', attempts: 0, code: 'ERR_BACKGROUND_PROCESS_START' };
     const lines = (await runScript('script-process-bad-flag.mjs')).trim().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toEqual([0, 1].map(() => [refused, refused, refused, refused]));
@@ -117,7 +117,7 @@ describe('a server with processes', () => {
     ['idle', 'while the child is idle'],
     ['looping', 'while the child loops for ever'],
     ['killer', 'at the first thing that the child does before it loops for ever'],
-  ])('that is killed is not outlived by its child: %s, %s', async (state) => {
+  ])('a server that is killed is not outlived by its child: %s, %s', async (state) => {
     const server = spawn(process.execPath, [fileURLToPath(fixture('script-process-parent.mjs')), state], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

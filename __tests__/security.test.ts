@@ -290,7 +290,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
   });
 
   if (isInWorker) {
-    it('and what is thrown at an argument that cannot cross, hold nothing of it', () => {
+    it('the error that `add` throws at an argument that cannot cross holds nothing of it', () => {
       const background = makeBackground();
       const add = (argument: unknown) => () => background.add(tasks['complete'] as AnyTask, 1, argument);
       for (const argument of [

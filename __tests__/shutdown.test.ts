@@ -50,15 +50,15 @@ describe('when a server under load gets SIGTERM at a random moment', () => {
   });
 });
 
-describe('after SIGTERM the process exits by itself', () => {
-  it('with nothing to wait for', async () => {
+describe('after SIGTERM', () => {
+  it('the process exits by itself with nothing to wait for', async () => {
     const server = await startShutdownServer({ timeout: 10_000 });
     server.signal('SIGTERM');
     expect(await server.ended).toBe(0);
     expect(server.report()).toMatchObject({ completed: 0, failed: 0, abandoned: [] });
   });
 
-  it('when retries were waited for, and the last attempts have done the work', async () => {
+  it('the process exits by itself when retries were waited for, and the last attempts have done the work', async () => {
     const server = await startShutdownServer({ timeout: 10_000 });
     const executors = ['event-loop', 'thread', 'process'] as const;
     const retry = { attempts: 2, delay: 1_000, jitter: 0 };
@@ -73,7 +73,7 @@ describe('after SIGTERM the process exits by itself', () => {
     expect(server.journal().sort()).toEqual(ids.sort());
   });
 
-  it('without the retry whose time has not come', async () => {
+  it('the process exits by itself without the retry whose time has not come', async () => {
     const server = await startShutdownServer({ timeout: 200 });
     const [id] = await server.add({
       executor: 'thread',
@@ -88,7 +88,7 @@ describe('after SIGTERM the process exits by itself', () => {
     expect(server.journal()).toEqual([]);
   });
 
-  it('when its first thread and its first process were only just starting', async () => {
+  it('the process exits by itself when its first thread and its first process were only just starting', async () => {
     const server = await startShutdownServer({ timeout: 10_000 });
     const ids = await server.add({ executor: 'thread', name: 'quick' }, { executor: 'process', name: 'quick' });
     server.signal('SIGTERM');
@@ -97,7 +97,7 @@ describe('after SIGTERM the process exits by itself', () => {
     expect(server.journal()).toEqual(ids);
   });
 
-  it('once, however often it is told to', async () => {
+  it('the process exits by itself once, however often the signal comes', async () => {
     const server = await startShutdownServer({ timeout: 10_000 });
     const ids = await server.add({ executor: 'event-loop', name: 'rest', argument: 300 });
     await server.until('started rest event-loop');
@@ -107,7 +107,7 @@ describe('after SIGTERM the process exits by itself', () => {
     expect(server.journal()).toEqual(ids);
   });
 
-  it('with every executor in the middle of a task that goes on for too long', async () => {
+  it('the process exits by itself with every executor in the middle of a task that goes on for too long', async () => {
     const server = await startShutdownServer({ timeout: 400 });
     const wanted: WantedTask[] = [
       { executor: 'event-loop', name: 'rest', argument: 60_000 },

@@ -171,7 +171,7 @@ describe('a watcher', () => {
     expect(tasks.added).toEqual([]);
   });
 
-  it('that was restored already harms none that was made since', () => {
+  it('a watcher that was restored already harms none that was made since', () => {
     application();
     const first = watchTasks(background, 'record');
     first.restore();

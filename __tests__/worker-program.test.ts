@@ -180,7 +180,7 @@ describe('a worker program', () => {
 });
 
 describe('the health of a worker program', () => {
-  it('is told by a route and by a file, while tasks are taken', async () => {
+  it('is given by a route and by a file, while tasks are taken', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'background-tasks-health-'));
     atEnd(() => rmSync(folder, { recursive: true }));
     const file = join(folder, 'health');
@@ -196,7 +196,7 @@ describe('the health of a worker program', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ at: expect.any(String) });
   });
 
-  it('is told at an address of IPv6, too, and the line that says where is a URL', async () => {
+  it('is given at an address of IPv6, too, and the line that says where is a URL', async () => {
     const program = work('worker-registry.mjs', ['--health-port', '0', '--health-host', '::1']);
     const [, url] = await program.until(/^Health: (.+)$/m);
     await program.until(/^Takes tasks/m);

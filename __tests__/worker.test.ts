@@ -225,7 +225,7 @@ describe('an attempt that the engine makes again', () => {
     return { events, errors, lines: log.lines.map(({ level, message }) => [level, message]) };
   };
 
-  it('is told of as one, and only the last as failed', async () => {
+  it('is reported as an attempt, and only the last as failed', async () => {
     expect(await told('fail', 3)).toEqual({
       events: [
         ['started', 1],
@@ -244,7 +244,7 @@ describe('an attempt that the engine makes again', () => {
     });
   });
 
-  it('is one that ran for too long as well', async () => {
+  it('may be one that ran for too long', async () => {
     const message = 'Task local.untilAborted ran longer than its timeout of 20 ms.';
     expect(await told('timeout', 2)).toEqual({
       events: [
