@@ -1,5 +1,6 @@
 // Builds the package twice from the same sources: as ES modules and as CommonJS, each with types of its own.
-import { execFileSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -11,13 +12,18 @@ const tsc = path('node_modules/typescript/bin/tsc');
 const fresh = path(`dist.${process.pid}`);
 const old = path(`dist.${process.pid}.old`);
 
-function compile(...options) {
-  execFileSync(process.execPath, [tsc, '-p', 'lib', ...options], { cwd: path('.'), stdio: 'inherit' });
+async function compile(...options) {
+  const compiler = spawn(process.execPath, [tsc, '-p', 'lib', ...options], { cwd: path('.'), stdio: 'inherit' });
+  const [code] = await once(compiler, 'close');
+  return code;
 }
 
 try {
-  compile('--outDir', `${fresh}/esm`);
-  compile('--outDir', `${fresh}/cjs`, '--module', 'commonjs', '--moduleResolution', 'bundler');
+  const codes = await Promise.all([
+    compile('--outDir', `${fresh}/esm`),
+    compile('--outDir', `${fresh}/cjs`, '--module', 'commonjs', '--moduleResolution', 'bundler'),
+  ]);
+  if (codes.some((code) => code !== 0)) throw new Error('The sources do not compile.');
   writeFileSync(`${fresh}/cjs/package.json`, '{ "type": "commonjs" }\n');
 
   // The command is a program of its own: one of them is enough.
