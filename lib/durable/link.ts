@@ -77,10 +77,10 @@ export class EngineLink {
 
   /** Like {@link call}, but rejects with the bare reason, for a caller that puts it into an error of its own. */
   async begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
+    if (this.#hasStarted) return this.#within(limit, call(this.engine));
     // Not `started.then(…)`: that would keep calls that were given up, and make them when the engine starts at last.
     const { promise: mayBegin, resolve: begin } = deferred();
-    if (this.#hasStarted) begin();
-    else this.#waiting.add(begin);
+    this.#waiting.add(begin);
     try {
       return await this.#within(
         limit,
