@@ -5,7 +5,7 @@ import { resolveBlockingOptions } from './options/task.ts';
 
 /**
  * References to the functions that a module exports, to be run in worker threads or in child processes. The module is an
- * ordinary one; only these load it, and only its type is used here: without the type parameter there is nothing to add.
+ * ordinary one; only these load it, and only its type is used here: in TypeScript, without the type parameter there is nothing to add.
  *
  * @param url the module: a `URL`, a `file:` string or an absolute path, such as `require.resolve('./tasks/images')`.
  * Where a `.js` file is not there and a `.ts` file of that name is, that is meant: sources can be run as they are.

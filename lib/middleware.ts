@@ -26,7 +26,8 @@ export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.inst
  * application starts: it owns the worker threads. It works under Express 4 and 5, Connect and bare `node:http`.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type;
- * `ERR_BACKGROUND_THREAD_START` if `pool.minThreads` asks for threads and Node refuses their options.
+ * `ERR_BACKGROUND_THREAD_START` if `pool.minThreads` asks for threads and Node refuses their options;
+ * `ERR_BACKGROUND_PROCESS_START` if `processes.minProcesses` asks for processes and they cannot be started.
  * @example
  * const background = backgroundTasks({ pool: { maxThreads: 4 } });
  * app.use(background);

@@ -13,7 +13,7 @@ const moved = processWide('moved', () => new WeakSet<object>());
  * Gives a buffer to the task instead of copying it: no cost per byte, and the caller's buffer is empty after `add`.
  *
  * For typed arrays, Buffers, ArrayBuffers and MessagePorts. A task may return `move(buffer)` as well. A Buffer that
- * Node cut from its shared pool (most that are shorter than 4 KiB) is copied: others live in the same memory.
+ * Node cut from its shared pool (most that are shorter than half of `Buffer.poolSize`) is copied: others live in the same memory.
  * Only an argument itself can be moved: one inside an object is copied. On the event loop nothing crosses, and `move` changes nothing. With `retry`, each attempt but the last gets a copy.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_CLONEABLE` for what cannot be moved.

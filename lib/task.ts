@@ -106,8 +106,7 @@ function adviceFor(task: unknown): string {
 /**
  * Gives a function a name and a policy of its own, for the event loop.
  *
- * The function is returned as it is called: `defineTask` makes a new function that calls the given one, so that one
- * function can be defined twice with different policies. What `with(…)` says at `add` wins over what is said here,
+ * Returns a new function that calls `fn`, so that one function can be defined twice with different options. What `with(…)` says at `add` wins over what is said here,
  * and this wins over the middleware's options.
  *
  * @param fn the function; it may be asynchronous.

@@ -38,7 +38,7 @@ export interface TaskWorker
  * `ERR_BACKGROUND_REGISTRY` where nothing is registered, a module does not load, or an export is missing.
  * @example
  * import './tasks/registry.js';
- * const worker = await createWorker({ engine: bullmq({ connection: process.env.REDIS_URL }), concurrency: 8 });
+ * const worker = await createWorker({ engine: bullmq({ connection: process.env.REDIS_URL ?? 'redis://127.0.0.1:6379' }), concurrency: 8 });
  * process.once('SIGTERM', () => worker.close({ timeout: 30_000 }));
  */
 export async function createWorker(options: WorkerOptions): Promise<TaskWorker> {

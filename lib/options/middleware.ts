@@ -111,7 +111,7 @@ export interface BackgroundTasksOptions {
    */
   readonly ambient?: boolean | undefined;
   /**
-   * Plain values of the request that its tasks can read as `currentTask().context`, in threads as well. Called at each
+   * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well. Called at each
    * `add`. A task that a task adds with `background.add` has the context of that task.
    *
    * @example
@@ -132,7 +132,7 @@ export interface BackgroundTasksOptions {
    * `express-background-tasks/pg-boss`, or one of your own. Without it they run in this process.
    *
    * @example
-   * engine: bullmq({ connection: process.env.REDIS_URL })
+   * engine: bullmq({ connection: process.env.REDIS_URL ?? 'redis://127.0.0.1:6379' })
    */
   readonly engine?: TaskEngine | undefined;
   /**

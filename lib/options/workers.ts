@@ -26,7 +26,7 @@ export interface ResourceLimits {
   readonly stackSizeMb?: number | undefined;
 }
 
-/** The worker threads. The names are Piscina's. */
+/** The worker threads. Most names are Piscina's. */
 export interface PoolOptions {
   /**
    * How many threads are kept when there is nothing to do. Above `0` they are started at once; otherwise the first
