@@ -60,5 +60,5 @@ export type { BackgroundTasksStats, ExecutorCounts, ProcessStats, ThreadStats } 
 export { type BlockingTask, defineTask, type Task, type TaskFunction } from './task.ts';
 export type { TaskAdder, TaskList } from './task-list.ts';
 export type { BlockCause, BlockedEvent, BlockedFrame, BlockedRequest } from './watchdog/block.ts';
-export type { BlockStats, BlockTally } from './watchdog/blocks.ts';
+export type { BlockStats, BlockTally } from './watchdog/block-stats.ts';
 export { createWorker, type TaskWorker, type WorkerOptions } from './worker.ts';

@@ -4,7 +4,7 @@ import { EXECUTOR_NAMES, type ExecutorName } from './executor-names.ts';
 import type { Instance } from './instance.ts';
 import { OUTCOME_STATES, type OutcomeState } from './outcome.ts';
 import type { Percentiles } from './statistics.ts';
-import type { BlockStats } from './watchdog/blocks.ts';
+import type { BlockStats } from './watchdog/block-stats.ts';
 
 /** Where the tasks of one executor are. */
 export interface ExecutorCounts {

@@ -1,10 +1,11 @@
-/** What a block is called: in the log of the server, and on stderr while nobody else can speak. */
-import type { BlockedStack } from './block.ts';
+/** Blocks in words: for the application's log, and for stderr while a block lasts. */
+import type { BlockedEvent, BlockedStack } from './block.ts';
+import type { BlockTally } from './block-stats.ts';
 
 const ADVICE = 'docs/blocking-tasks.md#from-a-log-line-to-a-moved-task';
 
 export interface Wording {
-  /** `Task sendReport`, or what else it was. */
+  /** As {@link whoOf} says it. */
   readonly who: string;
   readonly ms: number;
   readonly isOver: boolean;
@@ -19,8 +20,28 @@ export function wordingOf({ who, ms, isOver, stack, isTask }: Wording): string {
   return `${who} ${verb} the event loop ${duration}${whereOf(stack)}${advice}`;
 }
 
+export function whoOf({ cause, task, request, stack }: BlockedEvent): string {
+  switch (cause) {
+    case 'task':
+      return `Task ${task?.name}`;
+    case 'request':
+      return `The handler of ${request?.method} ${request?.route}`;
+    case 'garbage-collection':
+      return 'The garbage collection';
+    case 'load':
+      return 'Much work at once, none of it long,';
+    default:
+      return stack.length === 0 ? 'Something' : 'Code outside of tasks';
+  }
+}
+
 export function whereOf(stack: BlockedStack | undefined): string {
   const call = stack?.call === undefined ? '' : `, in ${stack.call}`;
   const frame = stack?.frames[0];
   return frame === undefined ? call : `${call}, at ${frame.function} (${frame.file}:${frame.line})`;
+}
+
+export function tallyInWords({ times, totalMs, longestMs }: BlockTally): string {
+  const often = times === 1 ? 'once' : `${times} times`;
+  return `${often} for ${Math.round(totalMs)} ms${times === 1 ? '' : ` in all, ${Math.round(longestMs)} ms at most`}`;
 }
