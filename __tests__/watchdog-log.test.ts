@@ -1,4 +1,4 @@
-/** How blocks are told of: the log, the channel, and who is not told. A file of its own, since what a watchdog may look is limited for each. */
+/** How blocks are told of: the log, the channel, and who is not told. A file of its own, since each has a budget of its own for stacks. */
 import { describe, expect, it, jest } from '@jest/globals';
 import type { BackgroundTasksOptions } from 'express-background-tasks';
 import { spin } from './fixtures/watchdog-work.ts';
@@ -7,7 +7,7 @@ import { type LogLine, openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { keepWatching, listenTo, type Watched, watch } from './support/watched.ts';
 
-// On a slow machine a look costs more, and the next is longer in coming.
+// On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.
 jest.setTimeout(90_000);
 expectNoProcessFaults();
 keepWatching();
@@ -28,7 +28,7 @@ describe('the log', () => {
       });
       await blocks.until(() => blocks.tasks.length > before);
     }
-    // The watchdog's thread takes some time to start, and a busy machine may give it a core too late for its look.
+    // The watchdog's thread takes some time to start, and a busy machine may give it a core too late for a sample.
     if (blocks.events[0]?.stack.length === 0) return blockedTwice();
     return { ...watched, lines };
   }

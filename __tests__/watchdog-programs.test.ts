@@ -122,7 +122,7 @@ describe('with stacks off', () => {
 
 describe('with --inspect', () => {
   const inspected = { execArgv: ['--inspect=0'] };
-  const asides = (program: WatchedProgram): string[] =>
+  const noStacksLines = (program: WatchedProgram): string[] =>
     program
       .of('log')
       .filter(({ message }) => message.includes('goes on without stacks'))
@@ -135,32 +135,32 @@ describe('with --inspect', () => {
       task: { name: 'spin' },
       stack: [{ function: 'spin' }],
     });
-    expect(asides(program)).toEqual([]);
+    expect(noStacksLines(program)).toEqual([]);
   });
 
-  it('it steps aside for a debugger that is connected, says so once, and stops nothing', async () => {
+  it('it does without stacks for a debugger that is connected, says so once, and stops nothing', async () => {
     const program = server(true, inspected);
     await program.untilPrinted('listening');
     const { debuggerClient, enabled } = await attachDebugger(program);
     await enabled;
-    // The watchdog's thread takes some time to start, and to look for the debugger.
-    while (asides(program).length === 0) {
+    // The watchdog's thread takes some time to start, and to notice the debugger.
+    while (noStacksLines(program).length === 0) {
       expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
     }
     expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
     expect(await program.block('announceAndSpin', 300)).toMatchObject({ task: { name: 'announceAndSpin' }, stack: [] });
-    expect(asides(program)).toEqual(['info: The watchdog goes on without stacks: a debugger is attached']);
+    expect(noStacksLines(program)).toEqual(['info: The watchdog goes on without stacks: a debugger is attached']);
     expect(debuggerClient.received).toContain('Debugger.scriptParsed');
     expect(debuggerClient.received).not.toContain('Debugger.paused');
   });
 
-  it('it steps aside for a debugger that comes later', async () => {
+  it('it does without stacks for a debugger that comes later', async () => {
     const program = server(true, inspected);
     await program.untilWatched();
     const { debuggerClient, enabled } = await attachDebugger(program);
     await enabled;
     expect(await program.block('spin', 200)).toMatchObject({ task: { name: 'spin' }, stack: [] });
-    expect(asides(program)).toHaveLength(1);
+    expect(noStacksLines(program)).toHaveLength(1);
     expect(debuggerClient.received).not.toContain('Debugger.paused');
   });
 });
@@ -189,7 +189,7 @@ async function attachDebugger(program: WatchedProgram): Promise<{ debuggerClient
 }
 
 describe('a program that exits', () => {
-  /** Every few milliseconds of the watchdog's look at the block is met by one of them. */
+  /** Spread over the time in which the watchdog samples the block: each exit comes at another point of it. */
   const durations = Array.from({ length: 7 }, (_, index) => 12 + 12 * index);
   const AT_ONCE = 3;
 
@@ -233,7 +233,7 @@ describe('a task that ends in native code', () => {
     const blocksOfReport = (): BlockedEvent[] => program.blocks.filter(({ task }) => task?.name === 'readReport');
     while (blocksOfReport().length === 0) {
       await program.run('readReport');
-      // Whatever there was to tell has been told when this has. A busy machine may look too late.
+      // Whatever there was to tell has been told when this has. On a busy machine the sample may come too late.
       await program.block('spin', 200);
     }
     expect(blocksOfReport()[0]).toMatchObject({ cause: 'task', request: { method: 'POST', route: '/tasks/:name' } });
@@ -332,8 +332,8 @@ describe('a server in a worker thread', () => {
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
     ]);
-    const asides = program.of('log').filter(({ message }) => message.includes('goes on without stacks'));
-    expect(asides).toMatchObject([{ level: 'info', message: expect.stringContaining('the main thread only') }]);
+    const noStacksLines = program.of('log').filter(({ message }) => message.includes('goes on without stacks'));
+    expect(noStacksLines).toMatchObject([{ level: 'info', message: expect.stringContaining('the main thread only') }]);
   });
 });
 

@@ -20,7 +20,7 @@ import { makeGate, work } from './support/promises.ts';
 import { expresses, listen } from './support/servers.ts';
 import { type Blocks, keepWatching, listenTo, THRESHOLD, watch } from './support/watched.ts';
 
-// On a slow machine a look costs more, and the next is longer in coming.
+// On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.
 jest.setTimeout(90_000);
 expectNoProcessFaults();
 
@@ -30,14 +30,14 @@ const spinningLines = linesBetween('watchdog-work.ts', 'while (left > 0)', '}');
 
 keepWatching();
 
-/** A busy machine may give the watchdog's thread a core too late for its look: has it block again until one was in time. */
-async function seen(
+/** Blocks again and again until the watchdog has read a stack: on a busy machine its thread may get a core too late. */
+async function blockUntilSampled(
   blocks: Blocks,
   isMeant: (event: BlockedEvent) => boolean,
   block: () => unknown,
 ): Promise<BlockedEvent> {
   for (;;) {
-    await untilBeaten();
+    await untilHeartbeat();
     const told = blocks.next();
     await block();
     const event = await told;
@@ -85,7 +85,7 @@ describe('a task that blocks', () => {
     );
     app.use('/api', api);
     let startedAt = 0;
-    const event = await seen(blocks, isOfTask('sendReport'), async () => {
+    const event = await blockUntilSampled(blocks, isOfTask('sendReport'), async () => {
       startedAt = performance.now();
       await request(app).post('/api/reports/7?draft=1').expect(200);
     });
@@ -129,7 +129,7 @@ describe('a task that blocks', () => {
         spin(200);
       }),
     );
-    const event = await seen(blocks, isOfTask('sendReport'), () => request(app).post('/reports'));
+    const event = await blockUntilSampled(blocks, isOfTask('sendReport'), () => request(app).post('/reports'));
     expect(event).toMatchObject({
       cause: 'task',
       task: { id: handles.at(-1)?.id },
@@ -141,12 +141,12 @@ describe('a task that blocks', () => {
   it('twice in a row is told of twice, with the line each time', async () => {
     const { background, blocks } = watch();
     const bothSeen = async (): Promise<boolean> => {
-      await untilBeaten();
+      await untilHeartbeat();
       const from = blocks.events.length;
       const told = ['first', 'second'].map((name) => blocks.until(({ task }) => task?.name === name, from));
       await background.add(async function twice() {
         background.with({ name: 'first' }).add(() => spin(200));
-        await untilBeaten();
+        await untilHeartbeat();
         background.with({ name: 'second' }).add(() => spin(200));
       }).settled;
       const events = await Promise.all(told);
@@ -187,7 +187,7 @@ describe('a task that blocks', () => {
   it('is named also by what it has left behind', async () => {
     const { background, blocks } = watch();
     const handles: TaskHandle[] = [];
-    const event = await seen(blocks, isOfTask('leavesATimer'), async () => {
+    const event = await blockUntilSampled(blocks, isOfTask('leavesATimer'), async () => {
       const handle = background.add(function leavesATimer() {
         setTimeout(() => spin(200), 5);
       });
@@ -222,7 +222,7 @@ describe('a task that blocks', () => {
     mine.background.with({ name: 'mine' }).add(() => spin(200));
     await mine.blocks.ofTask('mine');
     const toldToOther = other.blocks.until(goesThrough('tick'));
-    await seen(mine.blocks, goesThrough('tick'), () =>
+    await blockUntilSampled(mine.blocks, goesThrough('tick'), () =>
       setTimeout(function tick() {
         spin(200);
       }, 1),
@@ -234,7 +234,9 @@ describe('a task that blocks', () => {
   it('is told of without its stack to an instance that wants none, beside one that does', async () => {
     const [mine, other] = [watch(), watch({ watchdog: { threshold: THRESHOLD, stacks: false } })];
     await other.background.add(() => {}).settled;
-    await seen(mine.blocks, isOfTask('mine'), () => mine.background.with({ name: 'mine' }).add(() => spin(200)));
+    await blockUntilSampled(mine.blocks, isOfTask('mine'), () =>
+      mine.background.with({ name: 'mine' }).add(() => spin(200)),
+    );
     const told = other.blocks.ofTask('other');
     other.background.with({ name: 'other' }).add(() => spin(200));
     expect(await told).toMatchObject({ cause: 'task', stack: [], call: undefined });
@@ -260,7 +262,9 @@ describe('what blocks without being a task', () => {
       res.end();
     });
     app.use('/api', api);
-    expect(await seen(blocks, isOfRequest, () => request(app).get('/api/slow/7?draft=1').expect(200))).toMatchObject({
+    expect(
+      await blockUntilSampled(blocks, isOfRequest, () => request(app).get('/api/slow/7?draft=1').expect(200)),
+    ).toMatchObject({
       task: undefined,
       request: { method: 'GET', route: '/api/slow/:id' },
       stack: startsWith(SPINNING, { function: 'slowHandler', file: '__tests__/watchdog.test.ts' }),
@@ -273,7 +277,7 @@ describe('what blocks without being a task', () => {
       spin(200);
       next();
     });
-    const { request: blocked } = await seen(blocks, isOfRequest, () =>
+    const { request: blocked } = await blockUntilSampled(blocks, isOfRequest, () =>
       request(app).get('/nowhere/7?draft=1').expect(404),
     );
     expect(blocked).toEqual({ method: 'GET', route: '/nowhere/7' });
@@ -282,7 +286,7 @@ describe('what blocks without being a task', () => {
   it('is told of as other code if it is an interval, by the function and the line', async () => {
     const { background, blocks } = watch();
     await background.add(() => {}).settled;
-    const event = await seen(blocks, goesThrough('everyNowAndThen'), () => {
+    const event = await blockUntilSampled(blocks, goesThrough('everyNowAndThen'), () => {
       const timer = setInterval(function everyNowAndThen() {
         clearInterval(timer);
         spin(200);
@@ -304,7 +308,7 @@ describe('a call that is known to block', () => {
   it('is named where it is of node:crypto', async () => {
     const { background, blocks } = watch();
     const tenThousandMs = durationOf(() => derive(10_000));
-    const event = await seen(blocks, isOfTask('hash'), () =>
+    const event = await blockUntilSampled(blocks, isOfTask('hash'), () =>
       background.add(function hash() {
         derive(Math.ceil((10_000 * 300) / tenThousandMs));
       }),
@@ -321,7 +325,7 @@ describe('a call that is known to block', () => {
     pack(megabyte);
     const megabytes = Math.ceil(300 / durationOf(() => pack(megabyte)));
     const bytes = Buffer.concat(Array(megabytes).fill(megabyte));
-    const event = await seen(blocks, isOfTask('archive'), () =>
+    const event = await blockUntilSampled(blocks, isOfTask('archive'), () =>
       background.add(function archive() {
         pack(bytes);
       }),
@@ -334,7 +338,7 @@ describe('a call that is known to block', () => {
 
   it('is named where it is of node:child_process', async () => {
     const { background, blocks } = watch();
-    const event = await seen(blocks, isOfTask('convert'), () =>
+    const event = await blockUntilSampled(blocks, isOfTask('convert'), () =>
       background.add(function convert() {
         execFileSync(process.execPath, ['-e', 'setTimeout(() => {}, 200)']);
       }),
@@ -350,7 +354,7 @@ describe('a call that is known to block', () => {
     const { background, blocks } = watch();
     const pipe = join(directory, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    const event = await seen(blocks, isOfTask('load'), () => {
+    const event = await blockUntilSampled(blocks, isOfTask('load'), () => {
       const writer = spawn('sh', ['-c', 'sleep 0.3; echo written > "$0"', pipe]);
       const written = once(writer, 'exit');
       atEnd(() => written);
@@ -372,7 +376,7 @@ describe('a call that is known to block', () => {
     looksLikeLetters(text(LENGTH));
     // Each letter doubles the time.
     const more = Math.ceil(Math.log2(400 / durationOf(() => looksLikeLetters(text(LENGTH)))));
-    const event = await seen(blocks, isOfTask('validate'), () =>
+    const event = await blockUntilSampled(blocks, isOfTask('validate'), () =>
       background.add(function validate() {
         looksLikeLetters(text(LENGTH + more));
       }),
@@ -386,7 +390,7 @@ describe('a call that is known to block', () => {
   it('is named where it is JSON.parse, when the code goes on behind it', async () => {
     const { background, blocks } = watch();
     const json = jsonOf(400);
-    const event = await seen(blocks, isOfTask('addUp'), () =>
+    const event = await blockUntilSampled(blocks, isOfTask('addUp'), () =>
       background.add(function addUp() {
         sumOf(json);
       }),
@@ -401,7 +405,7 @@ describe('a call that is known to block', () => {
     const { background, blocks } = watch();
     const json = jsonOf(400);
     const readAll: (text: string) => { id: number }[] = JSON.parse;
-    const event = await seen(blocks, isOfTask('innocent'), () =>
+    const event = await blockUntilSampled(blocks, isOfTask('innocent'), () =>
       background.add(function innocent() {
         let sum = JSON.parse('1') as number;
         const rows = readAll(json);
@@ -466,7 +470,7 @@ describe('much that comes at once, none of it long', () => {
         spin(1);
       }, 5);
     }
-    // Of timers nobody knows how many they were: where the look came late, it is "something".
+    // Of timers nobody knows how many they were: where the sample came late, it is "something".
     const isOfThese = ({ cause, stack }: BlockedEvent): boolean =>
       cause === 'load' || cause === 'other' || stack.some((frame) => frame.function === 'shortTimer');
     expect(await blocks.until(isOfThese)).toMatchObject({ task: undefined, request: undefined, stack: [] });
@@ -487,8 +491,8 @@ describe('the watchdog', () => {
   });
 });
 
-/** What a test has prepared is no part of the block that it makes: the watchdog has seen the loop turn in between. */
-function untilBeaten(): Promise<void> {
+/** After this, the work of a test's preparation is no part of the block that the test makes. */
+function untilHeartbeat(): Promise<void> {
   return work(THRESHOLD);
 }
 

@@ -1,4 +1,4 @@
-/** What this process can be asked of its inspector. */
+/** What the watched thread can tell of Node's inspector without opening a session. */
 
 import type Inspector from 'node:inspector';
 import { createRequire } from 'node:module';

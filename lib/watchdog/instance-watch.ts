@@ -25,7 +25,7 @@ export class InstanceWatch implements Watched, TurnObserver {
     this.#owner = owner;
   }
 
-  /** A server that starts up blocks as it must: it is watched from its first request or task on. */
+  /** An instance is watched from its first request or task on: while a server starts up, it may block. */
   requested(): void {
     this.#attach();
     watchdog.requested();

@@ -14,7 +14,7 @@ export interface ThreadData extends ThreadSettings {
 
 /** What may change while the thread runs. */
 export interface ThreadSettings {
-  /** Of the inspector; `0` while it is not open. */
+  /** The port of the inspector; `0` while it is not open. */
   readonly debuggerPort: number;
   /** Whether a block is logged on stderr while it lasts. */
   readonly logs: boolean;

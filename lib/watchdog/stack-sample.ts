@@ -7,7 +7,7 @@ export interface CurrentWork {
   readonly beats: number;
   /** When this work began, or when the work before it ended. */
   readonly since: number;
-  /** Whether the thread was asked for the first time in this block while it was in the same work. */
+  /** Whether this is the work in which the thread was first asked during this block. */
   readonly isFirstSeen: boolean;
   readonly task: { readonly id: string; readonly name: string } | undefined;
 }

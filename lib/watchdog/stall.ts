@@ -1,8 +1,8 @@
-/** What is measured of a stall: a time in which the event loop did not turn. All times are those of the shared clock. */
+/** What is measured of a stall, a time in which the event loop did not turn. Code, or a collection of garbage, that is to blame for one makes it a block. All times are those of the shared clock. */
 import type { RunningTask } from '../current-task.ts';
 import type { StackSample } from './stack-sample.ts';
 
-/** The part of a task that runs at its start without a turn of the loop. */
+/** What a task does at its start before it returns, or awaits something. */
 export interface TaskTurn {
   readonly task: RunningTask;
   readonly from: number;

@@ -2,7 +2,7 @@
 import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 import type { RunningTask } from '../current-task.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
-import { Collections } from './collections.ts';
+import { GarbageCollections } from './garbage-collections.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { debuggerPort, whyNoStacks } from './inspector.ts';
 import type { MessageFromThread, StallReport, ThreadSettings } from './messages.ts';
@@ -34,7 +34,7 @@ export class Watch {
   readonly #gate = new SamplingGate();
   readonly #work: WorkTracker;
   readonly #requests = new RequestCounter();
-  readonly #collections = new Collections();
+  readonly #collections = new GarbageCollections();
   /** If it is not alive, stalls are measured, and no more is known of them. */
   readonly #thread: ThreadHandle;
   readonly #timer: NodeJS.Timeout;
@@ -158,7 +158,7 @@ export class Watch {
     // The duration of a collection includes its part of the descheduled time, which is subtracted already.
     const ranShare = Math.max(0, 1 - descheduledMs / activeMs);
     const collectedMs = (begin: number, end: number): number =>
-      this.#collections.within(begin - CLOCK_OFFSET, end - CLOCK_OFFSET) * ranShare;
+      this.#collections.msWithin(begin - CLOCK_OFFSET, end - CLOCK_OFFSET) * ranShare;
     const blockedMs = stalledMs - collectedMs(from, to);
     if (blockedMs < this.threshold) return [{ ...GARBAGE_COLLECTION, blockedMs: stalledMs }];
     return partsOf({ ...stall, ...report, blockedMs, collectedMs }, this.threshold);

@@ -1,4 +1,4 @@
-/** Knows when the event loop stood still, and whose fault it was. There is one in a process: two would pause the main thread in each other's way. */
+/** Notices that the event loop stood still, and finds the cause. There is one in a process: two would pause the main thread in each other's way. */
 import { AsyncResource } from 'node:async_hooks';
 import type { RunningTask } from '../current-task.ts';
 import { processWide } from '../process-wide.ts';
@@ -9,10 +9,10 @@ import type { Watched } from './watched.ts';
 export class Watchdog {
   readonly #watched = new Set<Watched>();
   #watch: Watch | undefined;
-  /** What it tells of belongs to no request, though it was one that set it going. */
+  /** Keeps the async context of the request that started the watchdog out of the listeners of blocks. */
   readonly #neutral = new AsyncResource('BackgroundTaskWatchdog');
 
-  /** To be called when it is worth watching: at the first request or task. */
+  /** To be called at the first request or task of an instance. */
   attach(watched: Watched): void {
     this.#watched.add(watched);
     if (this.#watch !== undefined && isCovered(watched, this.#watch)) return;
@@ -32,7 +32,7 @@ export class Watchdog {
     this.#watch?.requested();
   }
 
-  /** A piece of a task's work begins. When it has ended, {@link ended} is to be called with what this returns. */
+  /** A task begins its first turn. Returns what {@link ended} is to be called with at the end of that turn. */
   began(): number {
     return this.#watch?.began() ?? 0;
   }
@@ -49,6 +49,7 @@ export class Watchdog {
 
 export const watchdog: Watchdog = processWide('watchdog', () => new Watchdog());
 
+/** Whether a running watch will do for one more instance. */
 function isCovered({ threshold, stacks }: Watched, watch: Watch): boolean {
   return threshold >= watch.threshold && (watch.stacks || !stacks);
 }

@@ -30,7 +30,7 @@ export class WorkTracker {
     this.#longMs = threshold * LONG_TURN;
   }
 
-  /** Work begins or ends. Returns when. */
+  /** To be called when a piece of work begins or ends. Returns the time. */
   changed(): number {
     this.#workChanges += 1;
     const at = sharedNow();

@@ -1,13 +1,14 @@
-/** Whether the main thread has a debugger: two would stop and start it in each other's way. */
+/** Whether another debugger has the main thread: two would pause and resume it in each other's way. */
 import { readFileSync } from 'node:fs';
 
-/** Somebody else has stopped the main thread. */
+/** Another debugger has paused the main thread. */
 export class DebuggedError extends Error {}
 
+/** Where Linux lists the connections of TCP, and its code for an open one. */
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
 const ESTABLISHED = '01';
 
-/** Whether a client is connected to the inspector's port; where the system does not tell, one may be. */
+/** Whether a client is connected to the inspector's port; `true` where the system does not tell. */
 export function isDebuggerAttached(port: number): boolean {
   if (port === 0) return false;
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;

@@ -1,4 +1,4 @@
-/** The calls that are known to block, as they are recognized in a stack and in the text of a program. */
+/** Recognizes calls that are known to block, in a stack and in the source of a program. */
 
 /** Node's modules whose `…Sync` functions block by their nature. */
 const NODE_MODULE = /^node:(?:internal\/)?(fs|crypto|zlib|child_process)\b/;
@@ -8,7 +8,7 @@ interface Named {
   readonly url: string;
 }
 
-/** The outermost of Node's blocking functions that are being called: `pbkdf2Sync of node:crypto`, and its module. */
+/** The blocking function of Node that the program has called, where the innermost frames are Node's: `pbkdf2Sync of node:crypto`. */
 export function knownCallIn(frames: readonly Named[]): { readonly name: string; readonly module: string } | undefined {
   const firstOther = frames.findIndex(({ url }) => !url.startsWith('node:'));
   const ofNode = firstOther === -1 ? [] : frames.slice(0, firstOther);
@@ -28,22 +28,22 @@ const CALLS: readonly { readonly text: string; readonly name: (call: string) => 
   },
 ];
 
-/** A call in a program's text; `line` and `column` count from 0. */
+/** `line` and `column` count from 0. */
 export interface FoundCall {
   readonly name: string;
   readonly line: number;
   readonly column: number;
 }
 
-/** The call that stands at this place: where the inspector says that a regular expression is at work, it is at its method. */
+/** The known call at this place. While a regular expression runs, the inspector gives the place of the method that runs it. */
 export function callAt(source: string, line: number, column: number): string | undefined {
   const text = source.split('\n')[line] ?? '';
   return callsOf(text).find(({ start, end }) => start <= column && column <= end)?.name;
 }
 
 /**
- * The known call that was made last before this place, not before `from`: what ran in native code has just come back from
- * it. None where another call stands between: it may have been that one.
+ * The last known call between `from` and `to`, for a thread that has just returned from native code at `to`. `undefined`
+ * where another call follows: that one may have been in native code as well.
  */
 export function callBefore(
   source: string,
@@ -56,8 +56,8 @@ export function callBefore(
     const text = line === to.line ? last : (lines[line] ?? '');
     const found = callsOf(text).findLast(({ start }) => line > from.line || start >= from.column);
     if (found === undefined) continue;
-    const behind = [text.slice(found.end), ...lines.slice(line + 1, to.line), ...(line === to.line ? [] : [last])];
-    return hasCall(behindArguments(behind.join('\n'))) ? undefined : { name: found.name, line, column: found.start };
+    const rest = [text.slice(found.end), ...lines.slice(line + 1, to.line), ...(line === to.line ? [] : [last])];
+    return hasCall(afterArguments(rest.join('\n'))) ? undefined : { name: found.name, line, column: found.start };
   }
   return undefined;
 }
@@ -81,8 +81,8 @@ function hasCall(text: string): boolean {
   return [...text.matchAll(BEFORE_PARENTHESIS)].some(([, word = '']) => !KEYWORDS.has(word));
 }
 
-/** What stands behind the parenthesis that closes the call. */
-function behindArguments(text: string): string {
+/** What follows the closing parenthesis of the call whose arguments `text` begins with. */
+function afterArguments(text: string): string {
   let depth = 1;
   for (let index = 0; index < text.length; index += 1) {
     if (text[index] === '(') depth += 1;

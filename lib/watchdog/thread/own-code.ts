@@ -1,7 +1,7 @@
 /** Which code is this package's own. */
 import { here } from '../../here.ts';
 
-/** Of both copies of this package. */
+/** Holds both copies of this package, ESM and CommonJS. */
 const OWN_FOLDER = new URL('../', here).href;
 
 export function isOwnCode(url: string): boolean {

@@ -1,17 +1,17 @@
-/** From what runs to what was written: source maps, and paths as people write them. */
+/** From positions in the code that runs to those in the code that was written, by its source map. */
 import { readFileSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload } from 'node:module';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Counted from 1, as editors do. */
+/** `line` and `column` count from 1, as in editors. */
 export interface Position {
   readonly file: string;
   readonly line: number;
   readonly column: number;
 }
 
-/** `line` and `column` count from 0, as the inspector does. */
+/** `line` and `column` are the inspector's, which count from 0. */
 export function writtenPosition(url: string, sourceMapUrl: string | undefined, line: number, column: number): Position {
   const mapped = sourceMapUrl ? lookUp(url, sourceMapUrl, line, column) : undefined;
   return mapped ?? { file: readablePath(url), line: line + 1, column: column + 1 };
@@ -28,7 +28,7 @@ function lookUp(url: string, sourceMapUrl: string, line: number, column: number)
       column: originalColumn + 1,
     };
   } catch {
-    // A map that is not there, or is none: what runs has lines as well.
+    // The map is missing or broken: the position in the code that runs is used instead.
     return undefined;
   }
 }
