@@ -14,9 +14,10 @@ import {
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
+import { makeGate } from './support/gates.ts';
 import { thrownBy } from './support/outcomes.ts';
-import { makeGate, work } from './support/promises.ts';
 import { bareHttp, errorAnswering, serve, type TaskedResponse } from './support/servers.ts';
+import { work } from './support/time.ts';
 
 /** Serves one request with the handler; resolves to what the handler returned, when the response has been read. */
 async function inRequest<T>(

@@ -10,10 +10,10 @@ import {
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { makeGate, makeThreadGate } from './support/gates.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate, work } from './support/promises.ts';
 import { bareHttp, serve } from './support/servers.ts';
-import { makeThreadGate } from './support/thread-gate.ts';
+import { work } from './support/time.ts';
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();

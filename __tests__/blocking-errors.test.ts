@@ -1,11 +1,12 @@
 /** What blocking tasks throw, while they run and after, and how their threads and processes die of them. */
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type BackgroundTasks, blocking, type Outcome } from 'express-background-tasks';
+import { fixture } from './support/fixtures.ts';
+import { makeWorkerGate, makeWorkerGates, type WorkerGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate, makeWorkerGates, type WorkerGate } from './support/worker-gate.ts';
-import { fixture, processes, threads, type WorkerKind, workerKinds } from './support/worker-kinds.ts';
+import { processes, threads, type WorkerKind, workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();

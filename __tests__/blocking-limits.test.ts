@@ -1,11 +1,11 @@
 /** Time limits, cancelling and retries of blocking tasks: what stops a task, and what that does to its thread or process. */
 import { describe, expect, it, jest } from '@jest/globals';
 import type { BackgroundTaskError } from 'express-background-tasks';
+import { makeWorkerGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { work } from './support/promises.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate } from './support/worker-gate.ts';
+import { work } from './support/time.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);

@@ -7,10 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, jest } from '@jest/globals';
 import { blocking } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { fixture, workerKinds } from './support/worker-kinds.ts';
+import { workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();

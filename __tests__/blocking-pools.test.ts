@@ -4,14 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
+import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
-import { work } from './support/promises.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate, makeWorkerGates } from './support/worker-gate.ts';
-import { fixture, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
+import { work } from './support/time.ts';
+import { type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();

@@ -4,11 +4,11 @@ import { MessageChannel } from 'node:worker_threads';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { move } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
+import { makeWorkerGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate } from './support/worker-gate.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);

@@ -3,11 +3,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
+import { makeWorkerGate } from './support/gates.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate } from './support/worker-gate.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);

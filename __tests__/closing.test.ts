@@ -11,10 +11,10 @@ import {
 } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
+import { makeGate, makeThreadGate } from './support/gates.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate, work } from './support/promises.ts';
 import { bareHttp, listen, serve, type TaskedResponse } from './support/servers.ts';
-import { makeThreadGate } from './support/thread-gate.ts';
+import { work } from './support/time.ts';
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();

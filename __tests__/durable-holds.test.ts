@@ -12,8 +12,9 @@ import {
   tasks,
   until,
 } from './support/durable-app.ts';
-import { type Gate, makeGate, untilHolds, work } from './support/promises.ts';
+import { type Gate, makeGate } from './support/gates.ts';
 import type { TaskedResponse } from './support/servers.ts';
+import { untilHolds, work } from './support/time.ts';
 
 const HOLD = 40_000;
 const MARGIN = 10_000;

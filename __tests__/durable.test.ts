@@ -6,10 +6,11 @@ import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { durableApp, type Fault, localTasks, tasks } from './support/durable-app.ts';
 import { untilCollected } from './support/garbage.ts';
+import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
-import { makeGate, untilHolds } from './support/promises.ts';
 import { errorAnswering, frameworks, serve, type TaskedResponse } from './support/servers.ts';
+import { untilHolds } from './support/time.ts';
 
 const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
 const NO_ANSWER: Fault = () => new Promise(() => {});

@@ -8,7 +8,7 @@ import {
   type WorkContext,
 } from 'express-background-tasks/testing/engine';
 import { atEnd } from './support/cleanup.ts';
-import { makeGate } from './support/promises.ts';
+import { makeGate } from './support/gates.ts';
 
 const TIMEOUT = 60_000;
 

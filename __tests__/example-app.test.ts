@@ -5,7 +5,7 @@ import { ClassicLevel } from 'classic-level';
 import sharp from 'sharp';
 import { type EventStream, type Example, listenTo, photos, pingUntil, startExample } from './support/example-app.ts';
 import { root, runNode } from './support/projects.ts';
-import { untilHolds, work } from './support/promises.ts';
+import { untilHolds, work } from './support/time.ts';
 
 const PATIENCE = 60_000;
 const photo = readFileSync(join(photos, 'lake-at-dusk.jpg'));

@@ -2,12 +2,13 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError, blocking, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
+import { makeGate } from './support/gates.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate } from './support/promises.ts';
 import { frameworks, serve } from './support/servers.ts';
 import { shareThread } from './support/shared-thread.ts';
-import { fixture, threads } from './support/worker-kinds.ts';
+import { threads } from './support/worker-kinds.ts';
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();

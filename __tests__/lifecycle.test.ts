@@ -13,7 +13,7 @@ import {
 } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
-import { makeGate, work } from './support/promises.ts';
+import { makeGate } from './support/gates.ts';
 import {
   errorAnswering,
   expresses,
@@ -25,6 +25,7 @@ import {
   serve,
   type TaskedResponse,
 } from './support/servers.ts';
+import { work } from './support/time.ts';
 import { watchWarnings } from './support/warnings.ts';
 
 interface Started {

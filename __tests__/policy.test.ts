@@ -13,11 +13,12 @@ import {
 } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate, work } from './support/promises.ts';
 import { runScript } from './support/scripts.ts';
 import { bareHttp, serve, type TaskedResponse } from './support/servers.ts';
+import { work } from './support/time.ts';
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
+import { makeWorkerGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { isAlive, untilGone } from './support/process-ids.ts';
 import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeWorkerGate } from './support/worker-gate.ts';
-import { fixture, processes } from './support/worker-kinds.ts';
+import { processes } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();

@@ -15,7 +15,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { BackgroundTasks, TaskHandle, TaskList } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
-import { makeGate } from './support/promises.ts';
+import { makeGate } from './support/gates.ts';
 import { bareHttp, expresses, type Handler, listen, serve, type TaskedResponse } from './support/servers.ts';
 import { watchWarnings } from './support/warnings.ts';
 

@@ -3,7 +3,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { currentTask, type Outcome, type Percentiles } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { work } from './support/promises.ts';
+import { work } from './support/time.ts';
 import { threads, workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(20_000);

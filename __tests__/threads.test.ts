@@ -7,13 +7,14 @@ import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it, jest } from '@jest/globals';
 import { move, type PoolOptions } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
+import { makeThreadGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { makeThreadGate } from './support/thread-gate.ts';
-import { fixture, threads } from './support/worker-kinds.ts';
+import { threads } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();

@@ -10,11 +10,11 @@ import { transformSync } from '@swc/core';
 import type { BlockedEvent, BlockedFrame } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { getText, RawClient } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
 import { lineWith } from './support/places.ts';
 import { type Ended, root } from './support/projects.ts';
-import { work } from './support/promises.ts';
+import { work } from './support/time.ts';
 import { type Printed, type ProgramOptions, WatchedProgram } from './support/watched-program.ts';
-import { fixture } from './support/worker-kinds.ts';
 
 jest.setTimeout(60_000);
 

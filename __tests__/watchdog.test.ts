@@ -14,10 +14,11 @@ import request from 'supertest';
 import { derive, looksLikeLetters, pack, read, spin, sumOf } from './fixtures/watchdog-work.ts';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient } from './support/clients.ts';
+import { makeGate } from './support/gates.ts';
 import { linesBetween, lineWith } from './support/places.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate, work } from './support/promises.ts';
 import { expresses, listen } from './support/servers.ts';
+import { work } from './support/time.ts';
 import { type Blocks, keepWatching, listenTo, THRESHOLD, watch } from './support/watched.ts';
 
 // On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.

@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
 import { root } from './support/projects.ts';
-import { untilHolds } from './support/promises.ts';
 import { type Program, startProgram } from './support/server-program.ts';
-import { fixture } from './support/worker-kinds.ts';
+import { untilHolds } from './support/time.ts';
 
 const COMMAND = join(root, 'dist/esm/cli/main.js');
 const ENGINE = fileURLToPath(fixture('worker-engine.mjs'));

@@ -16,11 +16,11 @@ import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { localTasks, tasks, until } from './support/durable-app.ts';
+import { fixture } from './support/fixtures.ts';
+import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { makeGate } from './support/promises.ts';
 import { serve, type TaskedResponse } from './support/servers.ts';
-import { fixture } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
 

@@ -14,8 +14,8 @@ import type {
 } from 'express-background-tasks/testing/engine';
 import { Redis } from 'ioredis';
 import { atEnd } from '../support/cleanup.ts';
+import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
-import { makeGate } from '../support/promises.ts';
 import { type RedisServer, redisIsInstalled, startRedis } from './support/redis-server.ts';
 
 jest.setTimeout(60_000);

@@ -5,7 +5,7 @@ import { expect, it } from '@jest/globals';
 import { type PgBossOptions, pgBoss } from 'express-background-tasks/pg-boss';
 import { Pool } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
-import { makeGate } from '../support/promises.ts';
+import { makeGate } from '../support/gates.ts';
 import { noPgBoss } from './support/pg-boss-node.ts';
 
 /** The length of the message, and the code that asks for TLS. */

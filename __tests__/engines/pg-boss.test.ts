@@ -18,10 +18,11 @@ import type {
 import { type PgBossOptions, pgBoss } from 'express-background-tasks/pg-boss';
 import { Client, Pool } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
+import { fixture } from '../support/fixtures.ts';
+import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
-import { makeGate, work as someTime } from '../support/promises.ts';
 import { runScript } from '../support/scripts.ts';
-import { fixture } from '../support/worker-kinds.ts';
+import { work as someTime } from '../support/time.ts';
 import { missing, noPgBoss } from './support/pg-boss-node.ts';
 import { type PostgresServer, startPostgres } from './support/postgres-server.ts';
 

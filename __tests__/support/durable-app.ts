@@ -11,10 +11,10 @@ import { type EngineMethod, type MemoryEngine, memoryEngine } from 'express-back
 import type * as durableTasks from '../fixtures/durable-tasks.cjs';
 import { atEnd } from './cleanup.ts';
 import { type Answer, request } from './clients.ts';
+import { fixture } from './fixtures.ts';
 import { type LogBook, openLogBook } from './log-book.ts';
-import { untilHolds } from './promises.ts';
 import { type Framework, frameworks, type Handler, serve } from './servers.ts';
-import { fixture } from './worker-kinds.ts';
+import { untilHolds } from './time.ts';
 
 export const tasks = durable<typeof durableTasks>('tasks', fixture('durable-tasks.cjs'));
 export const localTasks = durable<typeof durableTasks>('local', fixture('durable-tasks.cjs'), {

@@ -1,6 +1,6 @@
 /** Lines of the fixtures, for what has to name them. */
 import { readFileSync } from 'node:fs';
-import { fixture } from './worker-kinds.ts';
+import { fixture } from './fixtures.ts';
 
 /** The number of the first line of a fixture that has this text, from 1. */
 export function lineWith(file: string, text: string): number {

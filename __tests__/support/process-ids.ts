@@ -1,6 +1,6 @@
 /** Whether a process is there, asked of the system. */
 import { readFileSync } from 'node:fs';
-import { work } from './promises.ts';
+import { work } from './time.ts';
 
 export function isAlive(pid: number): boolean {
   try {

@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { atEnd } from './cleanup.ts';
-import { fixture } from './worker-kinds.ts';
+import { fixture } from './fixtures.ts';
 
 const LIMIT = 20_000;
 

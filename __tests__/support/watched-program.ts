@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { BlockedEvent } from 'express-background-tasks';
 import { atEnd } from './cleanup.ts';
-import { fixture } from './worker-kinds.ts';
+import { fixture } from './fixtures.ts';
 
 export interface ProgramOptions {
   /** Of Node. */

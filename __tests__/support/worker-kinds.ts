@@ -8,8 +8,9 @@ import {
   type ProcessOptions,
 } from 'express-background-tasks';
 import { makeBackground } from './cleanup.ts';
+import { fixture } from './fixtures.ts';
 import { isAlive } from './process-ids.ts';
-import { work } from './promises.ts';
+import { work } from './time.ts';
 
 type BlockingTasks = typeof import('../fixtures/blocking-tasks.mjs');
 type AwareTasks = typeof import('../fixtures/aware-tasks.mjs');
@@ -52,10 +53,6 @@ export interface WorkerKind {
   placeOf(background: BackgroundTasks): Promise<unknown>;
   /** Lets time pass by tasks that take some, until there are so many threads or processes. */
   untilWorkers(background: BackgroundTasks, count: number): Promise<void>;
-}
-
-export function fixture(name: string): URL {
-  return new URL(`../fixtures/${name}`, import.meta.url);
 }
 
 type Names = Pick<

@@ -1,6 +1,6 @@
 /** Holds that are over while something is done with their tasks, and the clocks that say when they are. */
 import { describe, expect, it } from '@jest/globals';
-import { fixture } from '../../support/worker-kinds.ts';
+import { fixture } from '../../support/fixtures.ts';
 import { type EngineUnderProof, programsOn, TIMEOUT } from './proof-engine.ts';
 import { conclude } from './proof-findings.ts';
 import type { Journal } from './proof-journal.ts';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { atEnd } from '../../support/cleanup.ts';
 import { request } from '../../support/clients.ts';
-import { fixture } from '../../support/worker-kinds.ts';
+import { fixture } from '../../support/fixtures.ts';
 import { type Entry, Journal } from './proof-journal.ts';
 
 export interface ProofProgram {

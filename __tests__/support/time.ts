@@ -1,18 +1,4 @@
-/** Promises that a test resolves by hand, instead of waiting for time to pass. */
-
-export interface Gate<T = void> {
-  readonly opened: Promise<T>;
-  open(value: T): void;
-}
-
-/** A promise and the function that resolves it. */
-export function makeGate<T = void>(): Gate<T> {
-  let open!: (value: T) => void;
-  const opened = new Promise<T>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
+/** Time that passes, and what is waited for without being told of. */
 
 /** Work that takes some time. A stimulus, never a way to wait for something else. */
 export function work(ms: number): Promise<void> {

@@ -1,8 +1,55 @@
-/** Holds a task inside its thread or process until the test lets it go on, over a socket: processes share no memory. */
+/** What a test opens by hand, instead of waiting for time to pass: in this thread, from another thread, from another process. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { atEnd } from './cleanup.ts';
-import { makeGate } from './promises.ts';
 
+export interface Gate<T = void> {
+  readonly opened: Promise<T>;
+  open(value: T): void;
+}
+
+/** A promise and the function that resolves it. */
+export function makeGate<T = void>(): Gate<T> {
+  let open!: (value: T) => void;
+  const opened = new Promise<T>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** Holds a blocking task inside its thread until the test lets it go on, through shared memory. */
+export interface ThreadGate {
+  /** To be passed to `hold`, `holdThen…` of the thread fixtures. */
+  readonly shared: Int32Array;
+  /** Resolves when the task's own code has reached the gate. */
+  entered(): Promise<void>;
+  open(): void;
+}
+
+const OPEN = 0;
+const ENTERED = 1;
+
+interface AsyncWaiting {
+  waitAsync(cells: Int32Array, index: number, value: number): { async: boolean; value: unknown };
+}
+
+export function makeThreadGate(): ThreadGate {
+  const shared = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+  const open = (): void => {
+    Atomics.store(shared, OPEN, 1);
+    Atomics.notify(shared, OPEN);
+  };
+  // A test that fails must not leave a thread behind that waits for ever.
+  atEnd(open);
+  return {
+    shared,
+    open,
+    async entered() {
+      await (Atomics as unknown as AsyncWaiting).waitAsync(shared, ENTERED, 0).value;
+    },
+  };
+}
+
+/** Holds a task inside its thread or process until the test lets it go on, over a socket: processes share no memory. */
 export interface WorkerGate {
   /** To be passed to the fixtures that come to a gate. */
   readonly port: number;
