@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import connect from 'connect';
 import express from 'express';
-import type { TaskList } from 'express-background-tasks';
-import { atEnd } from './cleanup.ts';
+import type { BackgroundTasks, BackgroundTasksOptions, TaskList } from 'express-background-tasks';
+import { atEnd, makeBackground } from './cleanup.ts';
 
 // The alias comes without types of its own; what is used of it here is the same in both versions.
 const express4 = createRequire(import.meta.url)('express4') as typeof express;
@@ -72,6 +72,21 @@ function chain(middlewares: readonly Middleware[], handler: Handler): Listener {
     };
     proceed(0);
   };
+}
+
+export interface Started {
+  readonly background: BackgroundTasks;
+  readonly port: number;
+}
+
+/** One instance, one handler, one server. */
+export async function start(
+  framework: Framework,
+  handler: Handler,
+  options?: BackgroundTasksOptions,
+): Promise<Started> {
+  const background = makeBackground(options);
+  return { background, port: await serve(framework.listener([background], handler)) };
 }
 
 /** Starts a server on a free port of the loopback interface; it ends with the test. */

@@ -1,0 +1,181 @@
+/** The lifecycle contract, row by row: tasks that fail, whatever they throw, and whoever fails at hearing of it. */
+import { describe, expect, it } from '@jest/globals';
+import type { Logger, Outcome, TaskHandle } from 'express-background-tasks';
+import { request } from './support/clients.ts';
+import { makeGate } from './support/gates.ts';
+import { frameworks, type Handler, start } from './support/servers.ts';
+import { work } from './support/time.ts';
+import { watchWarnings } from './support/warnings.ts';
+
+describe.each(frameworks)('under $name', (framework) => {
+  describe('when one of several tasks fails', () => {
+    it.each(['sequential', 'parallel'] as const)('still runs the others, in %s order', async (order) => {
+      const ran: string[] = [];
+      const handles: TaskHandle[] = [];
+      const handler: Handler = (_req, res) => {
+        const add = (task: () => unknown): number => handles.push(res.locals.backgroundTasks.add(task));
+        add(() => ran.push('first'));
+        add(() => {
+          throw new Error('thrown');
+        });
+        add(() => ran.push('middle'));
+        add(() => Promise.reject(new Error('rejected')));
+        add(() => ran.push('last'));
+        res.end();
+      };
+      const { background, port } = await start(framework, handler, { order });
+      await request(port);
+      await background.idle();
+      expect(ran).toEqual(['first', 'middle', 'last']);
+      expect(handles.map(({ state }) => state)).toEqual(['completed', 'failed', 'completed', 'failed', 'completed']);
+    });
+  });
+
+  describe('when a task ends badly', () => {
+    const error = new TypeError('thrown');
+    const hostile = new Proxy(
+      {},
+      {
+        get() {
+          throw new Error('do not touch');
+        },
+        getPrototypeOf() {
+          throw new Error('do not touch');
+        },
+      },
+    );
+    const unreadable = Object.defineProperty(new Error(), 'message', { get: () => raise(new Error('do not touch')) });
+    // In a test, jest fails for an uncaughtException or an unhandledRejection of the process.
+    it.each<[string, () => unknown, unknown]>([
+      ['a throw', () => raise(error), error],
+      ['a rejection', () => Promise.reject(error), error],
+      ['a rejection after some time', () => work(1).then(() => raise(error)), error],
+      ['a thrown string', () => raise('a string'), 'a string'],
+      ['a thrown null', () => raise(null), null],
+      ['a thrown undefined', () => raise(undefined), undefined],
+      ['a rejection with nothing', () => Promise.reject(), undefined],
+      ['a rejection with a function', () => Promise.reject(raise), raise],
+      ['a thrown proxy that throws at every touch', () => raise(hostile), hostile],
+      ['an Error whose message cannot be read', () => raise(unreadable), unreadable],
+      ['a thenable that rejects', () => thenable((_yes, no) => no(error)), error],
+      ['a thenable that throws', () => thenable(() => raise(error)), error],
+      [
+        'a `then` that cannot be read',
+        () =>
+          Object.defineProperty({}, 'then', {
+            get: () => raise(error),
+          }),
+        error,
+      ],
+    ])('%s makes an outcome and one log line', async (_what, task, thrown) => {
+      const lines: unknown[][] = [];
+      const told: unknown[][] = [];
+      const handle = makeGate<TaskHandle>();
+      const handler: Handler = (_req, res) => {
+        handle.open(res.locals.backgroundTasks.with({ name: 'bad' }).add(task));
+        res.end();
+      };
+      const { background, port } = await start(framework, handler, {
+        logger: recorder(lines),
+        onError: (...args) => {
+          told.push(args);
+        },
+      });
+      expect((await request(port)).status).toBe(200);
+      const outcome = await (await handle.opened).settled;
+      await background.idle();
+      expect(outcome.state).toBe('failed');
+      if (thrown === error) expect(outcome.error).toBe(error);
+      else {
+        expect((outcome.error as { code?: string }).code).toBe('ERR_BACKGROUND_NOT_AN_ERROR');
+        expect(Object.is((outcome.error as Error).cause, thrown)).toBe(true);
+      }
+      expect(lines).toHaveLength(1);
+      expect(lines[0]?.[0]).toBe('error');
+      expect(lines[0]?.[1]).toContain('Task bad failed');
+      const { name, message, stack } = outcome.error as Error;
+      expect(lines[0]?.[2]).toMatchObject({
+        task: 'bad',
+        id: outcome.id,
+        attempt: 1,
+        waitedMs: Math.round(outcome.waitedMs),
+        ranMs: Math.round(outcome.ranMs),
+        error: { name, message, stack },
+      });
+      expect(told).toHaveLength(1);
+      expect(told[0]?.[0] === outcome.error && told[0]?.[1] === outcome).toBe(true);
+    });
+
+    it.each<[string, () => unknown]>([
+      ['throws', () => raise(new Error('the hook is broken'))],
+      ['rejects', () => Promise.reject(new Error('the hook is broken'))],
+      ['throws what is no Error', () => raise(undefined)],
+    ])('an onError that %s is logged, and the next task runs', async (_how, onError) => {
+      const lines: unknown[][] = [];
+      const handles: TaskHandle[] = [];
+      const hookLogged = makeGate();
+      const logger = recorder(lines, () => {
+        if (lines.length === 2) hookLogged.open();
+      });
+      const handler: Handler = (_req, res) => {
+        handles.push(res.locals.backgroundTasks.add(() => raise(error)));
+        handles.push(res.locals.backgroundTasks.add(() => 'unharmed'));
+        res.end();
+      };
+      const { background, port } = await start(framework, handler, { logger, onError: onError as () => void });
+      await request(port);
+      await background.idle();
+      await hookLogged.opened;
+      expect(handles.map(({ state }) => state)).toEqual(['failed', 'completed']);
+      expect(await handles[0]?.settled).toMatchObject({ error });
+      const errors = lines.filter(([level]) => level === 'error');
+      expect(errors).toHaveLength(2);
+      expect(errors[1]?.[1]).toContain('Expected `onError` not to throw');
+    });
+
+    it.each<[string, () => unknown]>([
+      ['throws', () => raise(new Error('the disk is full'))],
+      ['rejects', () => Promise.reject(new Error('the disk is full'))],
+    ])('a logger that %s changes nothing, and makes one warning of the process', async (_how, log) => {
+      const warnings = watchWarnings();
+      const handles: TaskHandle[] = [];
+      const told: Outcome[] = [];
+      const handler: Handler = (_req, res) => {
+        handles.push(res.locals.backgroundTasks.add(() => raise(error)));
+        handles.push(res.locals.backgroundTasks.add(() => 'unharmed'));
+        res.end();
+      };
+      const { background, port } = await start(framework, handler, {
+        logger: { error: log, warn: log, info: log, debug: log },
+        onError: (_error, outcome) => {
+          told.push(outcome);
+        },
+      });
+      await request(port);
+      await background.idle();
+      expect(handles.map(({ state }) => state)).toEqual(['failed', 'completed']);
+      expect(told).toMatchObject([{ state: 'failed', error }]);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2 });
+      expect(await warnings()).toEqual(['ERR_BACKGROUND_LOGGER']);
+    });
+  });
+});
+
+/** No promise, and yet `await` takes it for one. */
+function thenable(then: (yes: (value: unknown) => void, no: (thrown: unknown) => void) => void): unknown {
+  return Object.fromEntries([['then', then]]);
+}
+
+function raise(thrown: unknown): never {
+  throw thrown;
+}
+
+function recorder(lines: unknown[][], onLine?: () => void): Logger {
+  const at =
+    (level: string) =>
+    (...line: unknown[]): void => {
+      if (level !== 'debug') lines.push([level, ...line]);
+      onLine?.();
+    };
+  return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+}
