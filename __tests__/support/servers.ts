@@ -6,6 +6,8 @@ import connect from 'connect';
 import express from 'express';
 import type { BackgroundTasks, BackgroundTasksOptions, TaskList } from 'express-background-tasks';
 import { atEnd, makeBackground } from './cleanup.ts';
+import { request } from './clients.ts';
+import { makeGate } from './gates.ts';
 
 // The alias comes without types of its own; what is used of it here is the same in both versions.
 const express4 = createRequire(import.meta.url)('express4') as typeof express;
@@ -87,6 +89,20 @@ export async function start(
 ): Promise<Started> {
   const background = makeBackground(options);
   return { background, port: await serve(framework.listener([background], handler)) };
+}
+
+/** Serves one request with the handler; resolves to what the handler returned, when the response has been read. */
+export async function inRequest<T>(
+  background: BackgroundTasks,
+  handler: (tasks: TaskList, res: TaskedResponse) => T,
+): Promise<T> {
+  const returned = makeGate<T>();
+  const listener = bareHttp.listener([background], (_req, res) => {
+    returned.open(handler(res.locals.backgroundTasks, res));
+    res.end();
+  });
+  await request(await serve(listener));
+  return returned.opened;
 }
 
 /** Starts a server on a free port of the loopback interface; it ends with the test. */

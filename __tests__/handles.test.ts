@@ -1,0 +1,298 @@
+/** What a handle says and does, and how one finds it again. */
+import { once } from 'node:events';
+import { describe, expect, it } from '@jest/globals';
+import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
+import { makeGate } from './support/gates.ts';
+import { inRequest } from './support/servers.ts';
+import { work } from './support/time.ts';
+
+describe('a handle', () => {
+  it('has an id of its own and the name of its task', async () => {
+    const [one, other] = [makeBackground(), makeBackground()];
+    function named(): void {}
+    const handles = [
+      ...(await inRequest(one, (tasks) => [
+        tasks.add(named),
+        tasks.add(() => {}),
+        tasks.with({ name: 'given' }).add(named),
+      ])),
+      ...(await inRequest(one, (tasks) => [tasks.add(named)])),
+      one.add(named),
+      other.add(named),
+    ];
+    expect(handles.map(({ name }) => name)).toEqual(['named', 'anonymous', 'given', 'named', 'named', 'named']);
+    expect(new Set(handles.map(({ id }) => id)).size).toBe(handles.length);
+    for (const handle of handles) expect((await handle.settled).id).toBe(handle.id);
+  });
+
+  it('tells the state of its task through all its life', async () => {
+    const background = makeBackground();
+    const states: string[] = [];
+    const retrying = makeGate();
+    background.on('retrying', () => retrying.open());
+    const release = makeGate();
+    const handle = await inRequest(background, (tasks) => {
+      const added: TaskHandle = tasks.with({ retry: { attempts: 2, delay: 50, jitter: 0 } }).add(async () => {
+        states.push(added.state);
+        if (currentTask()?.attempt === 1) throw new Error('once');
+        await release.opened;
+      });
+      states.push(added.state);
+      return added;
+    });
+    await retrying.opened;
+    states.push(handle.state);
+    release.open();
+    await handle.settled;
+    states.push(handle.state);
+    expect(states).toEqual(['waiting', 'running', 'retrying', 'running', 'completed']);
+  });
+
+  it('settles once, with the same outcome for whoever asks, early or late', async () => {
+    const background = makeBackground();
+    const handle = background.add(() => work(1).then(() => 'value'));
+    const early = handle.settled;
+    const outcome = await early;
+    expect(outcome).toMatchObject({
+      id: handle.id,
+      state: 'completed',
+      value: 'value',
+      executor: 'event-loop',
+      attempts: 1,
+    });
+    expect(await handle.settled).toBe(outcome);
+    expect(outcome.waitedMs).toBeGreaterThanOrEqual(0);
+    expect(outcome.ranMs).toBeGreaterThanOrEqual(0);
+    expect(outcome).not.toHaveProperty('response');
+  });
+
+  it('becomes JSON that a client may see', () => {
+    const background = makeBackground();
+    const handle = background.add(function secret(_password: string) {}, 'swordfish');
+    expect(JSON.parse(JSON.stringify({ task: handle }))).toEqual({
+      task: { id: handle.id, name: 'secret', state: 'completed' },
+    });
+  });
+
+  describe('when it is cancelled', () => {
+    it('before the task starts, keeps it from starting', async () => {
+      const background = makeBackground();
+      const ran: string[] = [];
+      const reason = new Error('the order was withdrawn');
+      const [first, second] = await inRequest(background, (tasks) => {
+        const handles = [tasks.add(() => ran.push('cancelled')), tasks.add(() => ran.push('kept'))] as const;
+        expect(handles[0].cancel(reason)).toBe(true);
+        expect(handles[0].state).toBe('cancelled');
+        expect(handles[0].cancel()).toBe(false);
+        return handles;
+      });
+      const outcome = await first.settled;
+      expect(outcome).toMatchObject({ state: 'cancelled', attempts: 0, error: { code: 'ERR_BACKGROUND_CANCELLED' } });
+      expect(outcome.error?.cause).toBe(reason);
+      expect(outcome).not.toHaveProperty('response');
+      await second.settled;
+      expect(ran).toEqual(['kept']);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2 });
+    });
+
+    it('while the task runs, aborts its signal with the reason', async () => {
+      const background = makeBackground();
+      const aborted = makeGate<unknown>();
+      const handle = background.add(async () => {
+        const signal = currentTask()?.signal as AbortSignal;
+        expect(signal.aborted).toBe(false);
+        await once(signal, 'abort');
+        aborted.open(signal.reason);
+      });
+      expect(handle.state).toBe('running');
+      expect(handle.cancel('no longer wanted')).toBe(true);
+      const reason = await aborted.opened;
+      expect(reason).toMatchObject({ code: 'ERR_BACKGROUND_CANCELLED', cause: 'no longer wanted' });
+      const outcome = await handle.settled;
+      expect(outcome).toMatchObject({ state: 'cancelled', attempts: 1 });
+      expect(outcome.error).toBe(reason);
+    });
+
+    it('shows the abort to a task that looks at its signal only afterwards', async () => {
+      const background = makeBackground();
+      const goOn = makeGate();
+      const seen = makeGate<unknown>();
+      const handle = background.add(async () => {
+        await goOn.opened;
+        seen.open(currentTask()?.signal.reason);
+      });
+      handle.cancel();
+      goOn.open();
+      expect(await seen.opened).toMatchObject({ code: 'ERR_BACKGROUND_CANCELLED' });
+    });
+
+    it('is settled as cancelled, whatever the task then does', async () => {
+      const background = makeBackground();
+      const goOn = makeGate();
+      const over = makeGate();
+      const handle = background.add(async () => {
+        await goOn.opened;
+        over.open();
+        throw new Error('too late to matter');
+      });
+      handle.cancel();
+      const outcome = await handle.settled;
+      goOn.open();
+      await over.opened;
+      await background.idle();
+      expect(await handle.settled).toBe(outcome);
+      expect(background.stats()).toMatchObject({ added: 1, settled: 1, outcomes: { cancelled: 1, failed: 0 } });
+    });
+
+    it('between two attempts, keeps it from the next', async () => {
+      const background = makeBackground();
+      const attempts: unknown[] = [];
+      const retrying = makeGate();
+      background.on('retrying', () => retrying.open());
+      const handle = background.with({ retry: { attempts: 3, delay: 60_000 } }).add(() => {
+        attempts.push(currentTask()?.attempt);
+        throw new Error('again');
+      });
+      await retrying.opened;
+      expect(handle.cancel()).toBe(true);
+      expect(await handle.settled).toMatchObject({ state: 'cancelled', attempts: 1 });
+      expect(attempts).toEqual([1]);
+      await background.idle();
+    });
+
+    it('after the task has settled, changes nothing and says so', async () => {
+      const background = makeBackground();
+      const handle = background.add(() => 'done');
+      const outcome = await handle.settled;
+      expect(handle.cancel()).toBe(false);
+      expect(handle.state).toBe('completed');
+      expect(await handle.settled).toBe(outcome);
+    });
+
+    it('in a listener of `added`, does not run, and settles once', async () => {
+      const background = makeBackground();
+      const ran: string[] = [];
+      background.on('added', ({ id }) => {
+        (background.find(id) as TaskHandle).cancel();
+      });
+      const detached = background.add(() => ran.push('detached'));
+      const [listed] = await inRequest(background, (tasks) => [tasks.add(() => ran.push('listed'))]);
+      const outcomes = await Promise.all([detached.settled, listed?.settled]);
+      await background.idle();
+      expect(outcomes).toMatchObject([{ state: 'cancelled' }, { state: 'cancelled' }]);
+      expect(ran).toEqual([]);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2, waiting: 0, outcomes: { cancelled: 2 } });
+    });
+
+    it.each<[string, () => boolean]>([
+      ['false', () => false],
+      ['true', () => true],
+      [
+        'nothing, but throws',
+        () => {
+          throw new Error('undecided');
+        },
+      ],
+    ])('in its own `when`, that answers %s, settles once as cancelled', async (_what, answer) => {
+      const background = makeBackground();
+      const ran: string[] = [];
+      const handle = await inRequest(background, (tasks) => {
+        const when = (): boolean => {
+          added.cancel();
+          return answer();
+        };
+        const added: TaskHandle = tasks.with({ when }).add(() => ran.push('cancelled'));
+        tasks.add(() => ran.push('the next'));
+        return added;
+      });
+      await background.idle();
+      expect(handle.state).toBe('cancelled');
+      expect(ran).toEqual(['the next']);
+      expect(background.stats()).toMatchObject({ added: 2, settled: 2, outcomes: { cancelled: 1, completed: 1 } });
+    });
+
+    it('in its own `retryIf`, is not tried again, and settles once as cancelled', async () => {
+      const background = makeBackground();
+      const attempts: unknown[] = [];
+      const retryIf = (): boolean => handle.cancel();
+      const handle: TaskHandle = background.with({ retry: { attempts: 3, delay: 0, retryIf } }).add(async () => {
+        attempts.push(currentTask()?.attempt);
+        await work(1);
+        throw new Error('again');
+      });
+      await handle.settled;
+      await background.idle();
+      expect(handle.state).toBe('cancelled');
+      expect(attempts).toEqual([1]);
+      expect(background.stats()).toMatchObject({ added: 1, settled: 1, retrying: 0, outcomes: { cancelled: 1 } });
+    });
+
+    it('in a listener of `started`, settles once as cancelled', async () => {
+      const background = makeBackground();
+      background.on('started', ({ id }) => {
+        (background.find(id) as TaskHandle).cancel();
+      });
+      const handle = background.add(() => work(1));
+      expect((await handle.settled).state).toBe('cancelled');
+      await background.idle();
+      expect(background.stats()).toMatchObject({ added: 1, settled: 1, running: 0, outcomes: { cancelled: 1 } });
+    });
+  });
+});
+
+describe('find()', () => {
+  it('gives the handle until the task has settled, then the outcome', async () => {
+    const background = makeBackground();
+    const release = makeGate();
+    const handle = await inRequest(background, (tasks) => {
+      const added = tasks.add(() => release.opened);
+      expect(background.find(added.id)).toBe(added);
+      return added;
+    });
+    expect(background.find(handle.id)).toBe(handle);
+    release.open();
+    const outcome = await handle.settled;
+    await background.idle();
+    expect(background.find(handle.id)).toBe(outcome);
+  });
+
+  it('gives the handle of a task between two attempts', async () => {
+    const background = makeBackground();
+    const found = makeGate<unknown>();
+    background.on('retrying', ({ id }) => found.open(background.find(id)));
+    const handle = background.with({ retry: { attempts: 2, delay: 0 } }).add(() => {
+      throw new Error('again');
+    });
+    expect(await found.opened).toBe(handle);
+  });
+
+  it('keeps as many outcomes as `history` says, the newest', async () => {
+    const background = makeBackground({ history: 2 });
+    const handles = [1, 2, 3, 4].map((number) => background.add(() => number));
+    await background.idle();
+    const found = handles.map(({ id }) => (background.find(id) as Outcome | undefined)?.value);
+    expect(found).toEqual([undefined, undefined, 3, 4]);
+  });
+
+  it('keeps none with history: 0', async () => {
+    const background = makeBackground({ history: 0 });
+    const { id, settled } = background.add(() => {});
+    await settled;
+    await background.idle();
+    expect(background.find(id)).toBeUndefined();
+  });
+
+  it('knows no ids but its own', async () => {
+    const background = makeBackground();
+    const other = makeBackground();
+    const release = makeGate();
+    const { id } = background.add(() => release.opened);
+    expect(background.find(id)).toBeDefined();
+    expect(other.find(id)).toBeUndefined();
+    for (const wrong of ['', '-', 'nonsense', `${id}!`, `${id}-1`, `${id} `, id.replace('-', '-0')]) {
+      expect([wrong, background.find(wrong)]).toEqual([wrong, undefined]);
+    }
+    release.open();
+  });
+});
