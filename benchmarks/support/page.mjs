@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { bars } from './bars.mjs';
-import { HEADINGS, lines } from './results.mjs';
+import { decisive, HEADINGS, lines } from './results.mjs';
 
 const folder = new URL('../../docs/benchmarks/', import.meta.url);
 const RESULTS = /^results-node(\d+)\.json$/;
@@ -59,6 +59,14 @@ function page() {
 
 Written by \`npm run bench -- --save\` from the JSON files beside it: do not edit.
 
+## At a glance
+
+The figure by which each row is decided, as a ratio against its rival in the same run, or with a unit as it is.
+
+${markdownTable(glance(described, runs))}
+
+## How it is measured
+
 Each row is a ratio against a rival in the same run. All sides have processes of their own and are measured by turns
 (A B, B A, …) in many short rounds; once in a run all are started anew. A figure is the median over the rounds, a
 ratio the median of the rounds' ratios, with its quartiles. Where there are further rivals, each has a line below the first,
@@ -69,12 +77,6 @@ that moment: so waiting is counted. The package has its default options, logger 
 Where a figure has something to reach, that is its ratio, or with a unit the figure itself. The CPU time of a server stands
 beside its throughput because it is the steadier one on a machine that does other things as well; its ratio is turned so
 that it reads like the first. The rows \`scaling-…\` ask how a cost grows with a number: the cost of *one* may not.
-
-## The rows
-
-${Object.entries(described)
-  .map(([name, row]) => `- \`${name}\`, ${row.title}. ${row.what} ${rivalsOf(row)}`)
-  .join('\n')}
 
 ## To run them again
 
@@ -90,13 +92,34 @@ npm run bench -- --save                # into this page
 The ratios hold on other machines, the figures do not. A row that is not reached does not fail the command; one whose results
 are wrong does. [What was tried](notes.md) where a row is not reached. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
 
-${runs.map(section).join('\n')}`;
+${runs.map(section).join('\n')}
+## The rows
+
+${Object.entries(described)
+  .map(([name, row]) => `### ${name}\n\n${capitalized(row.title)}. ${row.what} ${rivalsOf(row)}`)
+  .join('\n\n')}
+`;
+}
+
+function glance(described, runs) {
+  const headings = ['row', 'figure', 'against', 'to reach', ...runs.map(({ node }) => `Node ${node.split('.')[0]}`)];
+  const rows = Object.entries(described).map(([name, { title, rival, figures }]) => {
+    const verdicts = runs.map(({ rows: { [name]: row } }) => row && decisive(row));
+    const { limit } = verdicts.find((verdict) => verdict !== undefined);
+    const cells = verdicts.map((verdict) =>
+      verdict ? `${verdict.value}${verdict.isReached ? '' : ', not reached'}` : '',
+    );
+    return [`[${name}](#${name})`, `${title}: ${figures[0].what}`, rival, limit, ...cells];
+  });
+  return [headings, headings.map(() => '---'), ...rows];
 }
 
 function rivalsOf({ rival, others }) {
   const further = others === undefined ? '' : `; further ones: ${others.join(', ')}`;
   return `The rival: ${rival}${further}.`;
 }
+
+const capitalized = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
 function section({ node, cores, processor, rows }) {
   return `## Node ${node}
