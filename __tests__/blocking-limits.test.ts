@@ -1,4 +1,7 @@
 /** Time limits, cancelling and retries of blocking tasks: what stops a task, and what that does to its thread or process. */
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
 import type { BackgroundTaskError } from 'express-background-tasks';
 import { makeWorkerGate } from './support/gates.ts';
@@ -147,6 +150,20 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       handle.cancel();
       expect(await handle.settled).toMatchObject({ state: 'cancelled', attempts: 0 });
       expect((await background.add(tasks.add, 2, 2).settled).value).toBe(4);
+    });
+
+    it('while the module is loaded, keeps the function from being called', async () => {
+      const gate = await makeWorkerGate();
+      const background = kind.open(1, { env: { ...process.env, LOADING_GATE: String(gate.port) } });
+      const slow = kind.refer<{ write(file: string): void }>('module-loads-until-aborted.mjs');
+      const file = join(tmpdir(), `background-tasks-${process.pid}-${executor}`);
+      const handle = background.add(slow.write, file);
+      await gate.entered();
+      handle.cancel();
+      expect((await handle.settled).state).toBe('cancelled');
+      await gate.left();
+      await background.add(tasks.nothing).settled;
+      expect(existsSync(file)).toBe(false);
     });
 
     it('the end of one attempt is not heard by the next, even where the task was deaf while it ran', async () => {

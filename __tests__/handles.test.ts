@@ -228,13 +228,18 @@ describe('a handle', () => {
       expect(background.stats()).toMatchObject({ added: 1, settled: 1, retrying: 0, outcomes: { cancelled: 1 } });
     });
 
-    it('in a listener of `started`, settles once as cancelled', async () => {
+    it('in a listener of `started`, never begins, and settles once as cancelled', async () => {
       const background = makeBackground();
       background.on('started', ({ id }) => {
         (background.find(id) as TaskHandle).cancel();
       });
-      const handle = background.add(() => work(1));
+      let hasBegun = false;
+      const handle = background.add(() => {
+        hasBegun = true;
+        return work(1);
+      });
       expect((await handle.settled).state).toBe('cancelled');
+      expect(hasBegun).toBe(false);
       await background.idle();
       expect(background.stats()).toMatchObject({ added: 1, settled: 1, running: 0, outcomes: { cancelled: 1 } });
     });

@@ -73,6 +73,11 @@ export class RunningTask implements CurrentTask {
     return this.#controller.signal;
   }
 
+  /** Why it is to stop; `undefined` as long as it is not. */
+  get abortReason(): Error | undefined {
+    return this.#abortReason;
+  }
+
   abort(reason: Error): void {
     this.#abortReason ??= reason;
     this.#controller?.abort(this.#abortReason);

@@ -42,6 +42,11 @@ export class EventLoopExecutor implements Executor {
 
   execute(attempt: Attempt): void {
     attempt.started();
+    if (this.#isGivenUp(attempt)) {
+      // By somebody who was told of the start: its code must not begin.
+      this.#end(attempt, { ok: false, thrown: undefined });
+      return;
+    }
     let returned: unknown;
     let isPending: boolean;
     try {
@@ -82,7 +87,8 @@ export class EventLoopExecutor implements Executor {
 
   readonly #call = (attempt: Attempt, resolved: ReturnType<Resolve>): unknown => {
     if (typeof resolved === 'function') return resolved(...attempt.args);
-    return resolved.then((call) => call(...attempt.args));
+    // It may be given up while its module is loaded.
+    return resolved.then((call) => (this.#isGivenUp(attempt) ? undefined : call(...attempt.args)));
   };
 
   abort(attempt: Attempt, reason: Error): void {
@@ -99,6 +105,10 @@ export class EventLoopExecutor implements Executor {
     const heeded = deferred();
     this.#whenHeeded = heeded.resolve;
     await doneWithin(grace, heeded.promise);
+  }
+
+  #isGivenUp(attempt: Attempt): boolean {
+    return this.#unheedingCount > 0 && this.#unheeding.has(attempt);
   }
 
   #end(attempt: Attempt, result: AttemptResult): void {

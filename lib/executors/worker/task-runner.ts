@@ -61,7 +61,7 @@ export class TaskRunner {
       }
     };
     this.#running = { task, fail };
-    taskContext.run(task, call, message).then(succeed, fail);
+    taskContext.run(task, call, message, task).then(succeed, fail);
   }
 
   /** What the server has no room for would end it: it is not sent. */
@@ -87,7 +87,9 @@ export class TaskRunner {
   }
 }
 
-async function call({ module, export: name, args }: TaskMessage): Promise<unknown> {
+async function call({ module, export: name, args }: TaskMessage, task: RunningTask): Promise<unknown> {
   const run = loadedFunction(module, name) ?? (await loadFunction(module, name));
+  // It may have been given up while its module was loaded: its code must not begin.
+  if (task.abortReason !== undefined) throw task.abortReason;
   return run(...args);
 }
