@@ -6,6 +6,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import type { BackgroundTaskError } from 'express-background-tasks';
 import { makeWorkerGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
+import { makePipe } from './support/pipes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { work } from './support/time.ts';
@@ -69,6 +70,15 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect((await background.with({ timeout: 50 }).add(hanging.work).settled).state).toBe('timed-out');
       await kind.untilWorkers(background, 1);
       expect((await background.add(tasks.add, 1, 1).settled).value).toBe(2);
+    });
+
+    it('settles a task that is in a call of native code, which no thread can be ended in', async () => {
+      const background = kind.open(1);
+      const pipe = makePipe();
+      const outcome = await background.with({ timeout: 50 }).add(tasks.readFile, pipe.path).settled;
+      expect(outcome).toMatchObject({ state: 'timed-out', attempts: 1 });
+      pipe.release();
+      expect((await background.add(tasks.add, 1, 2).settled).value).toBe(3);
     });
 
     it(`lets the next attempt start in a new ${executor}`, async () => {

@@ -68,6 +68,12 @@ describe.each(workerKinds)('$plural', (kind) => {
     if (!kind.isGone(pid)) await untilGone(pid, 5_000);
   });
 
+  it('are as many as are to be kept again when several have died one after the other', async () => {
+    const background = kind.open(2, { min: 2 });
+    for (const code of [1, 2, 3, 4, 5]) await background.add(tasks.exitWith, code).settled;
+    await kind.untilWorkers(background, 2);
+  });
+
   it('are kept down to as many as are to be kept, however long they are idle', async () => {
     const background = kind.open(2, { min: 1, idleTimeout: 20 });
     expect(kind.counts(background).workers).toBe(1);
@@ -226,6 +232,12 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     const { pid, counts } = JSON.parse(await runScript('script-idle.mjs', executor, warm));
     expect(counts).toMatchObject({ [plural]: 2, outcomes: { completed: 1 } });
     await untilGone(pid, 5_000);
+  });
+
+  it('is not kept alive by workers that cannot start, when nothing waits for them any more', async () => {
+    const options = JSON.stringify(kind.options(1, preloading('preload-exits.mjs')));
+    const codes = JSON.parse(await runScript('script-workers-cannot-start.mjs', executor, options));
+    expect(codes).toEqual(Array(5).fill(kind.cannotStart));
   });
 
   it("runs tasks under its own loaders, where they are given other options of Node's too", async () => {

@@ -12,9 +12,11 @@ import {
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate, makeThreadGate } from './support/gates.ts';
+import { makePipe } from './support/pipes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, listen, serve, type TaskedResponse } from './support/servers.ts';
 import { work } from './support/time.ts';
+import { threads } from './support/worker-kinds.ts';
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();
@@ -377,6 +379,16 @@ describe('when close() runs out of time', () => {
     const { abandoned } = await background.close(SOON);
     expect(abandoned).toMatchObject([{ id: handle.id, state: 'abandoned', executor: 'thread' }]);
     expect(background.stats().executors.thread.threads).toBe(0);
+  });
+
+  it('names a task that is in a call of native code, which no thread can be ended in, and what waits behind it', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const pipe = makePipe();
+    await background.add(threads.tasks.nothing).settled; // The module is loaded then.
+    background.add(threads.tasks.readFile, pipe.path);
+    background.add(threads.tasks.nothing);
+    const { abandoned } = await background.close({ timeout: 500 });
+    expect(abandoned.map(({ name }) => name).sort()).toEqual(['nothing', 'readFile']);
   });
 
   it('gives up a promise that never settles', async () => {

@@ -1,6 +1,8 @@
 /** What is peculiar to tasks in child processes: signals, their standard output, their end with the server's. See also blocking*.test.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
@@ -99,6 +101,35 @@ describe('tasks in processes', () => {
     expect(line?.message).toContain('SIGKILL');
     expect(await processes.placeOf(background)).not.toEqual(before);
     expect(background.stats().outcomes.failed).toBe(failed);
+  });
+});
+
+describe('a task that waits for a process', () => {
+  it('waits on where one is killed that is only just starting, and runs in the next', async () => {
+    const killed = join(mkdtempSync(join(tmpdir(), 'background-tasks-')), 'killed');
+    atEnd(() => rmSync(dirname(killed), { recursive: true }));
+    writeFileSync(killed, '');
+    const background = processes.open(1, {
+      execArgv: ['--import', fixture('preload-killed-once.mjs').href],
+      env: { ...process.env, KILLED_WHILE: killed },
+    });
+    const handles = [1, 2, 3].map((count) => background.add(processes.tasks.add, count, count));
+    for (const { settled } of handles) expect(await settled).toMatchObject({ state: 'completed' });
+    expect(existsSync(killed)).toBe(false);
+  });
+
+  it('waits on where another cannot be started, as long as one lives', async () => {
+    const env = { ...process.env };
+    const background = processes.open(2, { env });
+    const gate = await makeWorkerGate();
+    const holding = background.add(processes.tasks.hold, gate.port);
+    await gate.entered();
+    // No system takes so much: the start throws.
+    env['TOO_MUCH'] = 'x'.repeat(8 * 2 ** 20);
+    const waiting = background.add(processes.tasks.add, 1, 2);
+    gate.open();
+    expect(await waiting.settled).toMatchObject({ state: 'completed', value: 3 });
+    expect((await holding.settled).state).toBe('completed');
   });
 });
 

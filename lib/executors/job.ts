@@ -17,6 +17,9 @@ export interface JobHolder {
 /** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
 const ABORT_GRACE = 250;
 
+/** How long a worker may take to end, in milliseconds. No thread can be ended within a call of native code. */
+export const LONGEST_ENDING = 500;
+
 export class Job implements Queued<Job> {
   readonly attempt: Attempt;
   previousInQueue: Job | undefined;
@@ -101,9 +104,14 @@ export class Job implements Queued<Job> {
     this.#abortReason = reason;
   }
 
-  /** `onGraceOver` is called where it has not ended by then. */
-  awaitStop(onGraceOver: () => void): void {
-    this.#graceTimer = setTimeout(onGraceOver, ABORT_GRACE);
+  /** `onOver` is called where it has not ended by then. */
+  awaitStop(onOver: () => void): void {
+    this.#graceTimer = setTimeout(onOver, ABORT_GRACE);
+  }
+
+  /** The same, when its worker is being ended. */
+  awaitEndOfWorker(onOver: () => void): void {
+    this.#graceTimer = setTimeout(onOver, LONGEST_ENDING);
   }
 
   /** Its worker may be given others at once: what is told to that one from here on must not mean this job. */

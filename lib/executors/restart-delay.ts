@@ -18,6 +18,11 @@ export class RestartDelay {
     this.#onOver = onOver;
   }
 
+  /** Whether another may be started at once, after the latest crash as well. */
+  get isPatient(): boolean {
+    return this.#crashes <= CRASHES_WITHOUT_DELAY;
+  }
+
   /** While it runs, no worker is to be started. */
   get isRunning(): boolean {
     return this.#timer !== undefined;

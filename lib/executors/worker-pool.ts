@@ -9,7 +9,7 @@ import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
-import { attemptResultOf, Job } from './job.ts';
+import { attemptResultOf, Job, LONGEST_ENDING } from './job.ts';
 import { type EndOfJob, News } from './news.ts';
 import type { Progress } from './pool-worker.ts';
 import type { Seat, StartWorker } from './seat.ts';
@@ -106,7 +106,19 @@ export class WorkerPool implements Executor {
   /** It may have stopped while the event loop was blocked, and its worker be about to run another, or wait for one. */
   #graceOver(job: Job): void {
     job.holder?.worker.report();
-    void job.holder?.worker.end();
+    if (job.holder === undefined) return;
+    void job.holder.worker.end();
+    job.awaitEndOfWorker(() => this.#giveUp(job));
+  }
+
+  /**
+   * Its worker does not come to its end. For everybody else the task is over. The worker keeps its place until it is gone:
+   * if each were replaced at once, tasks that hang would fill the memory with threads.
+   */
+  #giveUp(job: Job): void {
+    if (job.holder === undefined) return;
+    job.wasAnswered();
+    this.#end(job, { ok: false, thrown: job.abortReason });
   }
 
   stats(): WorkerPoolStats {
@@ -121,7 +133,8 @@ export class WorkerPool implements Executor {
       this.#whenEmpty = emptied.resolve;
       await doneWithin(grace, emptied.promise);
     }
-    await this.#workforce.end();
+    await doneWithin(LONGEST_ENDING, this.#workforce.end());
+    for (const job of this.#workforce.jobs) this.#giveUp(job);
   }
 
   #freed(): void {

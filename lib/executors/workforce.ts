@@ -1,5 +1,6 @@
 /** The workers of a pool: how many there are, who is free, and when one has to go or another to come. */
 import { toError } from '../to-error.ts';
+import type { Job } from './job.ts';
 import type { Progress, WorkerObserver } from './pool-worker.ts';
 import { RestartDelay } from './restart-delay.ts';
 import { Seat, type StartWorker } from './seat.ts';
@@ -37,7 +38,7 @@ export class Workforce {
   readonly #past = { aliveMs: 0, busyMs: 0 };
   readonly #restartDelay = new RestartDelay(() => {
     this.#observer.freed();
-    if (this.#seats.size === 0) this.startOne();
+    while (this.#seats.size < this.#options.min && this.startOne());
   });
   #isClosed = false;
 
@@ -91,7 +92,8 @@ export class Workforce {
       this.#start();
       return true;
     } catch (thrown) {
-      this.#observer.failedToStart(toError(thrown));
+      // Whoever is alive goes on with what waits.
+      if (this.#seats.size === 0) this.#observer.failedToStart(toError(thrown));
       return false;
     }
   }
@@ -122,6 +124,11 @@ export class Workforce {
     this.#restartDelay.stop();
   }
 
+  /** What workers were given and have not ended. */
+  get jobs(): readonly Job[] {
+    return [...this.#seats].flatMap(({ jobs }) => jobs);
+  }
+
   async end(): Promise<void> {
     await Promise.all([...this.#seats].map(({ worker }) => worker.end()));
   }
@@ -149,6 +156,11 @@ export class Workforce {
     this.#forget(seat);
     if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
     if (!seat.isReady && error !== undefined) {
+      // One that was killed says nothing of its options: Ctrl-C reaches those that are only just starting, too.
+      if (isKilled(error) && this.#restartDelay.isPatient) {
+        this.#observer.freed();
+        return;
+      }
       // Started again, it would only die again; whoever else is alive goes on with what waits.
       if (this.#seats.size === 0) this.#observer.failedToStart(this.#options.startError(error));
       return;
@@ -174,4 +186,8 @@ export class Workforce {
     this.#past.aliveMs += aliveMs;
     this.#past.busyMs += busyMs;
   }
+}
+
+function isKilled(error: Error): boolean {
+  return typeof (error as { readonly signal?: unknown }).signal === 'string';
 }
