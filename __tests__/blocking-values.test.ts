@@ -202,6 +202,19 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect(await handle.settled).toMatchObject({ state: 'completed', value: [0, 1, 2, 3] });
     });
 
+    it('holds for the call that it is written in: passed again without it, the buffer is copied', async () => {
+      const background = kind.open(1, {}, { maxBacklog: 1 });
+      const gate = await makeWorkerGate();
+      const holding = background.add(tasks.hold, gate.port);
+      const bytes = bytesOf(16);
+      expect(thrownBy(() => background.add(tasks.lengthOf, move(bytes))).code).toBe('ERR_BACKGROUND_FULL');
+      gate.open();
+      await holding.settled;
+      const onLoop = await background.add((given: Uint8Array) => given.length, move(bytes)).settled;
+      const blocking = await background.add(tasks.lengthOf, bytes).settled;
+      expect([onLoop.value, blocking.value, bytes.length]).toEqual([16, 16, 16]);
+    });
+
     it('tells which task cannot take what was moved away before', () => {
       const background = shared();
       const bytes = move(bytesOf(16));

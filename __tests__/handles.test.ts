@@ -1,4 +1,5 @@
 /** What a handle says and does, and how one finds it again. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
@@ -6,6 +7,7 @@ import { makeBackground } from './support/cleanup.ts';
 import { makeGate } from './support/gates.ts';
 import { inRequest } from './support/servers.ts';
 import { work } from './support/time.ts';
+import { threads } from './support/worker-kinds.ts';
 
 describe('a handle', () => {
   it('has an id of its own and the name of its task', async () => {
@@ -159,6 +161,26 @@ describe('a handle', () => {
       expect(await handle.settled).toMatchObject({ state: 'cancelled', attempts: 1 });
       expect(attempts).toEqual([1]);
       await background.idle();
+    });
+
+    it('tells listeners in the async context of the task, not in that of whoever cancels', async () => {
+      const storage = new AsyncLocalStorage<string>();
+      const background = makeBackground({ ...threads.options(1), retry: { attempts: 2, delay: 60_000 } });
+      const told: unknown[] = [];
+      background.on('settled', ({ name }) => told.push([name, storage.getStore()]));
+      const failing = storage.run('of ada', () =>
+        background.add(function fails() {
+          throw new Error('at first');
+        }),
+      );
+      const waiting = storage.run('of ada', () => background.add(threads.tasks.nothing));
+      while (failing.state !== 'retrying') await work(1);
+      storage.run('of grace', () => [waiting, failing].map((handle) => handle.cancel()));
+      await background.idle();
+      expect(told).toEqual([
+        ['nothing', undefined],
+        ['fails', 'of ada'],
+      ]);
     });
 
     it('after the task has settled, changes nothing and says so', async () => {

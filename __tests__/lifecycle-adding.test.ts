@@ -240,6 +240,27 @@ describe.each(frameworks)('under $name', (framework) => {
     });
   });
 
+  describe('when all responses share one `locals`', () => {
+    it('gives each a list of its own', async () => {
+      const lists: unknown[] = [];
+      const background = makeBackground();
+      const shared = {} as TaskedResponse['locals'];
+      const share: Middleware = (_req, res, next) => {
+        (res as TaskedResponse).locals = shared;
+        next();
+      };
+      const listener = framework.listener([share, background], (_req, res) => {
+        lists.push(res.locals.backgroundTasks);
+        res.end();
+      });
+      const port = await serve(listener);
+      await request(port);
+      await request(port);
+      expect(lists).toHaveLength(2);
+      expect(lists[0]).not.toBe(lists[1]);
+    });
+  });
+
   describe('when user code replaces res.locals', () => {
     it('still serves whoever holds the list, and gives a new one to the next mount', async () => {
       const ran: string[] = [];

@@ -468,6 +468,8 @@ describe('a task that is none', () => {
     ['an instance of a class', new (class Mailer {})(), /Mailer/],
     ['a promise', Promise.resolve('done'), /called already/],
     ['an array of a function', [nothing], /object/],
+    ['a generator function', function* rows() {}, /rows.*generator/],
+    ['an asynchronous generator function', async function* rows() {}, /rows.*generator/],
     ['the module of blocking() in place of an export', blocking(moduleUrl), /object/],
   ];
 

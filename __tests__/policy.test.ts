@@ -1,4 +1,5 @@
 /** What is said of a task, on three levels, and what comes of it: `when`, `timeout`, `retry`, `priority`, `name`. */
+import { createHook } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import {
   type BackgroundTaskError,
@@ -11,7 +12,7 @@ import {
   type TaskOptions,
   type When,
 } from 'express-background-tasks';
-import { makeBackground } from './support/cleanup.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
@@ -411,6 +412,22 @@ describe('a time limit on the event loop', () => {
     expect(codeOf(outcome)).toBe('ERR_BACKGROUND_TIMEOUT');
     expect(outcome.error?.message).toContain('slow');
     expect(reasons).toEqual([false]);
+  });
+
+  it('leaves nothing behind when the task has settled, though each has another', async () => {
+    const timeouts = new Set<number>();
+    const hook = createHook({
+      init: (id, type) => type === 'Timeout' && timeouts.add(id),
+      destroy: (id) => timeouts.delete(id),
+    }).enable();
+    atEnd(() => hook.disable());
+    const background = makeBackground();
+    for (let count = 0; count < 500; count += 1) {
+      const task = (): Promise<void> => Promise.resolve();
+      await background.with({ timeout: 60_000 + count }).add(task).settled;
+    }
+    await work(1);
+    expect(timeouts.size).toBeLessThan(100);
   });
 
   it('is seen by a task that asks for its signal only when it is too late', async () => {

@@ -8,6 +8,7 @@ import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { hookError } from './hooks.ts';
+import { forgetMoves } from './move.ts';
 import type { Mode, ResolvedOptions } from './options/middleware.ts';
 import { DEFAULT_POLICY, type Policy } from './options/policy.ts';
 import type { AddOptions } from './options/task.ts';
@@ -67,13 +68,17 @@ export class Admission {
     options?: AddOptions,
     req?: IncomingMessage,
   ): TaskRun {
-    const definition = definitionOf(task);
-    const name = options?.name ?? definition.name;
-    this.#host.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
-    const addition: Addition = { owner, definition, name, args, options, req };
-    const run = definition.isDurable ? this.#acceptDurable(addition) : this.#acceptLocal(addition);
-    this.onAdded?.({ task, run });
-    return run;
+    try {
+      const definition = definitionOf(task);
+      const name = options?.name ?? definition.name;
+      this.#host.runtime.backlog.assertRoom(name, this.#isAddedByOwnTask);
+      const addition: Addition = { owner, definition, name, args, options, req };
+      const run = definition.isDurable ? this.#acceptDurable(addition) : this.#acceptLocal(addition);
+      this.onAdded?.({ task, run });
+      return run;
+    } finally {
+      forgetMoves(args);
+    }
   }
 
   /** Takes on what an engine has sent; it settles as a task of this process. */

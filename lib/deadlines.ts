@@ -20,6 +20,8 @@ export interface Row {
   timer: NodeJS.Timeout | undefined;
 }
 
+const MOST_ROWS_AT_REST = 32;
+
 /**
  * A timer for each duration instead of one for each task: a timer costs a short task more than all the rest, and
  * most are cleared before they fire.
@@ -52,7 +54,20 @@ export class Deadlines {
     entry.deadlineRow = undefined;
     entry.previousDeadline = undefined;
     entry.nextDeadline = undefined;
-    if (row.first === undefined) row.timer?.unref();
+    if (row.first === undefined) this.#rest(row);
+  }
+
+  /** Few rows are kept for the next that has such a limit. Limits that differ each time must not leave a timer each. */
+  #rest(row: Row): void {
+    row.timer?.unref();
+    if (this.#rows.size <= MOST_ROWS_AT_REST) return;
+    clearTimeout(row.timer);
+    this.#forget(row);
+  }
+
+  /** By now another may stand in its place. */
+  #forget(row: Row): void {
+    if (this.#rows.get(row.duration) === row) this.#rows.delete(row.duration);
   }
 
   #addRow(duration: number): Row {
@@ -77,6 +92,6 @@ export class Deadlines {
       this.clear(first);
       first.timeOut();
     }
-    this.#rows.delete(row.duration);
+    this.#forget(row);
   }
 }

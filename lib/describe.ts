@@ -8,7 +8,12 @@ const LONGEST_DESCRIPTION = 1_000;
 export function describe(value: unknown): string {
   try {
     if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
-    const text = inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100 });
+    const text = inspect(value, {
+      depth: 1,
+      breakLength: Number.POSITIVE_INFINITY,
+      maxStringLength: 100,
+      maxArrayLength: 10,
+    });
     return text.length > LONGEST_DESCRIPTION ? `${text.slice(0, LONGEST_DESCRIPTION)}…` : text;
   } catch {
     return `an uninspectable ${typeof value}`;

@@ -83,7 +83,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
   return Object.defineProperty(background, INSTANCE, { value: instance });
 }
 
-/** The response's list with this instance. The middleware may be mounted twice; another instance's list gives way. */
+/** The response's list with this instance. The middleware may be mounted twice. Another instance's list gives way, and so does another response's, where all share one `locals`. */
 function listFor(
   instance: Instance,
   req: IncomingMessage,
@@ -96,7 +96,7 @@ function listFor(
     res.locals = locals;
   }
   const present = locals['backgroundTasks'];
-  if (present instanceof ResponseTasks && present.runtime === instance.runtime) return present;
+  if (present instanceof ResponseTasks && present.isOf(res, instance)) return present;
   const list = new ResponseTasks(instance, req, res);
   locals['backgroundTasks'] = list;
   return list;

@@ -1,10 +1,13 @@
 /** `move()`: buffers that are given to a task rather than copied. */
 
 import { types } from 'node:util';
-import type { Transferable } from 'node:worker_threads';
+import type { MessagePort as Port } from 'node:worker_threads';
 import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { processWide } from './process-wide.ts';
+
+/** What can change hands between threads. */
+export type Movable = ArrayBuffer | Port;
 
 // An object that was moved stands for itself: what is remembered is only that it may be taken apart.
 const moved = processWide('moved', () => new WeakSet<object>());
@@ -20,7 +23,7 @@ const moved = processWide('moved', () => new WeakSet<object>());
  * @example
  * res.locals.backgroundTasks.add(images.thumbnail, move(upload.buffer), 200);
  */
-export function move<T extends ArrayBufferView | Transferable>(value: T): T {
+export function move<T extends ArrayBufferView | Movable>(value: T): T {
   if (transferableOf(value) === undefined) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_NOT_CLONEABLE',
@@ -31,9 +34,14 @@ export function move<T extends ArrayBufferView | Transferable>(value: T): T {
   return value;
 }
 
+/** A mark holds for the call that its object was passed to: passed again without `move`, the object is to be copied. */
+export function forgetMoves(args: readonly unknown[]): void {
+  for (const arg of args) if (typeof arg === 'object' && arg !== null) moved.delete(arg);
+}
+
 /** What must be on the transfer list so that `values` cross without a copy, where `move` allows it. */
-export function transferListOf(values: readonly unknown[]): Transferable[] {
-  let list: Set<Transferable> | undefined;
+export function transferListOf(values: readonly unknown[]): Movable[] {
+  let list: Set<Movable> | undefined;
   for (const value of values) {
     if (typeof value !== 'object' || value === null || !moved.has(value)) continue;
     const transferable = transferableOf(value);
@@ -44,15 +52,15 @@ export function transferListOf(values: readonly unknown[]): Transferable[] {
   return list === undefined ? [] : [...list];
 }
 
-function transferableOf(value: unknown): Transferable | undefined {
+function transferableOf(value: unknown): Movable | undefined {
   if (types.isArrayBufferView(value)) {
     return types.isArrayBuffer(value.buffer) ? value.buffer : undefined;
   }
   if (types.isArrayBuffer(value)) return value;
-  return value instanceof MessagePort ? (value as unknown as Transferable) : undefined;
+  return value instanceof MessagePort ? (value as unknown as Port) : undefined;
 }
 
 /** Node's Buffer pool: taking it away would empty strangers' buffers. */
-function isShared(value: object, transferable: Transferable): boolean {
+function isShared(value: object, transferable: Movable): boolean {
   return Buffer.isBuffer(value) && value.byteLength !== (transferable as ArrayBuffer).byteLength;
 }

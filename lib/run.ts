@@ -32,6 +32,9 @@ export interface NewTask {
   readonly attemptsBefore?: number;
 }
 
+/** The async context of nobody: that in which the package was loaded. */
+const NOWHERE = new AsyncResource('BackgroundTask');
+
 /** Of a task that is kept by nobody but this process. */
 const ACCEPTED = Promise.resolve();
 
@@ -191,11 +194,17 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
 
-  /** In the context where it began: its abort listeners must not see that of whoever cancels. */
+  /** Its listeners, and those of its signal, must not see the context of whoever cancels. */
+  #inOwnContext<This, Args extends unknown[]>(
+    fn: (this: This, ...args: Args) => void,
+    thisArg: This,
+    ...args: Args
+  ): void {
+    (this.#addedIn ?? NOWHERE).runInAsyncScope(fn, thisArg, ...args);
+  }
+
   #abort(attempt: TaskAttempt, reason: Error): void {
-    const { executor } = attempt;
-    if (this.#addedIn === undefined) executor.abort(attempt, reason);
-    else this.#addedIn.runInAsyncScope(executor.abort, executor, attempt, reason);
+    this.#inOwnContext(attempt.executor.abort, attempt.executor, attempt, reason);
   }
 
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
@@ -268,7 +277,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     if (this.#interruption !== undefined && !givesWay(this.#interruption)) return;
     if (this.#current === undefined) {
       clearTimeout(this.#retryTimer);
-      this.#settle(interruption);
+      this.#inOwnContext(this.#settle, this, interruption);
       return;
     }
     const isBeingEnded = this.#interruption !== undefined;

@@ -87,6 +87,10 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
     return this.#instance.runtime;
   }
 
+  isOf(res: ServerResponse, instance: Instance): boolean {
+    return this.#res === res && this.#instance === instance;
+  }
+
   get request(): { readonly method: string; readonly route: string } {
     return routeOf(this.#req);
   }

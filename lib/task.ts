@@ -86,6 +86,7 @@ export function definitionOf(task: unknown): TaskDefinition {
       `Expected a task to be a function, defineTask(…) or an export of blocking(…), got ${describe(task)} (${typeof task}).${adviceFor(task)}`,
     );
   }
+  assertRuns(task);
   // Not remembered by function: most closures are added once, and a WeakMap of them costs more than all else in `add`.
   return {
     name: nameOf(task),
@@ -93,6 +94,15 @@ export function definitionOf(task: unknown): TaskDefinition {
     target: { kind: 'function', call: task as (...args: unknown[]) => unknown },
     options: NO_OPTIONS,
   };
+}
+
+/** A generator's code does not begin when it is called: as a task it would be `completed`, and have done nothing. */
+function assertRuns(fn: unknown): void {
+  if (!types.isGeneratorFunction(fn)) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_TASK',
+    `Expected a task to be a function that does its work when it is called, got ${describe(fn)}, a generator: write a function that goes through it.`,
+  );
 }
 
 function adviceFor(task: unknown): string {
@@ -126,6 +136,7 @@ export function defineTask<Args extends unknown[], Value>(
       `Expected defineTask() to be given a function, got ${describe(fn)} (${typeof fn}).`,
     );
   }
+  assertRuns(fn);
   const resolved = resolveTaskOptions(options, 'defineTask()');
   const name = resolved.name ?? nameOf(fn);
   const task = (...args: Args): Value => fn(...args);

@@ -1,5 +1,5 @@
 /** The interface between a pool and one of its workers, be it a thread or a process. */
-import type { Transferable } from 'node:worker_threads';
+import type { Movable } from '../move.ts';
 import type { Result, StrayMessage, TaskMessage } from './wire.ts';
 
 /** Which attempt at which task. */
@@ -14,7 +14,7 @@ export interface PoolWorker {
    * Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is
    * free. Throws where a message cannot be sent: then it has none of them, and is as free as before.
    */
-  run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void;
+  run(messages: readonly TaskMessage[], transferList: readonly Movable[]): void;
   /** Takes back the task at this place of its batch; `false` if it has begun. */
   recall(place: number): boolean;
   /** Reports at once what it has done so far: a batch is reported now and then. */

@@ -1,9 +1,11 @@
 /** One worker thread. The one room that knows Piscina. */
+
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { type MessagePort, receiveMessageOnPort, type Transferable, type Worker } from 'node:worker_threads';
+import { type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { here, threadStart } from '../here.ts';
+import type { Movable } from '../move.ts';
 import type { ResolvedPoolOptions } from '../options/workers.ts';
 import { toError } from '../to-error.ts';
 import { packBatch } from './batch-codec.ts';
@@ -65,7 +67,7 @@ export class Thread implements PoolWorker {
     this.#start();
   }
 
-  run(messages: readonly TaskMessage[], transferList: readonly Transferable[]): void {
+  run(messages: readonly TaskMessage[], transferList: readonly Movable[]): void {
     const [first] = messages as [TaskMessage];
     if (messages.length === 1) this.#send(first, transferList);
     else this.#runBatch(messages);
@@ -129,7 +131,7 @@ export class Thread implements PoolWorker {
     if (this.#batch !== undefined) this.#observer.progressed(this.#batch.progress(isOver));
   }
 
-  #send(order: ThreadOrder, transferList: readonly Transferable[] = []): void {
+  #send(order: ThreadOrder, transferList: readonly Movable[] = []): void {
     this.#port?.postMessage(order, transferList);
   }
 

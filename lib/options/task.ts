@@ -88,7 +88,8 @@ export interface TaskOptions {
    *
    * In milliseconds; `Infinity` for no limit. The clock starts when the attempt starts, not when the task is added;
    * the time in which a thread loads the task's module counts. First `currentTask().signal` aborts; a thread that does
-   * not heed it within 250 ms is ended and replaced. Code on the event loop that ignores its signal runs on: nothing
+   * not heed it within 250 ms is ended and replaced (within a call of native code none can be: the task settles then, and
+   * the thread is replaced when the call has returned). Code on the event loop that ignores its signal runs on: nothing
    * can end it. An attempt that timed out is followed by another where `retry` says so.
    *
    * @default 30_000

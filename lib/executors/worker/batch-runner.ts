@@ -1,6 +1,6 @@
 /** Runs the tasks of a batch, one after the other, and keeps the ledger. */
 
-import type { Transferable } from 'node:worker_threads';
+import type { Movable } from '../../move.ts';
 import { unpackBatch } from '../batch-codec.ts';
 import type { Ledger } from '../ledger.ts';
 import type { BatchMessage, ProgressMessage, Result, TaskMessage, ToldMessage } from '../wire.ts';
@@ -12,12 +12,12 @@ const TELL_EVERY = 1;
 export class BatchRunner {
   readonly #runner: TaskRunner;
   readonly #ledger: Ledger;
-  readonly #send: (message: ToldMessage | ProgressMessage, transferList?: readonly Transferable[]) => void;
+  readonly #send: (message: ToldMessage | ProgressMessage, transferList?: readonly Movable[]) => void;
 
   constructor(
     runner: TaskRunner,
     ledger: Ledger,
-    send: (message: ToldMessage | ProgressMessage, transferList?: readonly Transferable[]) => void,
+    send: (message: ToldMessage | ProgressMessage, transferList?: readonly Movable[]) => void,
   ) {
     this.#runner = runner;
     this.#ledger = ledger;
@@ -46,7 +46,7 @@ export class BatchRunner {
     });
   }
 
-  #end(place: number, result: Result, transferList: readonly Transferable[] = []): void {
+  #end(place: number, result: Result, transferList: readonly Movable[] = []): void {
     const isMoved = transferList.length > 0;
     if (result.kind === 'value' && !isMoved && this.#ledger.end(place, result.value)) return;
     this.#send({ kind: 'told', place, result }, transferList);

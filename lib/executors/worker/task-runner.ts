@@ -1,7 +1,6 @@
 /** Runs one task at a time on the other side, thread or process. It never throws, and it answers once for each task. */
-import type { Transferable } from 'node:worker_threads';
 import { RunningTask, taskContext } from '../../current-task.ts';
-import { transferListOf } from '../../move.ts';
+import { type Movable, transferListOf } from '../../move.ts';
 import { toError } from '../../to-error.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
@@ -9,10 +8,10 @@ import { isLargerThan } from './result-size.ts';
 import { loadedFunction, loadFunction } from './task-module.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
-export type Send = (reply: Reply, transferList?: readonly Transferable[]) => void;
+export type Send = (reply: Reply, transferList?: readonly Movable[]) => void;
 
 /** Takes what a task came to. Throws for a value that cannot go its way. */
-export type End = (result: Result, ranMs: number | undefined, transferList?: readonly Transferable[]) => void;
+export type End = (result: Result, ranMs: number | undefined, transferList?: readonly Movable[]) => void;
 
 /** A task that runs here, and how to fail it from outside its own promise. */
 interface Running {
@@ -45,7 +44,7 @@ export class TaskRunner {
     const task = new RunningTask(message, message.attempt);
     const isLoaded = loadedFunction(message.module, message.export) !== undefined;
     const startedAt = performance.now();
-    const end = (result: Result, transferList?: readonly Transferable[]): void => {
+    const end = (result: Result, transferList?: readonly Movable[]): void => {
       // A task that an error of its own timer has failed may still return: it was answered for.
       if (this.#running?.task !== task) return;
       onEnd(result, isLoaded ? performance.now() - startedAt : undefined, transferList);

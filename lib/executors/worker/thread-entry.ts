@@ -1,5 +1,7 @@
 /** The other side of a thread. */
-import { MessageChannel, parentPort, type Transferable } from 'node:worker_threads';
+
+import { MessageChannel, parentPort } from 'node:worker_threads';
+import type { Movable } from '../../move.ts';
 import { Ledger } from '../ledger.ts';
 import { HELLO, type ThreadOrder, type ThreadReply } from '../wire.ts';
 import { BatchRunner } from './batch-runner.ts';
@@ -8,7 +10,7 @@ import { TaskRunner } from './task-runner.ts';
 const { port1: port, port2: portOfMain } = new MessageChannel();
 parentPort?.postMessage({ [HELLO]: true, port: portOfMain }, [portOfMain]);
 
-function send(reply: ThreadReply, transferList?: readonly Transferable[]): void {
+function send(reply: ThreadReply, transferList?: readonly Movable[]): void {
   port.postMessage(reply, transferList);
 }
 
