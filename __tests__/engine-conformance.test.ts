@@ -9,6 +9,7 @@ import {
 } from 'express-background-tasks/testing/engine';
 import { atEnd } from './support/cleanup.ts';
 import { makeGate } from './support/gates.ts';
+import { casesOf, keepsAnyValue, wrongEngines } from './support/wrong-engines.ts';
 
 const TIMEOUT = 60_000;
 
@@ -88,6 +89,19 @@ describe('the suite for engines', () => {
     await expect(waits?.run()).rejects.toThrow(
       'Waited 50 ms in vain: 1 tasks completed. The engine told: Error: connection lost',
     );
+  });
+
+  it.each(wrongEngines)('fails an engine $fault', async ({ change, found, says }) => {
+    const [finds, ...more] = casesOf(change, found);
+    expect(more).toEqual([]);
+    await expect(finds?.run()).rejects.toThrow(says);
+  });
+
+  it('lets an engine pass that keeps what JSON cannot say', async () => {
+    const names = ['of a call that fails no task is kept', 'everything in an envelope arrives as it was sent'];
+    const cases = casesOf(keepsAnyValue, ...names);
+    expect(cases.map(({ name }) => name)).toEqual(names);
+    for (const { run } of cases) await run();
   });
 });
 

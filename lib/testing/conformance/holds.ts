@@ -1,10 +1,12 @@
 /** Staged, held, and then released, discarded, or left alone. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type Cases, COMPLETED, isSame, LONG_HOLD } from './rig.ts';
+import { type Cases, COMPLETED, isSame, LONG_HOLD, MANY, MOST_OF, type Start } from './rig.ts';
 
 /** Long enough for a call to be made before the hold is over. */
 const SHORT_HOLD = 1_500;
+/** Long enough that a fifth of it is more than timers and clocks are off. */
+const TIMED_HOLD = 900;
 
 export const holds: Cases = {
   'a staged task does not run before it is released': async (rig) => {
@@ -44,6 +46,18 @@ export const holds: Cases = {
     assert.equal(rig.starts.length, 1);
   },
 
+  'hundreds of tasks are released in one call, and each runs once': async (rig) => {
+    const gone = await rig.stageOne();
+    isSame(await rig.engine.discard([gone]), ['discarded']);
+    const ids = await rig.stage(rig.tasks(MANY - 1));
+    isSame(await rig.engine.release([gone, ...ids]), ['already', ...ids.map(() => 'released')]);
+    await rig.untilStats({ held: 0, waiting: ids.length, running: 0, failed: 0 });
+    await rig.work(undefined, { concurrency: 10 });
+    await rig.untilStarted(ids.length);
+    await rig.drain();
+    isSame(rig.starts.map(({ id }) => id).sort(), [...ids].sort());
+  },
+
   'a discarded task never runs, and is not there any more': async (rig) => {
     await rig.work();
     const id = await rig.stageOne({ holdMs: SHORT_HOLD });
@@ -70,6 +84,21 @@ export const holds: Cases = {
     const [held, released, other] = (await rig.stage(rig.tasks(3))) as [string, string, string];
     await rig.releaseOne(released);
     isSame(await rig.engine.discard([held, released, other]), ['discarded', 'too-late', 'discarded']);
+    await rig.work();
+    await rig.drain();
+    isSame(
+      rig.starts.map(({ id }) => id),
+      [released],
+    );
+  },
+
+  'hundreds of tasks are discarded in one call, and never run': async (rig) => {
+    const ids = await rig.stage(rig.tasks(MANY));
+    const released = ids.at(-1) as string;
+    await rig.releaseOne(released);
+    const answers = await rig.engine.discard(ids);
+    isSame(answers, [...ids.slice(1).map(() => 'discarded'), 'too-late']);
+    await rig.untilStats({ held: 0, waiting: 1, running: 0, failed: 0 });
     await rig.work();
     await rig.drain();
     isSame(
@@ -131,6 +160,16 @@ export const holds: Cases = {
     assert.equal(rig.startsOf(id), 1);
   },
 
+  'a task does not start before most of its hold is over': async (rig) => {
+    await rig.work();
+    const since = performance.now();
+    const id = await rig.stageOne({ holdMs: TIMED_HOLD });
+    await rig.untilStarted(1);
+    const [{ at }] = rig.starts as [Start];
+    assert.ok(at - since >= MOST_OF * TIMED_HOLD, `started ${at - since} ms after a hold of ${TIMED_HOLD} ms began`);
+    await rig.untilState([id], 'completed');
+  },
+
   'a task without a hold runs at once': async (rig) => {
     await rig.work();
     const id = await rig.stageOne({ holdMs: 0 });
@@ -170,9 +209,14 @@ export const holds: Cases = {
   },
 
   'of a call that fails no task is kept': async (rig) => {
-    // Arguments that are not JSON make every engine fail. The package itself never sends any.
+    // What cannot be read, no engine can keep, whatever it makes of arguments. The package itself never sends any.
+    const unreadable = {
+      get value(): never {
+        throw new Error('as asked: this argument cannot be read');
+      },
+    };
     const good = rig.tasks(3, { holdMs: 0 });
-    const bad = rig.task({ holdMs: 0, envelope: { args: [1n] } });
+    const bad = rig.task({ holdMs: 0, envelope: { args: [unreadable] } });
     await assert.rejects(rig.stage([...good, bad]));
     await rig.work();
     await rig.drain();

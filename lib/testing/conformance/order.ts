@@ -1,8 +1,6 @@
 /** Which task goes first, and how many run at once. */
 import assert from 'node:assert/strict';
-import { type Cases, COMPLETED, type Gate, isSame, type Rig, type Start } from './rig.ts';
-
-const MANY = 500;
+import { type Cases, COMPLETED, type Gate, isSame, MANY, type Rig, type Start } from './rig.ts';
 
 /** A worker whose tasks end one by one, when their gates are opened. */
 async function gatedWorker(rig: Rig, concurrency: number): Promise<{ readonly gates: Gate[]; most(): number }> {

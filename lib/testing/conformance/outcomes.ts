@@ -1,18 +1,40 @@
 /** What becomes of a task: its attempts, its end, and what find() tells of it. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { WorkResult } from '../../durable/engine.ts';
+import type { EngineRetry, WorkResult } from '../../durable/engine.ts';
 import { SECOND } from '../../timers.ts';
-import { type Cases, COMPLETED, isSame } from './rig.ts';
+import { type Cases, COMPLETED, isSame, MOST_OF, type Rig, type Start } from './rig.ts';
 
 /** How far the clocks of an engine and of this process may differ. */
 const CLOCK_TOLERANCE = 5 * SECOND;
+/** How much longer than asked for a wait may be: an engine may count in seconds. */
+const COARSE = 1 * SECOND;
 const LARGE = 200_000;
 
 const failed = (error: Error, retry: boolean): WorkResult => ({ kind: 'failed', error, retry });
 
 function codedError(message: string): Error {
   return Object.assign(new RangeError(message), { code: 'E_CONFORMANCE' });
+}
+
+/** Fails every attempt, and compares what each is told, and how long the next takes to come, with `waits`. */
+async function failsAndWaits(rig: Rig, retry: Partial<EngineRetry>, waits: readonly number[]): Promise<void> {
+  await rig.work(() => failed(new Error('again'), true));
+  const id = await rig.stageOne({ holdMs: 0, retry: { ...retry, attempts: waits.length + 1 } });
+  for (const [index, wait] of waits.entries()) {
+    const attempt = index + 1;
+    await rig.untilStarted(attempt);
+    const { at, context } = rig.starts[index] as Start;
+    const told = context.retryInMs ?? Number.NaN;
+    assert.ok(
+      told >= MOST_OF * wait && told <= wait + COARSE,
+      `attempt ${attempt} was told ${told} ms of a wait of ${wait} ms`,
+    );
+    await rig.untilStarted(attempt + 1);
+    const waited = (rig.starts[attempt] as Start).at - at;
+    assert.ok(waited >= MOST_OF * wait, `attempt ${attempt + 1} came after ${waited} ms of a wait of ${wait} ms`);
+  }
+  await rig.untilState([id], 'failed');
 }
 
 export const outcomes: Cases = {
@@ -49,6 +71,14 @@ export const outcomes: Cases = {
       told >= 0 && told < toldLate,
       `told ${told} ms of a delay of 1 ms, and ${toldLate} ms of one of a minute`,
     );
+  },
+
+  'a retry does not start before most of its wait is over, and the waits grow': async (rig) => {
+    await failsAndWaits(rig, { delay: 250, factor: 2 }, [250, 500]);
+  },
+
+  'no wait for a retry is longer than maxDelay': async (rig) => {
+    await failsAndWaits(rig, { delay: 200, factor: 1_000, maxDelay: 300 }, [200, 300]);
   },
 
   'a task that was held is tried again as well': async (rig) => {

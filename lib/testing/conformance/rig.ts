@@ -45,6 +45,8 @@ export interface Start {
   readonly id: string;
   /** The first worker of a case is `1`. */
   readonly worker: number;
+  /** When, by `performance.now()`. */
+  readonly at: number;
   readonly envelope: TaskEnvelope;
   readonly context: WorkContext;
 }
@@ -68,6 +70,12 @@ export interface Gate {
 }
 
 export const COMPLETED: WorkResult = Object.freeze({ kind: 'completed', value: undefined });
+
+/** As many as the package sends in one call. */
+export const MANY = 500;
+
+/** The part of a hold, or of a wait, that must be over before a task starts: timers and clocks may be a little off. */
+export const MOST_OF = 0.8;
 
 /** Longer than any case: such a hold ends by a release, or not at all. */
 export const LONG_HOLD = 600 * SECOND;
@@ -187,7 +195,7 @@ export class Rig {
           this.#seenLast.add(id);
           return COMPLETED;
         }
-        const start = { id, worker: number, envelope, context };
+        const start = { id, worker: number, at: performance.now(), envelope, context };
         this.starts.push(start);
         return behaviour(start);
       },

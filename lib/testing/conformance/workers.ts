@@ -88,6 +88,26 @@ export const workers: Cases = {
     isSame(rig.starts.map(({ id }) => id).sort(), [...ids].sort());
   },
 
+  'two workers on one connection both get tasks, and one does without the other': async (rig) => {
+    const gate = rig.gate();
+    const wait = async () => {
+      await gate.opened;
+      return COMPLETED;
+    };
+    const first = await rig.work(wait);
+    await rig.work(wait);
+    const ids = await rig.stage(rig.tasks(20, { holdMs: 0 }));
+    await rig.untilStarted(2);
+    isSame(rig.starts.map(({ worker }) => worker).sort(), [1, 2]);
+    gate.open();
+    await rig.untilState(ids, 'completed');
+    await first.stop();
+    ids.push(await rig.stageOne({ holdMs: 0 }));
+    await rig.untilState(ids, 'completed');
+    assert.equal(rig.starts.at(-1)?.worker, 2);
+    isSame(rig.starts.map(({ id }) => id).sort(), [...ids].sort());
+  },
+
   'what dies in the middle of a call is run again, as the next attempt': async (rig) => {
     const dying = await rig.second();
     if (dying === rig.engine) return;
