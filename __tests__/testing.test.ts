@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import express from 'express';
-import { type BackgroundTasks, backgroundTasks, blocking, type Outcome } from 'express-background-tasks';
+import { type BackgroundTasks, backgroundTasks, blocking, move, type Outcome } from 'express-background-tasks';
 import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
 import request from 'supertest';
 
@@ -16,9 +16,12 @@ interface Arithmetic {
   append(list: number[], value: number): number[];
   fail(): never;
   makeFunction(): () => number;
-  hexOf(bytes: Buffer): string;
+  hexOf(bytes: Uint8Array): string;
   bytesOf(hex: string): Uint8Array;
 }
+
+/** Such an argument is moved to its thread, in bytes. */
+const LARGE = 65_536;
 
 const moduleUrl = new URL('./fixtures/arithmetic.cjs', import.meta.url);
 const arithmetic = blocking<Arithmetic>(moduleUrl);
@@ -148,6 +151,27 @@ describe('run mode', () => {
     expect(await tasks.outcomesOf(arithmetic.add)).toMatchObject([{ value: 7 }]);
     expect(background.stats().executors.thread.threads).toBe(1);
   });
+
+  it.each([
+    ['large', (bytes: Uint8Array) => bytes],
+    ['moved', move],
+  ])('keeps the bytes of a %s buffer when its thread has them', async (_kind, given) => {
+    application();
+    const tasks = watchTasks(background, 'run');
+    background.add(arithmetic.hexOf, given(new Uint8Array(LARGE).fill(7)));
+    await tasks.idle();
+    expect(tasks).toHaveCompleted(arithmetic.hexOf, expect.objectContaining({ byteLength: LARGE, [LARGE - 1]: 7 }));
+  });
+
+  it('keeps the bytes that are moved beside a port', async () => {
+    application();
+    const tasks = watchTasks(background, 'run');
+    const { port1, port2 } = new MessageChannel();
+    background.add(arithmetic.append, move(port1) as never, move(new Uint8Array(8)) as never);
+    await tasks.idle();
+    port2.close();
+    expect(tasks).toHaveFailed(arithmetic.append, expect.any(MessagePort), new Uint8Array(8));
+  });
 });
 
 describe('a watcher', () => {
@@ -179,6 +203,33 @@ describe('a watcher', () => {
     first.restore();
     background.add(sendWelcome, 'ada@example.com');
     expect(second).toHaveSkipped(sendWelcome);
+  });
+
+  it.each([
+    ['the first first', [0, 1, 2]],
+    ['the last first', [2, 1, 0]],
+    ['the second first', [1, 2, 0]],
+  ])('is one of several that may end in any order: %s', async (_order, order) => {
+    application();
+    const watches = (['inline', 'record', 'inline'] as const).map((mode) => ({
+      mode,
+      tasks: watchTasks(background, mode),
+    }));
+    const open = [...watches];
+    const addOne = async () => {
+      for (const { tasks } of watches) tasks.clear();
+      const { state } = await background.add(arithmetic.add, 1, 2).settled;
+      const { threads } = background.stats().executors.thread;
+      return { state, threads, seenBy: watches.filter(({ tasks }) => tasks.added.length === 1) };
+    };
+    for (const index of order) {
+      const state = open.at(-1)?.mode === 'record' ? 'skipped' : 'completed';
+      expect(await addOne()).toEqual({ state, threads: 0, seenBy: open });
+      const ended = watches[index] as (typeof watches)[number];
+      ended.tasks.restore();
+      open.splice(open.indexOf(ended), 1);
+    }
+    expect(await addOne()).toEqual({ state: 'completed', threads: 1, seenBy: [] });
   });
 
   it('is made of what backgroundTasks() returned, and of nothing else', () => {

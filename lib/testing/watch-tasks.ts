@@ -7,8 +7,11 @@ import { BackgroundTaskError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
 import { INSTANCE } from '../middleware.ts';
+import { transferListOf } from '../move.ts';
 import type { Mode } from '../options/middleware.ts';
 import type { Outcome } from '../outcome.ts';
+import { processWide } from '../process-wide.ts';
+import type { TaskRun } from '../run.ts';
 import { definitionOf, type Task } from '../task.ts';
 
 const MODES: readonly unknown[] = ['run', 'inline', 'record'] satisfies Mode[];
@@ -19,7 +22,7 @@ export interface AddedTask<Args extends unknown[] = unknown[], Value = unknown> 
   readonly task: Task<Args, Value>;
   /** The task's name. */
   readonly name: string;
-  /** The arguments; of a blocking task, the copies that were made for its thread. */
+  /** The arguments; of a blocking task, copies, as its thread gets them. */
   readonly args: Args;
   readonly handle: TaskHandle<Awaited<Value>>;
 }
@@ -36,7 +39,7 @@ export interface TaskWatcher {
   idle(): Promise<void>;
   /** Forgets what was added so far. */
   clear(): void;
-  /** Ends the watch, and gives the instance its mode back. */
+  /** Ends this watch. The instance has the mode of the latest that is open, or the one it had before any. */
   restore(): void;
   [Symbol.dispose](): void;
 }
@@ -87,22 +90,54 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
   return watcher;
 }
 
-/** Sets the mode of `instance`, and lists in `added` what is added to it, until the returned function is called. */
+/** The watches of one instance that are open, the latest last. */
+interface Watches {
+  /** The instance's mode when nobody watches. */
+  readonly unwatched: Mode;
+  readonly open: { readonly mode: Mode; readonly added: AddedTask[] }[];
+}
+
+const watchesOf = processWide('watches', () => new WeakMap<Instance, Watches>());
+
+/**
+ * Sets the mode of `instance`, and lists in `added` what is added to it, until the returned function is called. Of
+ * several watches all list, and the latest that is open has its mode.
+ */
 function watch(instance: Instance, mode: Mode, added: AddedTask[]): () => void {
-  const previous = { mode: instance.mode, watcher: instance.admission.onAdded };
-  instance.admission.onAdded = ({ task, run }: WatchedTask): void => {
-    added.push({ task: task as AddedTask['task'], name: run.name, args: [...run.args], handle: run.handle });
-    previous.watcher?.({ task, run });
-  };
+  const watches = watchesOf.get(instance) ?? beginWatching(instance);
+  const { open, unwatched } = watches;
+  const own = { mode, added };
+  open.push(own);
   instance.mode = mode;
-  let isOver = false;
   return () => {
+    const index = open.indexOf(own);
     // A second call, as of an `afterEach` after a `using`, must not end a watch that has begun since.
-    if (isOver) return;
-    isOver = true;
-    instance.admission.onAdded = previous.watcher;
-    instance.mode = previous.mode;
+    if (index === -1) return;
+    open.splice(index, 1);
+    instance.mode = open.at(-1)?.mode ?? unwatched;
+    if (open.length > 0) return;
+    instance.admission.onAdded = undefined;
+    watchesOf.delete(instance);
   };
+}
+
+function beginWatching(instance: Instance): Watches {
+  const watches: Watches = { unwatched: instance.mode, open: [] };
+  watchesOf.set(instance, watches);
+  instance.admission.onAdded = ({ task, run }: WatchedTask): void => {
+    const { name, handle } = run;
+    for (const { added } of watches.open) {
+      added.push({ task: task as AddedTask['task'], name, args: keptArguments(run), handle });
+    }
+  };
+  return watches;
+}
+
+/** The arguments, and copies where they would be emptied: what is moved to a thread is not here any more. */
+function keptArguments({ args, executor }: TaskRun): unknown[] {
+  if (executor !== 'thread' || transferListOf(args).length === 0) return [...args];
+  // Of a port there is one, and nothing in it to compare.
+  return args.map((arg) => (arg instanceof MessagePort ? arg : structuredClone(arg)));
 }
 
 function instanceOf(background: BackgroundTasks<unknown>): Instance {
