@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { bullmq } from 'express-background-tasks/bullmq';
@@ -183,6 +184,8 @@ describe('options', () => {
     expect(refusalOf({ connection: { keyPrefix: 'shop:' } })).toMatch(/no `keyPrefix`.*use `prefix` of bullmq\(\)/);
     const prefixed = new Redis({ lazyConnect: true, keyPrefix: 'shop:' });
     expect(refusalOf({ connection: prefixed })).toMatch(/no `keyPrefix`/);
+    expect(refusalOf({ connection: `${connection}?keyPrefix=shop:` })).toMatch(/no `keyPrefix`/);
+    expect(refusalOf({ connection: { url: `${connection}?keyPrefix=shop:` } })).toMatch(/no `keyPrefix`/);
     expect(refusalOf({ connection: { isCluster: true, duplicate() {} } })).toMatch(/got a Redis Cluster/);
     expect(refusalOf({ connection: { sendCommand() {}, duplicate() {} } })).toMatch(/client of ioredis/);
   });
@@ -283,6 +286,39 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(direct.options.maxRetriesPerRequest).toBe(20);
     expect(direct.listenerCount('error')).toBe(0);
     await expect(direct.ping()).resolves.toBe('PONG');
+  });
+
+  const unsuitable = {
+    scripts: { echo: { numberOfKeys: 0, lua: 'return ARGV[1]' } },
+    commandTimeout: 200,
+    socketTimeout: 200,
+    blockingTimeout: 200,
+    stringNumbers: true,
+  };
+
+  it.each([
+    ['a client', (port: number) => new Redis({ port, lazyConnect: true, ...unsuitable })],
+    ['options', (port: number) => ({ port, ...unsuitable })],
+    ['a URL', (port: number) => `redis://127.0.0.1:${port}/0?maxRetriesPerRequest=3&stringNumbers=true&lazyConnect=`],
+    ['a URL among options', (port: number) => ({ url: `redis://127.0.0.1:${port}?stringNumbers=true` })],
+  ])('takes no option over that it could not work with: %s', async (_what, connectionFor) => {
+    const host = makeHost();
+    const engine = await startEngine({ connection: connectionFor(redis.port) }, host);
+    const ran = makeGate();
+    const working = await engine.work(
+      async () => {
+        ran.open();
+        return COMPLETED;
+      },
+      { concurrency: 1 },
+    );
+    // For longer than an answer may take by those options.
+    await sleep(1_000);
+    await engine.stage([taskOf()], {});
+    await ran.opened;
+    await working.stop();
+    expect(await engine.stats()).toEqual({ held: 0, waiting: 0, running: 0, failed: 0 });
+    expect(host.errors).toEqual([]);
   });
 
   it('closes every connection that it has made', async () => {

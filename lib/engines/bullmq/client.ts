@@ -2,7 +2,7 @@
 import type { Callback, RedisOptions } from 'ioredis';
 import { SECOND } from '../../timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
-import { isClient } from './options.ts';
+import { isClient, withoutQuery } from './options.ts';
 import { Redis } from './peers.ts';
 
 /** Between two attempts to connect. At every second attempt, calls that wait for a producer's connection are given up. */
@@ -10,6 +10,26 @@ const LONGEST_RETRY_DELAY = 1 * SECOND;
 const CONNECT_TIMEOUT = 2 * SECOND;
 /** How long Redis may take to answer before the connection is taken for cut, and another is made. */
 const LONGEST_SILENCE = 5 * SECOND;
+
+/**
+ * Options that are the engine's own affair, whoever gives them. With some of these a client that is fine for its user
+ * never gets an answer here: scripts would be defined before the client is made, a limit for answers would cut the calls
+ * in which a worker waits for tasks, and BullMQ counts with the numbers that it is given.
+ */
+const NOT_TAKEN_OVER = [
+  'maxRetriesPerRequest',
+  'retryStrategy',
+  'enableOfflineQueue',
+  'lazyConnect',
+  'commandTimeout',
+  'socketTimeout',
+  'blockingTimeout',
+  'blockingTimeoutGrace',
+  'stringNumbers',
+  'scripts',
+  'monitor',
+  'readOnly',
+] as const satisfies readonly (keyof RedisOptions)[];
 
 type Script = Parameters<InstanceType<typeof Redis>['defineCommand']>[1];
 
@@ -110,13 +130,14 @@ function connect(connection: string | object, own: RedisOptions): EngineClient {
 function makeClient(connection: string | object, own: RedisOptions): EngineClient {
   const always: RedisOptions = { ...own, retryStrategy, enableOfflineQueue: true };
   if (typeof connection === 'string') {
-    return new EngineClient(connection, { connectTimeout: CONNECT_TIMEOUT, ...always });
+    return new EngineClient(withoutQuery(connection, NOT_TAKEN_OVER), { connectTimeout: CONNECT_TIMEOUT, ...always });
   }
   // Only the options of the user's client are used: it may be busy, and may be closed at any time.
   const given = isClient(connection) ? connection.options : connection;
   const { url, ...rest } = given as RedisOptions & { url?: string };
+  for (const name of NOT_TAKEN_OVER) delete rest[name];
   const options = { connectTimeout: CONNECT_TIMEOUT, ...rest, ...always };
-  return url === undefined ? new EngineClient(options) : new EngineClient(url, options);
+  return url === undefined ? new EngineClient(options) : new EngineClient(withoutQuery(url, NOT_TAKEN_OVER), options);
 }
 
 /** For adding tasks: a request waits for the answer, so a call fails soon rather than late. */

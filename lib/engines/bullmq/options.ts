@@ -29,9 +29,10 @@ export interface BullMQOptions {
    * `{ host, port, username, password, tls, sentinels, name }`; or a client of ioredis that you have.
    *
    * A client is not used itself, and stays open: the engine makes connections of its own with the client's options,
-   * one to add tasks and two for each worker. How often they try again is the engine's own affair:
-   * `maxRetriesPerRequest`, `retryStrategy`, `enableOfflineQueue` and `lazyConnect` are not taken over. A client with
-   * a `keyPrefix` is refused, and so is a Redis Cluster.
+   * one to add tasks and two for each worker. How often they try again, and how long they wait for an answer, is the
+   * engine's own affair, and so is what is asked: `maxRetriesPerRequest`, `retryStrategy`, `enableOfflineQueue`,
+   * `lazyConnect`, `commandTimeout`, `socketTimeout`, `blockingTimeout`, `stringNumbers`, `scripts`, `monitor` and
+   * `readOnly` are not taken over, from the query of a URL neither. A `keyPrefix` is refused, and so is a Redis Cluster.
    */
   readonly connection: string | object;
   /**
@@ -153,6 +154,14 @@ export function isClient(value: string | object): value is object & { readonly o
   );
 }
 
+/** The URL without these options, which ioredis would take from its query. */
+export function withoutQuery(url: string, names: readonly string[]): string {
+  if (!url.includes('?') || !URL.canParse(url)) return url;
+  const parsed = new URL(url);
+  for (const name of names) parsed.searchParams.delete(name);
+  return parsed.href;
+}
+
 /** Refuses connections that look right, but can't be used. */
 function refuseOthers(value: unknown): void {
   if (isPostgres(value)) {
@@ -161,15 +170,23 @@ function refuseOthers(value: unknown): void {
       "lead to Redis or Valkey, got one for Postgres: BullMQ's own Postgres backend may run a task twice when it is released as its hold ends. Durable tasks on Postgres are what express-background-tasks/pg-boss is for",
     );
   }
+  if (typeof value === 'string') refuseKeyPrefix(keyPrefixIn(value));
   if (typeof value !== 'object' || value === null) return;
-  const { isCluster, keyPrefix, sendCommand, defineCommand } = value as Anything;
+  const { isCluster, keyPrefix, sendCommand, defineCommand, url } = value as Anything;
   if (isCluster === true) throw refusal('lead to one Redis (sentinels are fine), got a Redis Cluster');
   if (typeof sendCommand === 'function' && typeof defineCommand !== 'function') {
     throw refusal('be a client of ioredis, got that of another package');
   }
-  if (keyPrefix || (isClient(value) && value.options['keyPrefix'])) {
-    throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
-  }
+  refuseKeyPrefix(keyPrefix || (isClient(value) && value.options['keyPrefix']) || keyPrefixIn(url));
+}
+
+function keyPrefixIn(url: unknown): string | null {
+  return typeof url === 'string' && URL.canParse(url) ? new URL(url).searchParams.get('keyPrefix') : null;
+}
+
+function refuseKeyPrefix(keyPrefix: unknown): void {
+  if (!keyPrefix) return;
+  throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
 }
 
 function isPostgres(value: unknown): boolean {
