@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { bullmq } from 'express-background-tasks/bullmq';
@@ -17,7 +16,9 @@ import { Redis } from 'ioredis';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { untilHolds, work } from '../support/time.ts';
 import { type RedisServer, redisIsInstalled, startRedis } from './support/redis-server.ts';
+import { openRelay } from './support/relay.ts';
 
 jest.setTimeout(60_000);
 expectNoProcessFaults();
@@ -121,6 +122,12 @@ async function leadTo(redisPort: number, meanwhile: () => Promise<void>): Promis
   atEnd(() => server.close());
   await once(server, 'listening');
   return `redis://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** Of which one can become the replica of the other without delay. */
+async function startTwo(): Promise<readonly [RedisServer, RedisServer]> {
+  const args = ['--repl-diskless-sync-delay', '0'];
+  return [await startRedis({ args }), await startRedis({ args })];
 }
 
 function refusalOf(options: unknown): string {
@@ -313,7 +320,7 @@ describeWithRedis('bullmq() with redis-server', () => {
       { concurrency: 1 },
     );
     // For longer than an answer may take by those options.
-    await sleep(1_000);
+    await work(1_000);
     await engine.stage([taskOf()], {});
     await ran.opened;
     await working.stop();
@@ -489,6 +496,54 @@ describeWithRedis('bullmq() with redis-server', () => {
     }
     expect(await ran.opened).toBe(held.envelope.id);
     await working.stop();
+  });
+
+  it.each([
+    ['a URL', (port: number) => `redis://127.0.0.1:${port}`],
+    ['a client', (port: number) => new Redis({ port, lazyConnect: true })],
+  ])(
+    'goes on after a planned failover, whose old master refuses to write and keeps its connections: %s',
+    async (_what, connectionFor) => {
+      const [old, next] = await startTwo();
+      const [toOld, toNext] = [new Redis(old.url), new Redis(next.url)];
+      atEnd(() => toOld.disconnect());
+      atEnd(() => toNext.disconnect());
+      await toNext.replicaof('127.0.0.1', old.port);
+      await untilHolds(async () => (await toNext.info('replication')).includes('master_link_status:up'));
+      const relay = await openRelay(old.port);
+      const host = makeHost();
+      const engine = await startEngine({ connection: connectionFor(relay.port) }, host);
+      const [before, after] = [taskOf(), taskOf()];
+      const [started, mayEnd, ended] = [makeGate(), makeGate(), makeGate()];
+      const working = await engine.work(
+        async ({ id }) => {
+          if (id === after.envelope.id) ended.open();
+          started.open();
+          await mayEnd.opened;
+          return COMPLETED;
+        },
+        { concurrency: 1 },
+      );
+      await engine.stage([before], {});
+      await started.opened;
+      await toNext.replicaof('NO', 'ONE');
+      await toOld.replicaof('127.0.0.1', next.port);
+      relay.leadTo(next.port);
+      mayEnd.open();
+      await engine.stage([after], {});
+      await ended.opened;
+      await working.stop();
+      expect(await engine.find(before.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+    },
+  );
+
+  it('says so where it is led to a replica for good', async () => {
+    const [master, replica] = await startTwo();
+    direct = new Redis(replica.url);
+    await direct.replicaof('127.0.0.1', master.port);
+    await untilHolds(async () => (await direct.info('replication')).includes('master_link_status:up'));
+    const engine = await startEngine({ connection: replica.url });
+    await expect(engine.stage([taskOf()], {})).rejects.toThrow(/READONLY/);
   });
 
   it('closes while Redis is down', async () => {

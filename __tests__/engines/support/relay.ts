@@ -9,14 +9,17 @@ export interface Relay {
   readonly port: number;
   /** From here on the connections that there are carry nothing. New ones do. */
   fallSilent(): void;
+  /** From here on new connections lead to another port. Those that there are stay as they are. */
+  leadTo(port: number): void;
 }
 
 /** Ends with the test. */
 export async function openRelay(port: number): Promise<Relay> {
   const carrying = new Set<Socket>();
   const sockets = new Set<Socket>();
+  let target = port;
   const server = createServer((client) => {
-    const upstream = connect(port, HOST);
+    const upstream = connect(target, HOST);
     carrying.add(client);
     for (const [from, to] of [
       [client, upstream],
@@ -35,5 +38,11 @@ export async function openRelay(port: number): Promise<Relay> {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  return { port: (server.address() as AddressInfo).port, fallSilent: () => carrying.clear() };
+  return {
+    port: (server.address() as AddressInfo).port,
+    fallSilent: () => carrying.clear(),
+    leadTo(other) {
+      target = other;
+    },
+  };
 }

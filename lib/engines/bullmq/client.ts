@@ -4,6 +4,7 @@ import { SECOND } from '../../timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
 import { isClient, withoutQuery } from './options.ts';
 import { Redis } from './peers.ts';
+import { reconnectWhenReadOnly } from './read-only.ts';
 
 /** Between two attempts to connect. At every second attempt, calls that wait for a producer's connection are given up. */
 const LONGEST_RETRY_DELAY = 1 * SECOND;
@@ -129,15 +130,18 @@ function connect(connection: string | object, own: RedisOptions): EngineClient {
 
 function makeClient(connection: string | object, own: RedisOptions): EngineClient {
   const always: RedisOptions = { ...own, retryStrategy, enableOfflineQueue: true };
-  if (typeof connection === 'string') {
-    return new EngineClient(withoutQuery(connection, NOT_TAKEN_OVER), { connectTimeout: CONNECT_TIMEOUT, ...always });
-  }
   // Only the options of the user's client are used: it may be busy, and may be closed at any time.
-  const given = isClient(connection) ? connection.options : connection;
+  const given: object = typeof connection === 'string' ? { url: connection } : optionsOf(connection);
   const { url, ...rest } = given as RedisOptions & { url?: string };
   for (const name of NOT_TAKEN_OVER) delete rest[name];
-  const options = { connectTimeout: CONNECT_TIMEOUT, ...rest, ...always };
+  // A client that was given none has `null` here.
+  const reconnectOnError = rest.reconnectOnError ?? reconnectWhenReadOnly();
+  const options = { connectTimeout: CONNECT_TIMEOUT, ...rest, reconnectOnError, ...always };
   return url === undefined ? new EngineClient(options) : new EngineClient(withoutQuery(url, NOT_TAKEN_OVER), options);
+}
+
+function optionsOf(connection: object): object {
+  return isClient(connection) ? connection.options : connection;
 }
 
 /** For adding tasks: a request waits for the answer, so a call fails soon rather than late. */
