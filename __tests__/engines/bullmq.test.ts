@@ -416,6 +416,21 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.stats()).toMatchObject({ held: 4 });
   });
 
+  it('discards and releases what it holds when the memory of Redis is full', async () => {
+    const full = await startRedis({ args: ['--maxmemory-policy', 'noeviction'] });
+    direct = new Redis(full.url);
+    const engine = await startEngine({ connection: full.url });
+    const [unwanted, wanted] = [taskOf({ holdMs: HELD }), taskOf({ holdMs: HELD })];
+    await engine.stage([unwanted, wanted], {});
+    await direct.config('SET', 'maxmemory', 1);
+    await expect(engine.stage([taskOf()], {})).rejects.toThrow(/OOM/);
+    for (let count = 0; count < 2; count += 1) {
+      expect(await engine.discard([unwanted.envelope.id])).toEqual(['discarded']);
+    }
+    expect(await engine.find(unwanted.envelope.id)).toBeUndefined();
+    expect(await engine.release([wanted.envelope.id])).toEqual(['released']);
+  });
+
   it('keeps a job that is no task as failed, and says so', async () => {
     direct = new Redis(redis.url);
     const [queue, host] = [randomUUID(), makeHost()];

@@ -10,12 +10,14 @@ if redis.call('HEXISTS', ARGV[1] .. ARGV[2], 'processedOn') == 1 then return -3 
 
 /**
  * BullMQ's own script removes finished jobs as well, and answers "removed" for a job that is not there. The key
- * `:discarded` answers a caller that asks again because the first answer was lost.
+ * `:discarded` answers a caller that asks again because the first answer was lost. It is deleted first, though it is not
+ * there: when its memory is full, Redis refuses a script whose first write takes more, and lets one go on that has written.
  */
 const DISCARD = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('EXISTS', KEYS[1] .. ':discarded') end
 if not redis.call('ZSCORE', ARGV[3] .. 'delayed', ARGV[1]) then return 0 end
 if redis.call('HEXISTS', KEYS[1], 'processedOn') == 1 then return 0 end
+redis.call('DEL', KEYS[1] .. ':discarded')
 redis.call('SET', KEYS[1] .. ':discarded', 1, 'PX', 600000)
 `;
 
