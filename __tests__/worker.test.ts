@@ -364,6 +364,12 @@ describe('`durable`', () => {
     expect((await work()).tasks).toContain('asked.echo');
   });
 
+  it('takes the other functions of a module that exports one of those names', async () => {
+    const { work } = setting();
+    durable('helped', fixture('module-with-helpers.cjs'));
+    expect((await work()).tasks.filter((name) => name.startsWith('helped'))).toEqual(['helped.run']);
+  });
+
   it.each<[string, object, string]>([
     ['a name', { name: 'other' }, '`name` is not an option of durable()'],
     ['an executor that there is not', { executor: 'engine' }, '`executor` of durable()'],

@@ -19,6 +19,11 @@ export type BlockingModule<Module> = {
  */
 const ASKED_OF_ALL: ReadonlySet<string> = new Set(['then', 'toJSON', '__esModule']);
 
+/** Whether an export of this name can be a task. */
+export function isTaskName(exportName: string): boolean {
+  return !ASKED_OF_ALL.has(exportName);
+}
+
 /** An object that has a task by every name: the module is not loaded, so nobody knows which there are. */
 export function taskReferences<Module extends object>(
   module: string,
@@ -40,7 +45,7 @@ export function taskReferences<Module extends object>(
 
   return new Proxy(Object.create(null), {
     get(_target, property) {
-      if (typeof property === 'symbol' || ASKED_OF_ALL.has(property)) return undefined;
+      if (typeof property === 'symbol' || !isTaskName(property)) return undefined;
       return references.get(property) ?? referenceTo(property);
     },
     set: () => false,

@@ -5,6 +5,7 @@ import type { ExecutorName } from '../executor-names.ts';
 import type { Attempt, AttemptResult, Executor } from '../executors/executor.ts';
 import { specifierHere } from '../executors/inline.ts';
 import { moduleExports } from '../here.ts';
+import { isTaskName } from '../module-tasks.ts';
 import type { TaskDefinition } from '../task.ts';
 import { toError } from '../to-error.ts';
 import { functionsOf } from './module-exports.ts';
@@ -41,7 +42,8 @@ async function tasksOf(registered: RegisteredModule, executors: Executors): Prom
     );
   });
   const missing = [...named].find((exportName) => !functions.includes(exportName));
-  if (missing === undefined) return functions.map((exportName) => registered.definitionOf(exportName));
+  if (missing === undefined)
+    return functions.filter(isTaskName).map((exportName) => registered.definitionOf(exportName));
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_REGISTRY',
     `Expected ${module}, registered as ${name}, to export a function ${missing}. Its functions are: ${functions.join(', ') || 'none'}.`,
