@@ -4,7 +4,7 @@ import { watchTasks } from 'express-background-tasks/testing';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
-import { durableApp, type Fault, localTasks, tasks } from './support/durable-app.ts';
+import { durableApp, type Fault, localTasks, Transaction, tasks } from './support/durable-app.ts';
 import { untilCollected } from './support/garbage.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
@@ -459,6 +459,13 @@ describe('`find`', () => {
     const handle = background.add(tasks.echo);
     await handle.settled;
     expect(await background.find(handle.id)).toMatchObject({ state: 'failed', executor: 'engine' });
+  });
+
+  it('knows nothing of a task that was handed over and that the engine does not have, such as one that was rolled back', async () => {
+    const { background } = await durableApp(() => {}, { transactions: true });
+    const handle = background.with({ transaction: new Transaction() }).add(tasks.echo);
+    expect((await handle.settled).state).toBe('completed');
+    expect(await background.find(handle.id)).toBeUndefined();
   });
 
   it('rejects if the engine does not answer', async () => {

@@ -54,7 +54,8 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
 
   /**
    * The handle of a task that has not settled, or the outcome of one that has, while the history keeps it. With an
-   * engine, a promise for these or for a durable task of any process, as its engine knows it.
+   * engine, a promise for these or for a durable task of any process, as its engine knows it: `undefined` for one that
+   * was handed over and that the engine does not know, or not any more.
    *
    * @example
    * app.get('/tasks/:id', (req, res) => res.json(background.find(req.params.id) ?? null));

@@ -18,5 +18,12 @@ export function find({ runtime }: Instance, id: string): FoundTask {
 /** The engine knows more of a durable task than the process that handed it over; only it knows of those of others. */
 export async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
   const known = numberInId(String(id)) === undefined ? undefined : await instance.durable?.find(id);
-  return known ?? find(instance, id);
+  if (known !== undefined) return known;
+  const found = find(instance, id);
+  // Its outcome tells of the handing over only: that the task has run, or is still there, nobody knows.
+  return isHandedOver(found) && instance.durable !== undefined ? undefined : found;
+}
+
+function isHandedOver(found: FoundTask): boolean {
+  return found !== undefined && 'executor' in found && found.executor === 'engine' && found.state === 'completed';
 }
