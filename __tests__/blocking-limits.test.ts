@@ -180,8 +180,8 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       const background = shared();
       await background.add(aware.describeTask).settled; // Loading the module is not to be a part of the time.
       const outcome = await background
-        .with({ timeout: 100, retry: { attempts: 2, delay: 120, jitter: 0 } })
-        .add(aware.busyAtFirst, 200).settled;
+        .with({ timeout: 500, retry: { attempts: 2, delay: 120, jitter: 0 } })
+        .add(aware.busyAtFirst, 600).settled;
       expect(outcome).toMatchObject({ state: 'completed', attempts: 2, value: { attempt: 2, isAborted: false } });
     });
   });
