@@ -41,12 +41,16 @@ interface HeldTasks {
   hold(path: string): Promise<HeldTask>;
 }
 
+interface HeldOptions extends AppOptions {
+  readonly transaction?: Transaction;
+}
+
 /** Tasks in an engine for which nobody works. With status 500 they are discarded. */
-async function heldTasks(options: AppOptions = {}): Promise<HeldTasks> {
+async function heldTasks({ transaction, ...options }: HeldOptions = {}): Promise<HeldTasks> {
   const gates = new Map<string, Gate<HeldTask>>();
   const app = await durableApp(
     async (req, res) => {
-      const handle = res.locals.backgroundTasks.with({ when: 'success' }).add(tasks.echo);
+      const handle = res.locals.backgroundTasks.with({ transaction, when: 'success' }).add(tasks.echo);
       await handle.accepted;
       const end = (statusCode = 200): void => {
         res.statusCode = statusCode;
@@ -282,6 +286,33 @@ describe('a response that ends before the transaction of its task is committed',
     await app.until(id, 'waiting');
     await app.background.close();
     expect(app.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+
+  it('keeps the task from running that is cancelled while its release is under way', async () => {
+    const [transaction, mayAnswer] = [new Transaction(), makeGate()];
+    const { app, hold } = await heldTasks({
+      transactions: true,
+      faults: {
+        async release(proceed) {
+          const answer = await proceed();
+          await mayAnswer.opened;
+          return answer;
+        },
+      },
+      transaction,
+    });
+    const { handle, end } = await hold('/');
+    end();
+    await untilHolds(() => app.calls('release').length > 0);
+    handle.cancel();
+    mayAnswer.open();
+    await untilHolds(() => app.calls('discard').length > 1);
+    await transaction.commit();
+    await until(
+      () => app.find(handle.id),
+      (task) => task === undefined,
+    );
+    expect(app.calls('release')).toEqual([[handle.id]]);
   });
 
   it.each(CALLS)('leads to no warning where nothing is ever committed: a %s', async (method, statusCode) => {

@@ -165,7 +165,9 @@ export class HandOver implements Executor {
     try {
       const answer = await this.#calls.release(handed);
       attempt.ended({ ok: true, value: undefined });
-      if (answer === 'already' && handed.transaction !== undefined) this.#repetition.watch(this.#releaseLater(handed));
+      // Cancelled while the answer was on its way, it is being withdrawn.
+      if (answer !== 'already' || handed.transaction === undefined || handed.isWithdrawn) return;
+      this.#repetition.watch(this.#releaseLater(handed));
     } catch (thrown) {
       // The task runs when its hold is over.
       attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
