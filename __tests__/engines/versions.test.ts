@@ -19,12 +19,12 @@ describe('bullmq()', () => {
     });
   });
 
-  it.each(['5.76.0', '7.0.0'])(
+  it.each(['5.76.0', '6.3.4', '7.0.0'])(
     'does not start with bullmq %s',
     async (version) => {
       const connection = await startRedisOfVersion('7.2.4');
       expect(await startWith('bullmq', 'bullmq', 'bullmq', version, connection)).toBe(
-        `ERR_BACKGROUND_ENGINE Expected bullmq 6, got ${version}.\n`,
+        `ERR_BACKGROUND_ENGINE Expected bullmq 6.4 or a later 6, got ${version}: npm install bullmq@6.\n`,
       );
     },
     TIMEOUT,
@@ -33,12 +33,12 @@ describe('bullmq()', () => {
 
 if (noPgBoss === undefined) {
   describe('pgBoss()', () => {
-    it.each(['10.3.2', '11.0.0', '13.0.0'])(
+    it.each(['10.3.2', '11.0.0', '12.34.0', '13.0.0'])(
       'does not start with pg-boss %s',
       async (version) => {
         const connection = 'postgres://postgres@127.0.0.1:1/postgres';
         expect(await startWith('pg-boss', 'pgBoss', 'pg-boss', version, connection)).toBe(
-          `ERR_BACKGROUND_ENGINE Expected pg-boss 12, got ${version}.\n`,
+          `ERR_BACKGROUND_ENGINE Expected pg-boss 12.35 or a later 12, got ${version}: npm install pg-boss@12.\n`,
         );
       },
       TIMEOUT,

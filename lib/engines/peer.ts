@@ -23,3 +23,16 @@ export function requirePeer<Peer>(entry: string, name: string, install = name): 
     );
   }
 }
+
+/** The first version of a package that an engine was tried with, and works with. */
+type Oldest = readonly [major: number, minor: number];
+
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` for an older version, and for one of another major. */
+export function checkPeerVersion(name: string, version: string, [oldestMajor, oldestMinor]: Oldest): void {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major === oldestMajor && minor >= oldestMinor) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_ENGINE',
+    `Expected ${name} ${oldestMajor}.${oldestMinor} or a later ${oldestMajor}, got ${version}: npm install ${name}@${oldestMajor}.`,
+  );
+}

@@ -1,28 +1,27 @@
 /** Checks Redis and BullMQ before they are trusted with tasks. */
 import type { EngineHost } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
+import { checkPeerVersion } from '../peer.ts';
 import type { EngineClient } from './client.ts';
 import { bullmqVersion } from './peers.ts';
 
-const BULLMQ_MAJOR = 6;
+/** Older ones start, and then do not do all that is asked of them, without a word. */
+const OLDEST_BULLMQ = [6, 4] as const;
 const OLDEST_REDIS = [6, 2] as const;
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if BullMQ or Redis is of another version than this engine knows. */
 export async function checkVersions(client: EngineClient): Promise<void> {
-  if (Number.parseInt(bullmqVersion, 10) !== BULLMQ_MAJOR) {
-    throw tooOld(`bullmq ${BULLMQ_MAJOR}`, bullmqVersion);
-  }
+  checkPeerVersion('bullmq', bullmqVersion, OLDEST_BULLMQ);
   // Valkey answers `redis_version:7.2.4` here.
   const version = /^redis_version:(.+)$/m.exec(await client.info())?.[1]?.trim() ?? '0';
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const [oldestMajor, oldestMinor] = OLDEST_REDIS;
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
-    throw tooOld(`Redis ${OLDEST_REDIS.join('.')} or later, or Valkey`, version);
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_ENGINE',
+      `Expected Redis ${OLDEST_REDIS.join('.')} or later, or Valkey, got ${version}.`,
+    );
   }
-}
-
-function tooOld(expected: string, got: string): BackgroundTaskError {
-  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${expected}, got ${got}.`);
 }
 
 export async function warnOfSettings(client: EngineClient, host: EngineHost): Promise<void> {

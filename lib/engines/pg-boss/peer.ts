@@ -5,10 +5,11 @@ import vm from 'node:vm';
 import type * as PgBossModule from 'pg-boss';
 import { BackgroundTaskError, codeOf } from '../../errors.ts';
 import { here } from '../../here.ts';
-import { requirePeer } from '../peer.ts';
+import { checkPeerVersion, requirePeer } from '../peer.ts';
 
 const ENTRY = 'express-background-tasks/pg-boss';
-const MAJOR = 12;
+/** Older ones start, and then do not do all that is asked of them, without a word. */
+const OLDEST = [12, 35] as const;
 /** The oldest Node that pg-boss 12 supports. */
 const OLDEST_NODE = [22, 12] as const;
 
@@ -32,15 +33,13 @@ export function checkNode(): void {
   if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_PEER',
-    `Expected Node ${OLDEST_NODE.join('.')} or later, since pg-boss ${MAJOR} needs it, got ${process.versions.node}.`,
+    `Expected Node ${OLDEST_NODE.join('.')} or later, since pg-boss ${OLDEST[0]} needs it, got ${process.versions.node}.`,
   );
 }
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if pg-boss is of another version than this engine knows. */
 export async function loadPgBoss(): Promise<typeof PgBossModule> {
-  if (Number.parseInt(version, 10) !== MAJOR) {
-    throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected pg-boss ${MAJOR}, got ${version}.`);
-  }
+  checkPeerVersion('pg-boss', version, OLDEST);
   return loaded ?? importAroundLoader();
 }
 
