@@ -196,6 +196,15 @@ describe('a worker', () => {
     expect((await on.until(on.web.add(localTasks.echo, 'x'.repeat(70_000)), 'completed')).value).toBeUndefined();
   });
 
+  it('keeps the beginnings of a message and a stack that are too long', async () => {
+    const message = 'x'.repeat(100_000);
+    const { error } = await on.until(on.web.add(checked.fail, message), 'failed');
+    expect(error).toMatchObject({ name: 'RangeError', message: `${'x'.repeat(16 * 1_024 - 1)}…` });
+    expect(error?.stack).toHaveLength(16 * 1_024);
+    const refused = await on.until(on.web.add(checked.echo, message), 'failed');
+    expect(refused.error?.message).toHaveLength(16 * 1_024);
+  });
+
   it('counts the work as its own, under the ids that the tasks were added with', async () => {
     const settled = new Promise((resolve) =>
       worker.on('settled', (outcome) => outcome.name === 'local.echo' && resolve(outcome)),

@@ -10,6 +10,7 @@ import { toError } from '../to-error.ts';
 import type { WorkRun } from './durable-run.ts';
 import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';
 import { jsonOrNothing } from './json.ts';
+import { keptError } from './kept-error.ts';
 
 /** What work needs of the instance that it runs in. */
 export interface WorkHost {
@@ -58,7 +59,7 @@ export async function work(
   } catch (thrown) {
     const error = toError(thrown);
     host.warn({ id, name }, error);
-    return { kind: 'failed', error, retry: false };
+    return failed(error, false);
   }
   const { attempt, retryInMs, signal } = context;
   let run: WorkRun;
@@ -82,13 +83,17 @@ function resultOf(outcome: Outcome, { isTriedAgain }: WorkRun): WorkResult {
       return { kind: 'completed', value: jsonOrNothing(outcome.value, LARGEST_VALUE) };
     case 'failed':
     case 'timed-out':
-      return { kind: 'failed', error: outcome.error, retry: isTriedAgain };
+      return failed(outcome.error, isTriedAgain);
     case 'cancelled':
-      return { kind: 'failed', error: outcome.error, retry: false };
+      return failed(outcome.error, false);
     default:
       // Abandoned by a worker that is closing: another may have the task at once.
       return { kind: 'postponed', delayMs: 0 };
   }
+}
+
+function failed(error: Error, retry: boolean): WorkResult {
+  return { kind: 'failed', error: keptError(error), retry };
 }
 
 /**
@@ -128,6 +133,6 @@ function unknown(
     `Task ${describe(name)} is not registered in this worker${isOver ? `, nor was it in any other for ${unknownFor} ms` : ', and was put back for others'}.`,
   );
   host.warn({ id, name }, error);
-  if (isOver) return { kind: 'failed', error, retry: false };
+  if (isOver) return failed(error, false);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

@@ -1,0 +1,17 @@
+/** What an engine keeps of the error of a failed attempt. */
+
+/** In characters, for the message and for the stack: a store that is shared must not be filled by what a task has thrown. */
+const LARGEST = 16 * 2 ** 10;
+
+/** A copy with the same name and code, whose message and stack are no longer than that. */
+export function keptError(error: Error & { readonly code?: unknown }): Error {
+  const { name, message, stack, code } = error;
+  const kept = Object.assign(new Error(cut(String(message))), { name: cut(String(name)) });
+  // The message stands at the beginning of the stack: uncut, it would leave no room for where the error came from.
+  kept.stack = cut(String(stack ?? `${name}: ${message}`).replace(String(message), () => kept.message));
+  return code === undefined ? kept : Object.assign(kept, { code });
+}
+
+function cut(text: string): string {
+  return text.length <= LARGEST ? text : `${text.slice(0, LARGEST - 1)}…`;
+}
