@@ -196,6 +196,11 @@ describe('a worker', () => {
     expect((await on.until(on.web.add(localTasks.echo, 'x'.repeat(70_000)), 'completed')).value).toBeUndefined();
   });
 
+  it('keeps a code that is a number as a string', async () => {
+    const unavailable = on.web.add(checked.fail, '14 UNAVAILABLE', 14);
+    expect((await on.until(unavailable, 'failed')).error).toMatchObject({ code: '14' });
+  });
+
   it('keeps the beginnings of a message and a stack that are too long', async () => {
     const message = 'x'.repeat(100_000);
     const { error } = await on.until(on.web.add(checked.fail, message), 'failed');

@@ -105,7 +105,7 @@ export interface DurableTask {
   readonly attempts: number;
   /** What a completed task returned, if the engine has kept it. */
   readonly value?: unknown;
-  /** The error of the last failed attempt, unless the task has completed since. */
+  /** The error of the last failed attempt, unless the task has completed since. A `code` that was a number is a string. */
   readonly error?: { readonly name: string; readonly message: string; readonly code?: string; readonly stack?: string };
 }
 

@@ -9,7 +9,12 @@ export function keptError(error: Error & { readonly code?: unknown }): Error {
   const kept = Object.assign(new Error(cut(String(message))), { name: cut(String(name)) });
   // The message stands at the beginning of the stack: uncut, it would leave no room for where the error came from.
   kept.stack = cut(String(stack ?? `${name}: ${message}`).replace(String(message), () => kept.message));
-  return code === undefined ? kept : Object.assign(kept, { code });
+  // A string in every engine, also where it was a number, as those of gRPC are.
+  return isCode(code) ? Object.assign(kept, { code: cut(String(code)) }) : kept;
+}
+
+function isCode(code: unknown): boolean {
+  return typeof code === 'string' || typeof code === 'number';
 }
 
 function cut(text: string): string {
