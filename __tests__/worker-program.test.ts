@@ -77,13 +77,34 @@ describe('the command', () => {
       ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ENGINE, '--queue', 'q'],
       'Expected --queue with a URL as --engine',
     ],
+    [
+      'an engine of a scheme that it does not know',
+      ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', 'valkey://user:hunter2@localhost'],
+      'Expected --engine to be redis://…, rediss://…, postgres://…, postgresql://… or the path of a module, got valkey://…@localhost.',
+    ],
+    [
+      'an engine without a scheme',
+      ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', 'user:hunter2@localhost'],
+      'got user:…@localhost.',
+    ],
   ])('refuses %s, with a sentence and how it is used', async (_name, args, message) => {
     const program = run(args, { BACKGROUND_TASKS_ENGINE: '' });
     expect(await program.exited).toBe(2);
     await program.until(/--version/);
     expect(program.output).toContain(message);
+    expect(program.output).not.toContain('hunter2');
     expect(program.output).toContain('Usage: express-background-tasks work');
   });
+
+  it.each(['REDIS:/user:hunter2@localhost', 'postgres:/user:hunter2@localhost'])(
+    'tells no password of a URL that is mistyped: %s',
+    async (url) => {
+      const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', url]);
+      expect(await program.exited).not.toBe(0);
+      expect(program.output).toMatch(/^Expected /m);
+      expect(program.output).not.toContain('hunter2');
+    },
+  );
 
   it.each<[string, string, string]>([
     [

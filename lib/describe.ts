@@ -20,6 +20,11 @@ export function describe(value: unknown): string {
   }
 }
 
+/** The text, without the user and password of a URL in it, also of one that is none: whoever mistypes it sees the message in a log. */
+export function withoutPassword(text: string): string {
+  return text.replace(/([a-z][\w+.-]+:\/*|\/\/)\S*@/gi, '$1…@');
+}
+
 /** What a value is, without what is in it: arguments may be personal data. */
 export function describeKind(value: unknown): string {
   if (typeof value !== 'object' || value === null)

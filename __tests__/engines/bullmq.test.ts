@@ -174,6 +174,16 @@ describe('options', () => {
     }
   });
 
+  it.each([
+    'valkey://user:hunter2@localhost',
+    'redis:/user:hunter2@localhost',
+    'user:hunter2@localhost:6379',
+    `http://user:hunter2${'x'.repeat(200)}@localhost`,
+    new URL('redis://user:hunter2@localhost'),
+  ])('tells no password of a connection that it refuses: %s', (value) => {
+    for (const options of [{ connection: value }, String(value)]) expect(refusalOf(options)).not.toMatch(/hunter2/);
+  });
+
   it('refuses no options at all', () => {
     expect(refusalOf(undefined)).toMatch(/Expected the options of bullmq\(\) to be an object/);
   });
@@ -265,6 +275,7 @@ describeWithRedis('bullmq() with redis-server', () => {
 
   it.each([
     ['by its URL', (port: number) => `rediss://127.0.0.1:${port}`],
+    ['by its URL in capitals', (port: number) => `REDISS://127.0.0.1:${port}`],
     ['by its options', (port: number) => ({ port, tls: { rejectUnauthorized: false } })],
     ['by the client', (port: number) => new Redis({ port, lazyConnect: true, tls: {} })],
   ])('speaks TLS where it is told to %s', async (_how, connectionFor) => {

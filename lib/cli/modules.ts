@@ -1,6 +1,7 @@
 /** Loads what the command line names: the registry, and the engine. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { withoutPassword } from '../describe.ts';
 import type { TaskEngine } from '../durable/engine.ts';
 import { toError } from '../to-error.ts';
 import { UsageError } from './arguments.ts';
@@ -14,6 +15,9 @@ const ENGINES: Readonly<Record<string, (connection: string, queue: string | unde
   'postgres:': onPostgres,
   'postgresql:': onPostgres,
 };
+
+/** A single letter is a drive of Windows. */
+const LIKE_A_URL = /^(?:[a-z][\w+.-]+:)?\/\//i;
 
 async function onRedis(connection: string, queue: string | undefined): Promise<TaskEngine> {
   const { bullmq } = await import('../bullmq.ts');
@@ -34,8 +38,14 @@ export async function engineOf(where: string | undefined, queue: string | undefi
   if (where === undefined) {
     throw new UsageError('Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.');
   }
-  const make = ENGINES[where.slice(0, where.indexOf(':') + 1)];
+  const make = ENGINES[where.slice(0, where.indexOf(':') + 1).toLowerCase()];
   if (make !== undefined) return make(where, queue);
+  const shown = withoutPassword(where);
+  // A URL that is mistyped is no path: what could not be imported would stand in the message, with its password.
+  if (shown !== where || LIKE_A_URL.test(where)) {
+    const schemes = Object.keys(ENGINES).map((scheme) => `${scheme}//…`);
+    throw new UsageError(`Expected --engine to be ${schemes.join(', ')} or the path of a module, got ${shown}.`);
+  }
   const { default: exported } = await importModule(where, 'the engine');
   if (queue !== undefined)
     throw new UsageError('Expected --queue with a URL as --engine: a module names its queue itself.');

@@ -1,6 +1,6 @@
 /** How an option is checked: rules that say what was expected, and the walk that says what came and what was meant. */
 
-import { describe } from '../describe.ts';
+import { describe, withoutPassword } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { LONGEST_TIMER } from '../timers.ts';
 import { nearestOf } from './nearest-name.ts';
@@ -108,7 +108,7 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
 export function check<Options>(options: Options, rules: Rules<Options>, place: string, path = ''): Options {
   if (!isPlainObject(options)) {
     throw optionError(
-      `Expected the options of ${place} to be an object, got ${describe(options)} (${typeof options}).`,
+      `Expected the options of ${place} to be an object, got ${describeOption(options)} (${typeof options}).`,
     );
   }
   checkFields(
@@ -128,11 +128,17 @@ function checkFields(options: Record<string, unknown>, rule: Rule, place: string
     if (value === undefined) continue;
     if (!field.accepts(value)) {
       throw optionError(
-        `Expected \`${path}${name}\` of ${place} to be ${field.expected}, got ${describe(value)} (${typeof value}).`,
+        `Expected \`${path}${name}\` of ${place} to be ${field.expected}, got ${describeOption(value)} (${typeof value}).`,
       );
     }
     if (field.fields !== undefined) checkFields(value as Record<string, unknown>, field, place, `${path}${name}.`);
   }
+}
+
+function describeOption(value: unknown): string {
+  // A long text is cut short, and may then have no end by which a password is seen.
+  const text = describe(typeof value === 'string' ? withoutPassword(value) : value);
+  return withoutPassword(text).replace(/(password: )'[^']*'/g, "$1'…'");
 }
 
 function unknownOption(name: string, rule: Rule, place: string, path: string): BackgroundTaskError {

@@ -2,7 +2,7 @@
 import type { Callback, RedisOptions } from 'ioredis';
 import { SECOND } from '../../timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
-import { isClient, withoutQuery } from './options.ts';
+import { isClient, urlWithout } from './options.ts';
 import { Redis } from './peers.ts';
 import { reconnectWhenReadOnly } from './read-only.ts';
 
@@ -137,7 +137,7 @@ function makeClient(connection: string | object, own: RedisOptions): EngineClien
   // A client that was given none has `null` here.
   const reconnectOnError = rest.reconnectOnError ?? reconnectWhenReadOnly();
   const options = { connectTimeout: CONNECT_TIMEOUT, ...rest, reconnectOnError, ...always };
-  return url === undefined ? new EngineClient(options) : new EngineClient(withoutQuery(url, NOT_TAKEN_OVER), options);
+  return url === undefined ? new EngineClient(options) : new EngineClient(urlWithout(NOT_TAKEN_OVER, url), options);
 }
 
 function optionsOf(connection: object): object {

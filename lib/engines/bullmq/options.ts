@@ -111,7 +111,7 @@ const connection: Rule = {
   expected: 'a URL that begins with redis:// or rediss://, options for ioredis, or a client of ioredis',
   accepts: (value) =>
     typeof value === 'string'
-      ? /^rediss?:\/\/./.test(value)
+      ? /^rediss?:\/\/./i.test(value)
       : typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof URL),
 };
 
@@ -154,8 +154,9 @@ export function isClient(value: string | object): value is object & { readonly o
   );
 }
 
-/** The URL without these options, which ioredis would take from its query. */
-export function withoutQuery(url: string, names: readonly string[]): string {
+/** The URL as ioredis has to have it: it looks for `rediss:` in small letters, and takes options from the query. */
+export function urlWithout(names: readonly string[], given: string): string {
+  const url = given.replace(/^rediss?:/i, (scheme) => scheme.toLowerCase());
   if (!url.includes('?') || !URL.canParse(url)) return url;
   const parsed = new URL(url);
   for (const name of names) parsed.searchParams.delete(name);

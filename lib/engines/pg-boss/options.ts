@@ -116,7 +116,7 @@ const connection: Rule = {
     'a URL that begins with postgres:// or postgresql://, options for a Pool of pg, such a Pool, or an object with executeSql()',
   accepts: (value) =>
     typeof value === 'string'
-      ? /^postgres(ql)?:\/\/./.test(value)
+      ? /^postgres(ql)?:\/\/./i.test(value)
       : typeof value === 'object' &&
         value !== null &&
         !Array.isArray(value) &&
