@@ -636,4 +636,12 @@ describe('when the instance is closed', () => {
     expect(codeOf(await settled)).toBe('ERR_BACKGROUND_ABANDONED');
     expect(thrownBy(() => app.background.add(tasks.echo)).code).toBe('ERR_BACKGROUND_CLOSED');
   });
+
+  it('keeps nobody waiting for an engine that is down, and says nothing of that', async () => {
+    const app = await durableApp(() => {}, { faults: { start: FAILED_CALL }, work: true });
+    const ready = app.background.ready();
+    await app.background.close();
+    await expect(ready).rejects.toMatchObject({ code: 'ERR_BACKGROUND_CLOSED' });
+    expect(app.log.withCode('ERR_BACKGROUND_CLOSED')).toEqual([]);
+  });
 });

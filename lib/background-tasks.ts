@@ -84,7 +84,7 @@ export interface DurableBackgroundTasks extends BackgroundTasks<Promise<FoundTas
    * Resolves when the engine was reached and, with `work`, tasks are taken. Stays pending while the engine is down.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` with `work`, if a registered module does not load, or has no
-   * such function.
+   * such function. `ERR_BACKGROUND_CLOSED` if `close()` is called before.
    * @example
    * await background.ready(); // before the server listens, where it must not start without its engine
    */

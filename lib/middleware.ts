@@ -109,7 +109,8 @@ function durableControls(instance: Instance): Pick<DurableBackgroundTasks, 'find
   const { durable } = instance;
   return {
     find: (id) => findDurable(instance, id),
-    ready: async () => durable?.ready,
+    // The promise itself: nobody has to look at it, and it may reject.
+    ready: () => durable?.ready ?? Promise.resolve(),
     engineStats: async () => durable?.stats() ?? NOTHING_HELD,
   };
 }

@@ -1,5 +1,6 @@
 /** The durable side of one `backgroundTasks()`: its engine, the hand-over of tasks to it, and the work that comes from it. */
-import { BackgroundTaskError } from '../errors.ts';
+import { deferred } from '../deferred.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { ExecutorName } from '../executor-names.ts';
 import type { Executor } from '../executors/executor.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
@@ -69,13 +70,14 @@ export function contextFor(name: string, context: unknown, { maxArgumentsSize }:
 export class DurableTasks {
   readonly engine: TaskEngine;
   readonly handOver: HandOver;
-  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. */
+  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. Rejects if it is closed before. */
   readonly ready: Promise<void>;
   /** The tasks that are run here, by name; none before `ready`. */
   tasks: ReadonlyMap<string, TaskDefinition> = new Map();
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
   readonly #reporter: Reporter;
+  readonly #closed = deferred<never>();
   #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -94,8 +96,11 @@ export class DurableTasks {
       acceptTimeout,
       warn: (task, error) => reporter.warned(task, error),
     });
-    this.ready = this.#start(executors, host);
-    this.ready.catch((error: Error) => reporter.engineFailed(this.engine.name, error));
+    this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
+    this.ready.catch((error: Error) => {
+      // Whoever closes knows of it.
+      if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') reporter.engineFailed(this.engine.name, error);
+    });
   }
 
   async #start(executors: Executors, host: WorkHost): Promise<void> {
@@ -168,6 +173,12 @@ export class DurableTasks {
 
   /** To be called when every task is handed over, and none that was fetched still runs. */
   async close(): Promise<void> {
+    this.#closed.reject(
+      new BackgroundTaskError(
+        'ERR_BACKGROUND_CLOSED',
+        `Expected ${this.engine.name} to start, but background.close() was called before it had.`,
+      ),
+    );
     this.stop();
     await doneWithin(CLOSE_LIMIT, this.#stopping as Promise<void>).catch(() => {});
     await this.#link.close(CLOSE_LIMIT);
