@@ -529,6 +529,17 @@ describe('options that have no meaning for a task', () => {
   });
 });
 
+describe('an engine', () => {
+  it('can be given again where backgroundTasks() has failed', async () => {
+    const engine = memoryEngine();
+    const pool = { minThreads: 1, execArgv: ['--no-such-option'] };
+    expect(thrownBy(() => backgroundTasks({ engine, pool })).code).toBe('ERR_BACKGROUND_THREAD_START');
+    const background = backgroundTasks({ engine });
+    await background.ready();
+    await background.close();
+  });
+});
+
 describe('without an engine', () => {
   it('durable tasks run in this process, and one warning says so', async () => {
     const { logger, lines } = openLogBook();

@@ -4,7 +4,7 @@ import { Admission } from './admission.ts';
 import { Backlog } from './backlog.ts';
 import { CLONE_FOR_WORKER } from './cloneable.ts';
 import { Deadlines } from './deadlines.ts';
-import { claim, DurableTasks } from './durable/durable-tasks.ts';
+import { checkNotTaken, DurableTasks } from './durable/durable-tasks.ts';
 import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './executor-names.ts';
 import { EventLoopExecutor, type Resolve } from './executors/event-loop.ts';
 import type { Attempt, Executor } from './executors/executor.ts';
@@ -40,7 +40,7 @@ export class Instance implements Owner<Runtime> {
   constructor(options: ResolvedOptions) {
     this.options = options;
     const { watchdog, engine, mode } = options;
-    if (engine !== undefined && mode === 'run') claim(engine);
+    if (engine !== undefined && mode === 'run') checkNotTaken(engine);
     const reporter = new Reporter(options);
     const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.stray(task, error);
     this.pools = {

@@ -34,18 +34,17 @@ const ASK_LIMIT = 5 * SECOND;
 const taken = processWide('engines', () => new WeakSet<TaskEngine>());
 
 /**
- * Takes an engine for one instance. To be called before anything is made that would have to be ended.
+ * To be called before anything is made that would have to be ended. The engine is taken when that has been made: an
+ * instance that can't be made leaves it to the next.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that another instance has: the first to close would close the engine for both.
  */
-export function claim(engine: TaskEngine): void {
-  if (taken.has(engine)) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
-      `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} that another has, or had.`,
-    );
-  }
-  taken.add(engine);
+export function checkNotTaken(engine: TaskEngine): void {
+  if (!taken.has(engine)) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} that another has, or had.`,
+  );
 }
 
 /**
@@ -85,6 +84,7 @@ export class DurableTasks {
     this.#options = options;
     this.#reporter = reporter;
     this.engine = options.engine;
+    taken.add(this.engine);
     const engineHost: EngineHost = {
       warn: (message) => reporter.engineWarned(this.engine.name, message),
       error: (error) => reporter.engineFailed(this.engine.name, error),
