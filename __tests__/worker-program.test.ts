@@ -138,6 +138,13 @@ describe('a worker program', () => {
     );
   });
 
+  it('says which module it waits for', async () => {
+    const program = work('worker-registry-waiting-module.mjs');
+    await program.until(/The module registered as waiting has not loaded after 5000 ms.*module-waits\.mjs/);
+    program.kill('SIGTERM');
+    expect(await program.exited).toBe(0);
+  }, 20_000);
+
   it('takes its engine from a module that was compiled to CommonJS as well', async () => {
     const engine = fileURLToPath(fixture('worker-engine-compiled.cjs'));
     const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', engine]);

@@ -123,6 +123,15 @@ export class Reporter {
     );
   }
 
+  /** A worker takes no task before it has loaded all that it may have to run. */
+  moduleIsSlow({ name, module }: { readonly name: string; readonly module: string }, afterMs: number): void {
+    this.#log.write(
+      'warn',
+      `The module registered as ${name} has not loaded after ${afterMs} ms, and no task is taken before it has: ${module}`,
+      { module },
+    );
+  }
+
   /** Something that an operator should change where durable tasks are kept. */
   engineWarned(engine: string, message: string): void {
     this.#log.write('warn', `The engine ${engine}: ${message}`, { engine });

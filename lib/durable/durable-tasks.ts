@@ -108,7 +108,7 @@ export class DurableTasks {
     if (workOptions === undefined) return this.#link.started;
     // In the next turn the modules that register tasks have been loaded.
     await new Promise(setImmediate);
-    const tasks = await checkRegistry(executors);
+    const tasks = await checkRegistry(executors, (module, afterMs) => this.#reporter.moduleIsSlow(module, afterMs));
     this.tasks = tasks;
     await this.#link.started;
     if (this.#stopping !== undefined) return;

@@ -7,17 +7,27 @@ import { specifierHere } from '../executors/inline.ts';
 import { moduleExports } from '../here.ts';
 import { isTaskName } from '../module-tasks.ts';
 import type { TaskDefinition } from '../task.ts';
+import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import { functionsOf } from './module-exports.ts';
 import { type RegisteredModule, registeredModules } from './registry.ts';
 
+/** A module that takes longer to load may wait for something that never comes. */
+const LONG = 5 * SECOND;
+
 type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
 
+type OnSlow = (module: RegisteredModule, afterMs: number) => void;
+
 /**
+ * @param onSlow called for a module that has not loaded after some seconds.
  * @returns the tasks that can be run here, by name.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` if no module is registered, one does not load, or an export is missing.
  */
-export async function checkRegistry(executors: Executors): Promise<ReadonlyMap<string, TaskDefinition>> {
+export async function checkRegistry(
+  executors: Executors,
+  onSlow: OnSlow,
+): Promise<ReadonlyMap<string, TaskDefinition>> {
   const modules = registeredModules();
   if (modules.length === 0) {
     throw new BackgroundTaskError(
@@ -25,22 +35,25 @@ export async function checkRegistry(executors: Executors): Promise<ReadonlyMap<s
       'Expected at least one module to be registered, got none: a worker imports the module that calls durable().',
     );
   }
-  const tasks = await Promise.all(modules.map((registered) => tasksOf(registered, executors)));
+  const tasks = await Promise.all(modules.map((registered) => tasksOf(registered, executors, onSlow)));
   return new Map(tasks.flat().map((definition) => [definition.name, definition]));
 }
 
-async function tasksOf(registered: RegisteredModule, executors: Executors): Promise<TaskDefinition[]> {
+async function tasksOf(registered: RegisteredModule, executors: Executors, onSlow: OnSlow): Promise<TaskDefinition[]> {
   const { name, module, executor, named } = registered;
   const asking =
     executor === 'event-loop' ? functionsOf(specifierHere(module)) : askWorker(module, executors[executor]);
-  const functions = await asking.catch((thrown: unknown) => {
-    const cause = toError(thrown);
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_REGISTRY',
-      `Expected the module registered as ${name} to load in a worker: ${cause.message}`,
-      { cause },
-    );
-  });
+  const slow = setTimeout(onSlow, LONG, registered, LONG);
+  const functions = await asking
+    .catch((thrown: unknown) => {
+      const cause = toError(thrown);
+      throw new BackgroundTaskError(
+        'ERR_BACKGROUND_REGISTRY',
+        `Expected the module registered as ${name} to load in a worker: ${cause.message}`,
+        { cause },
+      );
+    })
+    .finally(() => clearTimeout(slow));
   const missing = [...named].find((exportName) => !functions.includes(exportName));
   if (missing === undefined)
     return functions.filter(isTaskName).map((exportName) => registered.definitionOf(exportName));
