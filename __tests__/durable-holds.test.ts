@@ -249,6 +249,37 @@ describe('discards', () => {
   });
 });
 
+describe('discards without an answer', () => {
+  const lost = async (find: Fault) => {
+    const { app, hold } = await heldTasks({
+      faults: {
+        async discard(proceed) {
+          await proceed();
+          throw new Error('connection lost');
+        },
+        find,
+      },
+    });
+    const { end } = await hold('/');
+    end(500);
+    await untilHolds(() => app.calls('discard').length > 0);
+    later(HOLD - MARGIN + 1);
+    return app;
+  };
+
+  it('are not reported where the engine says in time that the task is gone', async () => {
+    const app = await lost((proceed) => proceed());
+    await app.background.close();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
+  it('are reported as what may have failed where nobody knows', async () => {
+    const app = await lost(FAILED_CALL);
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line?.message).toMatch(/connection lost: it may run, or may have run\.$/);
+  });
+});
+
 describe('a response that ends before the transaction of its task is committed', () => {
   const inTransaction = async (statusCode: number) => {
     const transaction = new Transaction();

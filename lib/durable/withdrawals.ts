@@ -33,13 +33,14 @@ export class Withdrawals {
     const acceptance = await answer;
     // A task without a hold can't be discarded. That it was not accepted has been told already.
     if (acceptance === 'refused' || (acceptance === 'unknown' && task.dueAt === NOT_HELD)) return;
-    try {
-      const last = await this.#discard(task, acceptance === 'accepted');
-      if (last === 'discarded' || (last === 'absent' && (await this.#calls.find(task)) === undefined)) return;
-      this.#tell(task, acceptance, last instanceof Error ? last : undefined);
-    } catch (thrown) {
-      this.#tell(task, acceptance, toError(thrown));
-    }
+    const last = await this.#discard(task, acceptance === 'accepted');
+    if (last === 'discarded') return;
+    // A call whose answer was lost may have discarded the task: whether it is there, the engine can say.
+    const isDoubtful = last === 'absent' || last instanceof Error;
+    const found = isDoubtful ? await this.#calls.find(task).catch(toError) : last;
+    if (found === undefined) return;
+    const cause = [last, found].find((one) => one instanceof Error);
+    this.#tell(task, acceptance === 'accepted' && !(found instanceof Error), cause);
   }
 
   /**
@@ -63,10 +64,10 @@ export class Withdrawals {
     );
   }
 
-  #tell(task: Held, acceptance: Acceptance, cause: Error | undefined): void {
+  #tell(task: Held, isThere: boolean, cause: Error | undefined): void {
     const error = new BackgroundTaskError(
       'ERR_BACKGROUND_NOT_DISCARDED',
-      `Expected task ${task.name} to be withdrawn from ${this.#engine}, but ${cause?.message ?? 'it was too late'}: it ${acceptance === 'accepted' ? 'will run, or has run' : 'may run, or may have run'}.`,
+      `Expected task ${task.name} to be withdrawn from ${this.#engine}, but ${cause?.message ?? 'it was too late'}: it ${isThere ? 'will run, or has run' : 'may run, or may have run'}.`,
       { cause },
     );
     this.#onNotWithdrawn(task, error);
