@@ -439,7 +439,8 @@ if (missing !== '') {
         'whose worker was killed are made again by another, even the last',
         async () => {
           const options = fresh({ heartbeatSeconds: 2, superviseIntervalSeconds: 1 });
-          const engine = await start(options);
+          const warnings: string[] = [];
+          const engine = await start(options, undefined, (message) => warnings.push(message));
           const id = await stageOne(engine, { holdMs: 0, retry: { attempts: 1 } });
           const doomed = spawn(
             process.execPath,
@@ -457,6 +458,7 @@ if (missing !== '') {
           const worker = await watch(engine);
           await untilState(engine, id, 'completed');
           expect(worker.starts.map(({ context }) => context.attempt)).toEqual([2]);
+          expect(warnings).toEqual([expect.stringMatching(`\\(${id}\\) lost its worker.*2 s: it runs again`)]);
         },
         TIMEOUT,
       );
@@ -631,12 +633,19 @@ if (missing !== '') {
   });
 }
 
-const host = (error: (error: Error) => void = () => {}) => ({ warn: () => {}, error });
+const host = (error: (error: Error) => void = () => {}, warn: (message: string) => void = () => {}) => ({
+  warn,
+  error,
+});
 
-async function start(options: PgBossOptions, onError?: (error: Error) => void): Promise<TaskEngine> {
+async function start(
+  options: PgBossOptions,
+  onError?: (error: Error) => void,
+  onWarning?: (message: string) => void,
+): Promise<TaskEngine> {
   const engine = pgBoss(options);
   atEnd(() => engine.close());
-  await engine.start(host(onError));
+  await engine.start(host(onError, onWarning));
   return engine;
 }
 

@@ -105,7 +105,14 @@ export function durableTask(id: string, { data, output, state, attempts }: Found
   };
 }
 
-function nameIn(data: unknown): string {
+/** Whether the job is claimed because pg-boss gave up waiting for the worker that had it: only pg-boss writes that down for a job that goes on. */
+export function hasLostItsWorker({ retryCount, output }: { retryCount: number; output: unknown }): boolean {
+  if (retryCount === 0) return false;
+  const { value } = (fromJsonb(output) ?? {}) as Output;
+  return value !== undefined;
+}
+
+export function nameIn(data: unknown): string {
   try {
     return readData(data).envelope.task;
   } catch {

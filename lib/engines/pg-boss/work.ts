@@ -12,7 +12,7 @@ import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
-import { errorOutput, readData, valueOutput } from './payload.ts';
+import { errorOutput, hasLostItsWorker, nameIn, readData, valueOutput } from './payload.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
 import type { ResultRow, ResultWriter } from './result-writer.ts';
 
@@ -129,6 +129,7 @@ export class PgBossWorker implements EngineWorker {
   }
 
   #take(job: JobWithMetadata<unknown>): void {
+    if (hasLostItsWorker(job)) this.#warnOfLoss(job);
     const lost = new AbortController();
     this.#running += 1;
     const claim: Claim = {
@@ -145,6 +146,15 @@ export class PgBossWorker implements EngineWorker {
       }),
     };
     this.#claims.add(claim);
+  }
+
+  /** A task that ends every worker that takes it would otherwise be seen nowhere until it is kept as failed. */
+  #warnOfLoss({ id, retryCount, data }: JobWithMetadata<unknown>): void {
+    const { heartbeatSeconds } = this.#options;
+    this.#parts.errors.warn({
+      message: `Task ${nameIn(data)} (${id}) lost its worker, which ended or was not heard of for ${heartbeatSeconds} s: it runs again.`,
+      type: `${id} ${retryCount}`,
+    });
   }
 
   async #attempt(job: JobWithMetadata<unknown>, signal: AbortSignal): Promise<ResultRow> {
