@@ -99,7 +99,7 @@ describe('after SIGTERM', () => {
 
   it('the process exits by itself once, however often the signal comes', async () => {
     const server = await startShutdownServer({ timeout: 10_000 });
-    const ids = await server.add({ executor: 'event-loop', name: 'rest', argument: 300 });
+    const ids = await server.add({ executor: 'event-loop', name: 'rest', argument: 1_500 });
     await server.until('started rest event-loop');
     for (let times = 0; times < 3; times += 1) server.signal('SIGTERM');
     expect(await server.ended).toBe(0);
