@@ -552,6 +552,9 @@ describeWithRedis('bullmq() with redis-server', () => {
       );
       await engine.stage([before], {});
       await started.opened;
+      // A failover that is planned waits until the replica has all.
+      await toOld.set('the last before the failover', 1);
+      expect(await toOld.wait(1, 10_000)).toBe(1);
       await toNext.replicaof('NO', 'ONE');
       await toOld.replicaof('127.0.0.1', next.port);
       relay.leadTo(next.port);

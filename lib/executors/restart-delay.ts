@@ -1,8 +1,7 @@
 /** Where every task kills its worker, starting the next at once would keep a core busy with starts alone. */
-
 import { Backoff } from '../backoff.ts';
 
-/** So many workers may die one after the other, without a task between them that ended well, until the pool takes its time. */
+/** How many workers may die in a row, with no task between them that ended well, before the pool waits with the next. */
 const CRASHES_WITHOUT_DELAY = 3;
 /** In milliseconds: doubled with each further crash. */
 const FIRST_DELAY = 50;
