@@ -11,7 +11,7 @@ import { toError } from './to-error.ts';
 export type Clone = (value: unknown) => unknown;
 
 /** What the channel to a child process does, which takes less than a thread's port: no shared memory, no ports. */
-export function cloneBySerialization(value: unknown): unknown {
+function cloneBySerialization(value: unknown): unknown {
   const serializer = new ProcessSerializer();
   serializer.writeHeader();
   serializer.writeValue(value);

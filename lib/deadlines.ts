@@ -59,8 +59,10 @@ export class Deadlines {
 
   /** Few rows are kept for the next that has such a limit. Limits that differ each time must not leave a timer each. */
   #rest(row: Row): void {
-    row.timer?.unref();
-    if (this.#rows.size <= MOST_ROWS_AT_REST) return;
+    if (this.#rows.size <= MOST_ROWS_AT_REST) {
+      row.timer?.unref();
+      return;
+    }
     clearTimeout(row.timer);
     this.#forget(row);
   }

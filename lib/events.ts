@@ -54,7 +54,7 @@ export type EventName = keyof BackgroundTaskEvents;
 export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => void;
 
 /** All of them, for checking what `on` is given. */
-export const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled', 'blocked'];
+const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled', 'blocked'];
 
 // The channels of a process are shared by every instance and by both copies of the package.
 const channels: { readonly [Name in EventName]: Channel } = {

@@ -76,10 +76,10 @@ export function lines(results) {
 }
 
 /** The figure that a row is decided by, what it is to reach, and whether it does. */
-export function decisive({ toReach, figures: [{ what, ours, ratio, unit }] }) {
+export function decisive({ toReach, figures: [{ ours, ratio, unit }] }) {
   const [limit, reached] = verdict(ours, { ratio }, toReach ?? {});
   const value = toReach?.unit === undefined ? ratio.median.toFixed(3) : `${ours.toLocaleString('en')} ${unit}`;
-  return { what, limit, value, isReached: reached !== 'no' };
+  return { limit, value, isReached: reached !== 'no' };
 }
 
 function comparison(ours, { rival, ratio }) {

@@ -1,8 +1,7 @@
 /** The durable side of one `backgroundTasks()`: its engine, the hand-over of tasks to it, and the work that comes from it. */
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
-import type { ExecutorName } from '../executor-names.ts';
-import type { Executor } from '../executors/executor.ts';
+import type { LocalExecutors } from '../executors/executor.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
 import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
@@ -16,8 +15,6 @@ import { jsonCopy } from './json.ts';
 import { EngineLink } from './link.ts';
 import { checkRegistry } from './registry-check.ts';
 import { type KnownTasks, type WorkHost, work } from './work.ts';
-
-type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
 
 export interface DurableTasksOptions {
   readonly engine: TaskEngine;
@@ -80,7 +77,7 @@ export class DurableTasks {
   #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(options: DurableTasksOptions, reporter: Reporter, executors: Executors, host: WorkHost) {
+  constructor(options: DurableTasksOptions, reporter: Reporter, executors: LocalExecutors, host: WorkHost) {
     this.#options = options;
     this.#reporter = reporter;
     this.engine = options.engine;
@@ -103,7 +100,7 @@ export class DurableTasks {
     });
   }
 
-  async #start(executors: Executors, host: WorkHost): Promise<void> {
+  async #start(executors: LocalExecutors, host: WorkHost): Promise<void> {
     const { work: workOptions } = this.#options;
     if (workOptions === undefined) return this.#link.started;
     // In the next turn the modules that register tasks have been loaded.

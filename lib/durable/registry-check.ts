@@ -1,8 +1,7 @@
 /** A worker's check before it takes tasks: every registered module loads, and exports the functions that are used of it. */
 import { RunningTask } from '../current-task.ts';
 import { BackgroundTaskError } from '../errors.ts';
-import type { ExecutorName } from '../executor-names.ts';
-import type { Attempt, AttemptResult, Executor } from '../executors/executor.ts';
+import type { Attempt, AttemptResult, Executor, LocalExecutors } from '../executors/executor.ts';
 import { specifierHere } from '../executors/inline.ts';
 import { moduleExports } from '../here.ts';
 import { isTaskName } from '../module-tasks.ts';
@@ -15,8 +14,6 @@ import { type RegisteredModule, registeredModules } from './registry.ts';
 /** A module that takes longer to load may wait for something that never comes. */
 const LONG = 5 * SECOND;
 
-type Executors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;
-
 type OnSlow = (module: RegisteredModule, afterMs: number) => void;
 
 /**
@@ -25,7 +22,7 @@ type OnSlow = (module: RegisteredModule, afterMs: number) => void;
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` if no module is registered, one does not load, or an export is missing.
  */
 export async function checkRegistry(
-  executors: Executors,
+  executors: LocalExecutors,
   onSlow: OnSlow,
 ): Promise<ReadonlyMap<string, TaskDefinition>> {
   const modules = registeredModules();
@@ -39,7 +36,11 @@ export async function checkRegistry(
   return new Map(tasks.flat().map((definition) => [definition.name, definition]));
 }
 
-async function tasksOf(registered: RegisteredModule, executors: Executors, onSlow: OnSlow): Promise<TaskDefinition[]> {
+async function tasksOf(
+  registered: RegisteredModule,
+  executors: LocalExecutors,
+  onSlow: OnSlow,
+): Promise<TaskDefinition[]> {
   const { name, module, executor, named } = registered;
   const asking =
     executor === 'event-loop' ? functionsOf(specifierHere(module)) : askWorker(module, executors[executor]);

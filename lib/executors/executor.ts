@@ -1,5 +1,6 @@
 /** The interface between a run and whatever carries it out. An executor knows nothing of HTTP, lists or retries. */
 import type { RunningTask } from '../current-task.ts';
+import type { ExecutorName } from '../executor-names.ts';
 import type { TaskTarget } from '../task.ts';
 
 /** What one attempt came to. `thrown` is whatever the task threw, an Error or not. */
@@ -44,3 +45,6 @@ export interface Executor {
   /** Lets go of everything; called when no attempt is left. `grace` bounds the wait for aborted code that still runs. */
   close(grace: number): Promise<void>;
 }
+
+/** Those that run tasks in this process, or in threads and processes of it. */
+export type LocalExecutors = Readonly<Record<Exclude<ExecutorName, 'engine'>, Executor>>;

@@ -14,12 +14,6 @@ export interface JobHolder {
   drop(job: Job): void;
 }
 
-/** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
-const ABORT_GRACE = 250;
-
-/** How long a worker may take to end, in milliseconds. No thread can be ended within a call of native code. */
-export const LONGEST_ENDING = 500;
-
 export class Job implements Queued<Job> {
   readonly attempt: Attempt;
   previousInQueue: Job | undefined;
@@ -104,14 +98,9 @@ export class Job implements Queued<Job> {
     this.#abortReason = reason;
   }
 
-  /** `onOver` is called where it has not ended by then. */
-  awaitStop(onOver: () => void): void {
-    this.#graceTimer = setTimeout(onOver, ABORT_GRACE);
-  }
-
-  /** The same, when its worker is being ended. */
-  awaitEndOfWorker(onOver: () => void): void {
-    this.#graceTimer = setTimeout(onOver, LONGEST_ENDING);
+  /** `onOver` is called unless it has ended within `milliseconds`. */
+  giveGrace(milliseconds: number, onOver: () => void): void {
+    this.#graceTimer = setTimeout(onOver, milliseconds);
   }
 
   /** Its worker may be given others at once: what is told to that one from here on must not mean this job. */

@@ -35,7 +35,7 @@ export class RestartDelay {
 
   crashed(): void {
     this.#crashes += 1;
-    if (this.#crashes <= CRASHES_WITHOUT_DELAY) return;
+    if (this.isPatient) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;

@@ -9,7 +9,7 @@ import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
-import { attemptResultOf, Job, LONGEST_ENDING } from './job.ts';
+import { attemptResultOf, Job } from './job.ts';
 import { type EndOfJob, News } from './news.ts';
 import type { Progress } from './pool-worker.ts';
 import type { Seat, StartWorker } from './seat.ts';
@@ -29,6 +29,12 @@ export interface WorkerPoolStats {
   /** The part of the workers' time that was spent in tasks, from `0` to `1`. */
   readonly utilization: number;
 }
+
+/** How long a task that was told to stop by its signal has until its worker is ended, in milliseconds. */
+const ABORT_GRACE = 250;
+
+/** How long a worker may take to end, in milliseconds. No thread can be ended within a call of native code. */
+const LONGEST_ENDING = 500;
 
 /** While tasks are added one after the other, workers are asked whether they take more each time this many wait. */
 const ASK_EVERY = 32;
@@ -99,7 +105,7 @@ export class WorkerPool implements Executor {
       this.#end(job, { ok: false, thrown: reason });
     } else {
       worker.cancel(attempt.facts, reason);
-      job.awaitStop(() => this.#graceOver(job));
+      job.giveGrace(ABORT_GRACE, () => this.#graceOver(job));
     }
   }
 
@@ -108,7 +114,7 @@ export class WorkerPool implements Executor {
     job.holder?.worker.report();
     if (job.holder === undefined) return;
     void job.holder.worker.end();
-    job.awaitEndOfWorker(() => this.#giveUp(job));
+    job.giveGrace(LONGEST_ENDING, () => this.#giveUp(job));
   }
 
   /**

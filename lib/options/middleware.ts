@@ -32,8 +32,11 @@ import {
 /** How the tasks of one response follow each other. */
 export type Order = 'sequential' | 'parallel';
 
+/** All modes, for whatever takes one. */
+export const MODES = ['run', 'inline', 'record'] as const;
+
 /** How the tasks are treated: `run` is the real thing, the others are for tests. */
-export type Mode = 'run' | 'inline' | 'record';
+export type Mode = (typeof MODES)[number];
 
 /** The options of `backgroundTasks`. */
 export interface BackgroundTasksOptions {
@@ -199,7 +202,7 @@ const rules: Rules<BackgroundTasksOptions> = {
   },
   durable: anObjectOf(durableRules),
   work: either(aBoolean, anObjectOf(workRules)),
-  mode: oneOf('run', 'inline', 'record'),
+  mode: oneOf(...MODES),
 };
 
 function hasMethods(value: unknown, names: readonly string[]): boolean {

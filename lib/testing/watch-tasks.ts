@@ -8,13 +8,11 @@ import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
 import { INSTANCE } from '../middleware.ts';
 import { transferListOf } from '../move.ts';
-import type { Mode } from '../options/middleware.ts';
+import { MODES, type Mode } from '../options/middleware.ts';
 import type { Outcome } from '../outcome.ts';
 import { processWide } from '../process-wide.ts';
 import type { TaskRun } from '../run.ts';
 import { definitionOf, type Task } from '../task.ts';
-
-const MODES: readonly unknown[] = ['run', 'inline', 'record'] satisfies Mode[];
 
 /** A task that was added while a {@link TaskWatcher} watched. */
 export interface AddedTask<Args extends unknown[] = unknown[], Value = unknown> {
