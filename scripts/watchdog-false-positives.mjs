@@ -17,19 +17,28 @@ const { values } = parseArgs({
 });
 
 const server = fork(fileURLToPath(new URL('./support/well-behaved-server.mjs', import.meta.url)), [values.threshold]);
-const [{ port }] = await once(server, 'message');
+const died = once(server, 'exit').then(([code, signal]) =>
+  Promise.reject(new Error(`The server ended: ${code ?? signal}`)),
+);
+const { port } = await answer();
 const agent = new Agent({ keepAlive: true });
 const until = performance.now() + Number(values.seconds) * 1_000;
-await Promise.all(Array.from({ length: Number(values.clients) }, load));
+await Promise.race([Promise.all(Array.from({ length: Number(values.clients) }, load)), died]);
 agent.destroy();
 
 server.send('report');
-const [report] = await once(server, 'message');
+const report = await answer();
+died.catch(() => {});
 server.disconnect();
 console.log(JSON.stringify(report, undefined, 2));
 const { load: _load, 'garbage-collection': _collection, ...blamed } = report.byCause;
 if (Object.keys(blamed).length > 0 || Object.keys(report.byTask).length > 0 || report.proof !== 'task') {
   process.exitCode = 1;
+}
+
+async function answer() {
+  const [message] = await Promise.race([once(server, 'message'), died]);
+  return message;
 }
 
 async function load() {

@@ -71,9 +71,12 @@ export class WorkTracker {
       if (this.#open === work) work.endedAt = sharedNow();
     };
     // Work that is not a task reports no end. Two probes find it: the microtask runs after the code queued so far, the
-    // `nextTick` after all promise callbacks that followed from it.
-    queueMicrotask(probe);
-    process.nextTick(probe);
+    // `nextTick` after all promise callbacks that followed from it. The thread may be paused in the middle of Node's queue
+    // of ticks, where one more would be overlooked and all later ones with it: only the microtask may add to it.
+    queueMicrotask(() => {
+      probe();
+      process.nextTick(probe);
+    });
     return work;
   }
 }
