@@ -18,14 +18,17 @@ import {
   type CompletedOutcome,
   type CurrentTask,
   currentTask,
+  type DurableTask,
   defineTask,
   type ExecutorName,
+  type FoundTask,
   type Logger,
   move,
   type Outcome,
   type OutcomeState,
   type ResponseEnd,
   type TaskAdder,
+  type TaskEngine,
   type TaskHandle,
   type TaskList,
 } from 'express-background-tasks';
@@ -321,6 +324,28 @@ export function whatDoesNotExistYetHasNoType(url: URL): void {
   // @ts-expect-error: no engine.
   backgroundTasks({ engine: {} });
   expectTypeOf<ExecutorName>().toEqualTypeOf<'event-loop' | 'thread' | 'process' | 'engine'>();
+}
+
+export async function findIsAwaitedWhereThereMayBeAnEngine(
+  engine: TaskEngine,
+  options: BackgroundTasksOptions,
+): Promise<void> {
+  type FoundAnywhere = Promise<FoundTask | DurableTask>;
+  expectTypeOf(backgroundTasks().find('1')).toEqualTypeOf<FoundTask>();
+  expectTypeOf(backgroundTasks({ order: 'parallel' }).find('1')).toEqualTypeOf<FoundTask>();
+  expectTypeOf(backgroundTasks({ engine }).find('1')).toEqualTypeOf<FoundAnywhere>();
+  // Options that are handed on: most applications have no engine.
+  expectTypeOf(backgroundTasks({ logger: false, ...options }).find('1')).toEqualTypeOf<FoundTask>();
+
+  const background = backgroundTasks({ engine: process.env['REDIS_URL'] ? engine : undefined });
+  expectTypeOf(background.find('1')).toEqualTypeOf<FoundTask | FoundAnywhere>();
+  expectTypeOf(await background.find('1')).toEqualTypeOf<FoundTask | DurableTask>();
+  if ('ready' in background) await background.ready();
+  // The rest is the same, with an engine or without.
+  express().use(background);
+  background.add((text: string) => text.length, 'text').settled satisfies Promise<Outcome<number>>;
+  background.on('settled', ({ name }) => name.length);
+  await background.close();
 }
 
 /** The overloads of pino, whose methods take an object or a text first. */

@@ -39,6 +39,10 @@ export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.inst
 export function backgroundTasks(
   options: BackgroundTasksOptions & { readonly engine: TaskEngine },
 ): DurableBackgroundTasks;
+// Where it shows only at run time whether there is an engine, what `find` returns has to be awaited.
+export function backgroundTasks(
+  options: BackgroundTasksOptions & { readonly engine: TaskEngine | undefined },
+): BackgroundTasks | DurableBackgroundTasks;
 export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTasks;
 export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTasks | DurableBackgroundTasks {
   const instance = new Instance(resolveOptions(options));

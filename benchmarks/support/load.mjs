@@ -20,7 +20,9 @@ export function load() {
       if (!clients.has(port)) clients.set(port, await connectTo(port));
       const startedAt = performance.now();
       const deadline = startedAt + milliseconds;
-      const counts = await Promise.all(clients.get(port).map((requestUntil) => requestUntil(deadline)));
+      const counts = await withoutSleep(() =>
+        Promise.all(clients.get(port).map((requestUntil) => requestUntil(deadline))),
+      );
       const seconds = (performance.now() - startedAt) / 1_000;
       return { requests: counts.reduce((sum, count) => sum + count), seconds };
     },
@@ -41,6 +43,23 @@ export function load() {
     },
     lengthOf: ({ port }) => responseLength(port),
   };
+}
+
+/**
+ * A reader that sleeps has to be woken by whoever writes to it, which takes a virtual machine microseconds, and more of
+ * them the longer it has slept: the slower server would pay for being slower.
+ */
+async function withoutSleep(measure) {
+  let isOver = false;
+  const turn = () => {
+    if (!isOver) setImmediate(turn);
+  };
+  turn();
+  try {
+    return await measure();
+  } finally {
+    isOver = true;
+  }
 }
 
 async function connectTo(port) {
