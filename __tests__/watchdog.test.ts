@@ -29,8 +29,6 @@ const WORK = '__tests__/fixtures/watchdog-work.ts';
 const SPINNING = { file: WORK, function: 'spin' };
 const spinningLines = linesBetween('watchdog-work.ts', 'while (left > 0)', '}');
 
-keepWatching();
-
 /** Blocks again and again until the watchdog has read a stack: on a busy machine its thread may get a core too late. */
 async function blockUntilSampled(
   blocks: Blocks,
@@ -74,6 +72,8 @@ function adding(handles: TaskHandle[], ...tasks: (() => unknown)[]): RequestHand
 }
 
 describe('a task that blocks', () => {
+  keepWatching();
+
   it.each([200, 600, 2_000])('for %i ms is told of by name, id, request, time, function and line', async (ms) => {
     const { app, blocks } = watch();
     const handles: TaskHandle[] = [];
@@ -253,6 +253,8 @@ describe('a task that blocks', () => {
 });
 
 describe('what blocks without being a task', () => {
+  keepWatching();
+
   it.each(expresses)('is told of as the request if it is a handler of $name', async ({ express: version }) => {
     const { background, blocks } = watch();
     const app = version();
@@ -303,6 +305,8 @@ describe('what blocks without being a task', () => {
 });
 
 describe('a call that is known to block', () => {
+  keepWatching();
+
   const directory = mkdtempSync(join(tmpdir(), 'background-tasks-watchdog-'));
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -420,6 +424,8 @@ describe('a call that is known to block', () => {
 });
 
 describe('much that comes at once, none of it long', () => {
+  keepWatching();
+
   it('is told of as load if it is tasks, naming none', async () => {
     const { app, background, blocks } = watch({ order: 'parallel' });
     app.post('/many', (_req, res) => {
@@ -479,6 +485,8 @@ describe('much that comes at once, none of it long', () => {
 });
 
 describe('the watchdog', () => {
+  keepWatching();
+
   it('tells of a block in the async context of no request, though one has set it going', async () => {
     const storage = new AsyncLocalStorage<string>();
     // One with a threshold below all others sets it going anew.

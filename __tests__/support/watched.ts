@@ -12,7 +12,10 @@ import { makeBackground } from './cleanup.ts';
 
 export const THRESHOLD = 50;
 
-/** The watchdog's thread takes some time to start: this keeps it for all tests of a file. To be called once in it. */
+/**
+ * The watchdog's thread takes some time to start: this keeps it for all tests of a file, or of a `describe`. A new one has
+ * all of its budget for samples, which cost much in the large heap of a test.
+ */
 export function keepWatching(): void {
   let keeper: BackgroundTasks;
   beforeAll(async () => {
