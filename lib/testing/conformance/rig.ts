@@ -315,8 +315,8 @@ export class Rig {
 }
 
 /** Compares as JSON: test runners have more than one `Object`, and engines more than one way to parse. */
-export function isSame(actual: unknown, expected: unknown, message?: string): void {
-  assert.deepEqual(jsonOf(actual), jsonOf(expected), message);
+export function isSame(actual: unknown, expected: unknown): void {
+  assert.deepEqual(jsonOf(actual), jsonOf(expected));
 }
 
 function jsonOf(value: unknown): unknown {
