@@ -70,7 +70,8 @@ ${markdownTable(glance(described, runs))}
 Each row is a ratio against a rival in the same run. All sides have processes of their own and are measured by turns
 (A B, B A, …) in many short rounds; once in a run all are started anew. A figure is the median over the rounds, a
 ratio the median of the rounds' ratios, with its quartiles. Where there are further rivals, each has a line below the first,
-which is the one that decides; the last column says of them, too, whether what is to be reached would be. Requests come from another process, over keep-alive connections; where a row speaks of so
+which is the one that decides; the last column says of them, too, whether what is to be reached would be. Requests come from another process, over keep-alive connections: as many as the server answers, from
+one that never sleeps, since to wake it would be the server's work; where a row speaks of so
 many a second they are sent when they are due, whether or not those before have been answered, and a latency counts from
 that moment: so waiting is counted. The package has its default options, logger included, but for what a row says.
 
@@ -105,11 +106,13 @@ function glance(described, runs) {
   const headings = ['row', 'figure', 'against', 'to reach', ...runs.map(({ node }) => `Node ${node.split('.')[0]}`)];
   const rows = Object.entries(described).map(([name, { title, rival, figures }]) => {
     const verdicts = runs.map(({ rows: { [name]: row } }) => row && decisive(row));
-    const { limit } = verdicts.find((verdict) => verdict !== undefined);
+    // A limit that the rival sets is another one on each Node, and so is the number at which a cost grows most.
+    const limits = [...new Set(verdicts.flatMap((verdict) => verdict?.limit ?? []))];
+    const what = figures[0].what.replace(/, at most, at .*/, ', at most');
     const cells = verdicts.map((verdict) =>
       verdict ? `${verdict.value}${verdict.isReached ? '' : ', not reached'}` : '',
     );
-    return [`[${name}](#${name})`, `${title}: ${figures[0].what}`, rival, limit, ...cells];
+    return [`[${name}](#${name})`, `${title}: ${what}`, rival, limits.join(' / '), ...cells];
   });
   return [headings, headings.map(() => '---'), ...rows];
 }
