@@ -435,13 +435,20 @@ if (missing !== '') {
         expect(worker.starts.map(({ context }) => context.attempt)).toEqual([1, 1, 1, 2, 2]);
       });
 
-      it(
-        'whose worker was killed are made again by another, even the last',
-        async () => {
+      it.each([
+        ['again', undefined, 'it runs again'],
+        ['for the last time', 1, 'it runs for the last time, and is kept as failed if that worker ends too'],
+      ])(
+        'whose worker was killed are made %s by another, which says so, even after the last',
+        async (_what, crashesLeft, said) => {
           const options = fresh({ heartbeatSeconds: 2, superviseIntervalSeconds: 1 });
           const warnings: string[] = [];
           const engine = await start(options, undefined, (message) => warnings.push(message));
           const id = await stageOne(engine, { holdMs: 0, retry: { attempts: 1 } });
+          if (crashesLeft !== undefined) {
+            const client = await connected();
+            await client.query('UPDATE pgboss.job SET retry_limit = $1 WHERE id = $2', [crashesLeft, id]);
+          }
           const doomed = spawn(
             process.execPath,
             [fileURLToPath(fixture('pg-boss-worker.mjs')), JSON.stringify(options)],
@@ -458,7 +465,7 @@ if (missing !== '') {
           const worker = await watch(engine);
           await untilState(engine, id, 'completed');
           expect(worker.starts.map(({ context }) => context.attempt)).toEqual([2]);
-          expect(warnings).toEqual([expect.stringMatching(`\\(${id}\\) lost its worker.*2 s: it runs again`)]);
+          expect(warnings).toEqual([expect.stringMatching(`\\(${id}\\) lost its worker.*2 s: ${said}\\.$`)]);
         },
         TIMEOUT,
       );

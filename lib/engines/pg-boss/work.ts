@@ -149,10 +149,15 @@ export class PgBossWorker implements EngineWorker {
   }
 
   /** A task that ends every worker that takes it would otherwise be seen nowhere until it is kept as failed. */
-  #warnOfLoss({ id, retryCount, data }: JobWithMetadata<unknown>): void {
+  #warnOfLoss({ id, retryCount, retryLimit, data }: JobWithMetadata<unknown>): void {
     const { heartbeatSeconds } = this.#options;
+    // pg-boss tells nobody when it gives a task up: this is the last chance to say so.
+    const sequel =
+      retryCount < retryLimit
+        ? 'it runs again'
+        : 'it runs for the last time, and is kept as failed if that worker ends too';
     this.#parts.errors.warn({
-      message: `Task ${nameIn(data)} (${id}) lost its worker, which ended or was not heard of for ${heartbeatSeconds} s: it runs again.`,
+      message: `Task ${nameIn(data)} (${id}) lost its worker, which ended or was not heard of for ${heartbeatSeconds} s: ${sequel}.`,
       type: `${id} ${retryCount}`,
     });
   }
