@@ -41,6 +41,12 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     expect(await background.add(compiled.default, 'x').settled).toMatchObject({ value: 'default of x' });
   });
 
+  it('may be an object whose functions call each other by `this`', async () => {
+    const { quadruple } = kind.refer<{ quadruple(x: number): Promise<number> }>('module-as-whole.cjs');
+    const background = shared();
+    for (const x of [3, 5]) expect(await background.add(quadruple, x).settled).toMatchObject({ value: 4 * x });
+  });
+
   it('may be named by a path and a file: string as well as by a URL', async () => {
     const background = shared();
     const url = fixture('thread-named.cjs');
@@ -133,6 +139,20 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     const outcome = await shared().add(total).settled;
     expect(codeOf(outcome)).toBe('ERR_BACKGROUND_EXPORT');
     expect(outcome.error?.message).toContain('number');
+  });
+
+  it('a generator is no task: none of its code would run', async () => {
+    const { double, steps } = kind.refer<Record<'double' | 'steps', (x: number) => unknown>>('module-as-whole.cjs');
+    const background = shared();
+    // Asked for first, and when its module is there already.
+    for (let count = 1; count <= 2; count += 1) {
+      const outcome = await background.add(steps, 1).settled;
+      expect(outcome).toMatchObject({ state: 'failed', error: { code: 'ERR_BACKGROUND_EXPORT' } });
+      expect(outcome.error?.message).toMatch(
+        /function steps, got a generator.* Its functions are: double, quadruple\.$/,
+      );
+      expect(await background.add(double, 2).settled).toMatchObject({ value: 4 });
+    }
   });
 
   it('a module that inherits a name from Object has no such export', async () => {

@@ -35,7 +35,7 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
 
   /**
    * Takes no more tasks, lets those that are in finish (and those that running tasks add), then aborts the signals of
-   * what is left, then ends the threads and processes. Call it once the server has stopped taking requests. Every further call returns the first one's promise.
+   * what is left, then ends the threads and processes. Call it once the server has stopped taking requests. Every further call waits for the first and has its report; its options are not used.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type, before anything is closed.
    * @example

@@ -1,10 +1,18 @@
 /** How large a value is on its way to the server, roughly: found out where it was made, before it is sent. */
 import { types } from 'node:util';
+import { transferListOf } from '../../move.ts';
 
 /** What a value takes besides its text or its bytes. */
 const BYTES_A_VALUE = 8;
 /** A stack is written out when it is first looked at, which takes longer than all else here. */
 const BYTES_A_STACK = 1_000;
+
+/** A view takes all of its memory along: a small Buffer the pool that it is a part of, with the bytes of others. */
+export function withoutForeignBytes(value: unknown): unknown {
+  if (!types.isUint8Array(value) || value.byteLength === value.buffer.byteLength) return value;
+  const staysShared = types.isSharedArrayBuffer(value.buffer) || transferListOf([value]).length > 0;
+  return staysShared ? value : new Uint8Array(value);
+}
 
 /** Calls no getter and follows no proxy: whether those can cross is not asked here. */
 export function isLargerThan(limit: number, value: unknown): boolean {

@@ -1,10 +1,13 @@
 /** The user's module, loaded in the thread that runs its functions. */
+import { types } from 'node:util';
 import { BackgroundTaskError, codeOf } from '../../errors.ts';
 import { toError } from '../../to-error.ts';
 
 type TaskFunction = (...args: readonly unknown[]) => unknown;
 
-const loaded = new Map<string, Readonly<Record<string, unknown>>>();
+type Namespace = Readonly<Record<string, unknown>>;
+
+const loaded = new Map<string, Namespace>();
 
 /**
  * The exported function, from the module's cache after the first time.
@@ -14,11 +17,21 @@ const loaded = new Map<string, Readonly<Record<string, unknown>>>();
 export async function loadFunction(module: string, exportName: string): Promise<TaskFunction> {
   const namespace = await loadModule(module);
   const exported = exportOf(namespace, exportName);
-  if (typeof exported === 'function') return exported as TaskFunction;
+  if (isTaskFunction(exported)) return asMethod(namespace, exportName, exported);
+  const got = types.isGeneratorFunction(exported) ? 'a generator, whose code no call begins' : typeof exported;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_EXPORT',
-    `Expected ${module} to export a function ${exportName}, got ${typeof exported}. Its functions are: ${functionNames(namespace).join(', ') || 'none'}.`,
+    `Expected ${module} to export a function ${exportName}, got ${got}. Its functions are: ${functionNames(namespace).join(', ') || 'none'}.`,
   );
+}
+
+function isTaskFunction(exported: unknown): exported is TaskFunction {
+  return typeof exported === 'function' && !types.isGeneratorFunction(exported);
+}
+
+/** Functions of an object that is exported as a whole may call each other by `this`. */
+function asMethod({ default: whole }: Namespace, name: string, exported: TaskFunction): TaskFunction {
+  return hasOwn(whole, name) && whole[name] === exported ? exported.bind(whole) : exported;
 }
 
 /** The function, if its module was loaded before: the common case, spared the turn of a promise. Never throws. */
@@ -28,16 +41,16 @@ export function loadedFunction(module: string, exportName: string): TaskFunction
 }
 
 /** An export may be a getter that throws, as where a dependency that it needs is not installed. */
-function functionIn(namespace: Readonly<Record<string, unknown>>, name: string): TaskFunction | undefined {
+function functionIn(namespace: Namespace, name: string): TaskFunction | undefined {
   try {
     const exported = exportOf(namespace, name);
-    return typeof exported === 'function' ? (exported as TaskFunction) : undefined;
+    return isTaskFunction(exported) ? asMethod(namespace, name, exported) : undefined;
   } catch {
     return undefined;
   }
 }
 
-export async function loadModule(module: string): Promise<Readonly<Record<string, unknown>>> {
+export async function loadModule(module: string): Promise<Namespace> {
   const known = loaded.get(module);
   if (known !== undefined) return known;
   try {
@@ -64,7 +77,7 @@ function adviceFor(cause: Error, module: string): string {
 }
 
 /** A CommonJS module's exports stand on its default export where Node could not tell their names beforehand. */
-function exportOf(namespace: Readonly<Record<string, unknown>>, name: string): unknown {
+function exportOf(namespace: Namespace, name: string): unknown {
   const { default: fallback } = namespace;
   // A compiled module's default export stands one level deeper than Node puts it.
   if (name in namespace && (name !== 'default' || typeof fallback === 'function')) return namespace[name];
@@ -75,7 +88,7 @@ function hasOwn(value: unknown, name: string): value is Record<string, unknown> 
   return (typeof value === 'object' || typeof value === 'function') && value !== null && Object.hasOwn(value, name);
 }
 
-export function functionNames(namespace: Readonly<Record<string, unknown>>): string[] {
+export function functionNames(namespace: Namespace): string[] {
   const { default: fallback } = namespace;
   const names = [
     ...Object.keys(namespace),

@@ -4,7 +4,7 @@ import { type Movable, transferListOf } from '../../move.ts';
 import { toError } from '../../to-error.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
-import { isLargerThan } from './result-size.ts';
+import { isLargerThan, withoutForeignBytes } from './result-size.ts';
 import { loadedFunction, loadFunction } from './task-module.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
@@ -51,8 +51,9 @@ export class TaskRunner {
       this.#running = undefined;
     };
     const fail = (thrown: unknown): void => end({ kind: 'error', error: encodeError(thrown) });
-    const succeed = (value: unknown): void => {
+    const succeed = (returned: unknown): void => {
       try {
+        const value = withoutForeignBytes(returned);
         this.#assertSize(value);
         end({ kind: 'value', value }, transferListOf([value]));
       } catch (thrown) {
