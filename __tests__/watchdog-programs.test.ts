@@ -228,6 +228,17 @@ describe('a program that exits', () => {
   });
 });
 
+describe('a `debugger` statement that was left in the code', () => {
+  it('stops nothing, though the watchdog has a debugger of its own', async () => {
+    const program = server();
+    await program.untilWatched();
+    for (let count = 1; count <= 3; count += 1) {
+      expect(await program.block('spinOverDebuggerStatements', 300)).toMatchObject({ cause: 'task' });
+    }
+    expect(await program.block('announceAndSpin', 200)).toMatchObject({ cause: 'task' });
+  });
+});
+
 describe('a main thread that is asked in the middle of Node’s own code', () => {
   it('still runs its ticks afterwards', async () => {
     expect(await runToEnd('watchdog-paused-in-ticks.mjs')).toMatchObject({ code: 0, stderr: '' });

@@ -1,5 +1,7 @@
 /** A clock that all threads of the process read alike: `performance.now()` counts from the start of its own thread. */
 
+import { now } from './real-time.ts';
+
 const LOOKS = 20;
 
 /** Added to `performance.now()`, it counts from the same moment everywhere. */
@@ -7,7 +9,7 @@ export const CLOCK_OFFSET: number = offsetOfPerformance();
 
 /** Milliseconds since a moment that is the same in all threads. */
 export function sharedNow(): number {
-  return CLOCK_OFFSET + performance.now();
+  return CLOCK_OFFSET + now();
 }
 
 function monotonicMs(): number {
@@ -20,9 +22,9 @@ function offsetOfPerformance(): number {
   let narrowest = Number.POSITIVE_INFINITY;
   let offset = 0;
   for (let look = 0; look < LOOKS; look += 1) {
-    const before = performance.now();
+    const before = now();
     const between = monotonicMs();
-    const width = performance.now() - before;
+    const width = now() - before;
     if (width >= narrowest) continue;
     narrowest = width;
     offset = between - before - width / 2;

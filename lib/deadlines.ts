@@ -18,6 +18,8 @@ export interface Row {
   first: Limited | undefined;
   last: Limited | undefined;
   timer: NodeJS.Timeout | undefined;
+  /** What made the timer. */
+  startedWith: typeof setTimeout | undefined;
 }
 
 const MOST_ROWS_AT_REST = 32;
@@ -40,6 +42,8 @@ export class Deadlines {
     else row.last.nextDeadline = entry;
     row.last = entry;
     // A timer that was left running, for want of anything to watch, fires early at worst: it is then set anew.
+    // A test may have exchanged the timers since: one of the others would never fire.
+    if (row.startedWith !== setTimeout) row.timer = undefined;
     row.timer ??= this.#startTimer(row, duration);
     row.timer.ref();
   }
@@ -73,12 +77,13 @@ export class Deadlines {
   }
 
   #addRow(duration: number): Row {
-    const row: Row = { duration, first: undefined, last: undefined, timer: undefined };
+    const row: Row = { duration, first: undefined, last: undefined, timer: undefined, startedWith: undefined };
     this.#rows.set(duration, row);
     return row;
   }
 
   #startTimer(row: Row, milliseconds: number): NodeJS.Timeout {
+    row.startedWith = setTimeout;
     return this.#neutral.runInAsyncScope(() => setTimeout(() => this.#fire(row), milliseconds));
   }
 

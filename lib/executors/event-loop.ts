@@ -3,6 +3,7 @@
 import { type RunningTask, taskContext } from '../current-task.ts';
 import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
+import { queueMicrotask } from '../real-time.ts';
 import { doneWithin } from '../timers.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 

@@ -1,5 +1,6 @@
 /** What a pool has heard of its workers, from when it is heard until it is told. */
 import { AsyncResource } from 'node:async_hooks';
+import { queueMicrotask } from '../real-time.ts';
 import type { AttemptResult } from './executor.ts';
 import type { Job } from './job.ts';
 

@@ -4,6 +4,8 @@
  * requests waiting all that time, if it were given more with each answer.
  */
 
+import { now, setImmediate } from '../real-time.ts';
+
 /** In milliseconds. */
 const MOST_A_TURN = 5;
 
@@ -18,14 +20,14 @@ export class TurnBudget {
 
   /** The clock starts when it is asked for the first time in a turn. */
   isSpent(): boolean {
-    const now = performance.now();
+    const at = now();
     if (this.#beganAt === undefined) {
-      this.#beganAt = now;
+      this.#beganAt = at;
       setImmediate(() => {
         this.#beganAt = undefined;
         this.#onNextTurn();
       });
     }
-    return now - this.#beganAt > MOST_A_TURN;
+    return at - this.#beganAt > MOST_A_TURN;
   }
 }

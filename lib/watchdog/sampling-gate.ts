@@ -1,4 +1,5 @@
 /** Keeps the process from exiting during sampling: Node would print that it waits for the debugger to disconnect, and wait. */
+import { now } from '../real-time.ts';
 
 const [SAMPLING, CLOSED] = [0, 1];
 const BYTES = 2 * Int32Array.BYTES_PER_ELEMENT;
@@ -39,12 +40,12 @@ export class SamplingGate {
    */
   close(): void {
     Atomics.store(this.#flags, CLOSED, 1);
-    const until = performance.now() + LONGEST_SAMPLING;
+    const until = now() + LONGEST_SAMPLING;
     while (Atomics.load(this.#flags, SAMPLING) === 1) {
-      if (performance.now() > until) return;
+      if (now() > until) return;
       Atomics.wait(this.#flags, SAMPLING, 1, 1);
     }
-    const disconnectedBy = performance.now() + DISCONNECTION;
-    while (performance.now() < disconnectedBy);
+    const disconnectedBy = now() + DISCONNECTION;
+    while (now() < disconnectedBy);
   }
 }

@@ -1,6 +1,7 @@
 /** The watched thread's side: it gives heartbeats, measures stalls, and tells the instances what has caused them. */
 import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
 import type { RunningTask } from '../current-task.ts';
+import { eventLoopUtilization, setInterval } from '../real-time.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
 import { GarbageCollections } from './garbage-collections.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -53,7 +54,7 @@ export class Watch {
     const obstacle = whyNoStacks();
     if (this.stacks && obstacle !== undefined) this.#stacksUnavailable(obstacle);
     const tickMs = Math.max(SHORTEST_TICK, this.threshold / TICKS_PER_THRESHOLD);
-    this.#idleMs = performance.eventLoopUtilization().idle;
+    this.#idleMs = eventLoopUtilization().idle;
     this.#beat(sharedNow());
     const threadData = {
       memory: { heartbeat: this.#heartbeat.memory, gate: this.#gate.memory },
@@ -115,7 +116,7 @@ export class Watch {
 
   #tick(): void {
     const to = sharedNow();
-    const { idle } = performance.eventLoopUtilization();
+    const { idle } = eventLoopUtilization();
     const from = this.#beatAt;
     const activeMs = to - from - (idle - this.#idleMs);
     const stall = { beats: this.#heartbeat.beats, from, to, activeMs, ...this.#work.take() };

@@ -43,7 +43,15 @@ export class DebuggerSession {
   constructor() {
     this.#ended.promise.catch(() => {});
     this.#session.on('Debugger.scriptParsed', ({ params }) => this.#scripts.set(params.scriptId, params));
-    this.#session.on('Debugger.paused', ({ params }) => this.#onPaused?.(params));
+    this.#session.on('Debugger.paused', ({ params }) => this.#paused(params));
+  }
+
+  /** One that nobody asked for is that of a `debugger` statement, at which a thread stops while there is a session: nobody else would let it go on. */
+  #paused(event: Debugger.PausedEventDataType): void {
+    const onPaused = this.#onPaused;
+    this.#onPaused = undefined;
+    if (onPaused === undefined) this.end();
+    else onPaused(event);
   }
 
   /** A main thread in native code responds when it returns from there, or checks for interrupts. */
