@@ -11,7 +11,10 @@ const BYTES_A_STACK = 1_000;
 export function withoutForeignBytes(value: unknown): unknown {
   if (!types.isUint8Array(value) || value.byteLength === value.buffer.byteLength) return value;
   const staysShared = types.isSharedArrayBuffer(value.buffer) || transferListOf([value]).length > 0;
-  return staysShared ? value : new Uint8Array(value);
+  if (staysShared) return value;
+  const bytes = new Uint8Array(value);
+  // A process gives Buffers back as such.
+  return Buffer.isBuffer(value) ? Buffer.from(bytes.buffer) : bytes;
 }
 
 /** Calls no getter and follows no proxy: whether those can cross is not asked here. */
