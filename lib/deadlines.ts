@@ -41,9 +41,9 @@ export class Deadlines {
     if (row.last === undefined) row.first = entry;
     else row.last.nextDeadline = entry;
     row.last = entry;
-    // A timer that was left running, for want of anything to watch, fires early at worst: it is then set anew.
     // A test may have exchanged the timers since: one of the others would never fire.
     if (row.startedWith !== setTimeout) row.timer = undefined;
+    // A timer that was left running, for want of anything to watch, fires early at worst: it is then set anew.
     row.timer ??= this.#startTimer(row, duration);
     row.timer.ref();
   }

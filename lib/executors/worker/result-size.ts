@@ -10,8 +10,8 @@ const BYTES_A_STACK = 1_000;
 /** A view takes all of its memory along: a small Buffer the pool that it is a part of, with the bytes of others. */
 export function withoutForeignBytes(value: unknown): unknown {
   if (!types.isUint8Array(value) || value.byteLength === value.buffer.byteLength) return value;
-  const staysShared = types.isSharedArrayBuffer(value.buffer) || transferListOf([value]).length > 0;
-  if (staysShared) return value;
+  const isMeantWhole = types.isSharedArrayBuffer(value.buffer) || transferListOf([value]).length > 0;
+  if (isMeantWhole) return value;
   const bytes = new Uint8Array(value);
   // A process gives Buffers back as such.
   return Buffer.isBuffer(value) ? Buffer.from(bytes.buffer) : bytes;

@@ -17,7 +17,8 @@ const loaded = new Map<string, Namespace>();
 export async function loadFunction(module: string, exportName: string): Promise<TaskFunction> {
   const namespace = await loadModule(module);
   const exported = exportOf(namespace, exportName);
-  if (isTaskFunction(exported)) return asMethod(namespace, exportName, exported);
+  const run = taskFunctionOf(namespace, exportName, exported);
+  if (run !== undefined) return run;
   const got = types.isGeneratorFunction(exported) ? 'a generator, whose code no call begins' : typeof exported;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_EXPORT',
@@ -25,13 +26,10 @@ export async function loadFunction(module: string, exportName: string): Promise<
   );
 }
 
-function isTaskFunction(exported: unknown): exported is TaskFunction {
-  return typeof exported === 'function' && !types.isGeneratorFunction(exported);
-}
-
 /** Functions of an object that is exported as a whole may call each other by `this`. */
-function asMethod({ default: whole }: Namespace, name: string, exported: TaskFunction): TaskFunction {
-  return hasOwn(whole, name) && whole[name] === exported ? exported.bind(whole) : exported;
+function taskFunctionOf({ default: whole }: Namespace, name: string, exported: unknown): TaskFunction | undefined {
+  if (typeof exported !== 'function' || types.isGeneratorFunction(exported)) return undefined;
+  return hasOwn(whole, name) && whole[name] === exported ? exported.bind(whole) : (exported as TaskFunction);
 }
 
 /** The function, if its module was loaded before: the common case, spared the turn of a promise. Never throws. */
@@ -43,8 +41,7 @@ export function loadedFunction(module: string, exportName: string): TaskFunction
 /** An export may be a getter that throws, as where a dependency that it needs is not installed. */
 function functionIn(namespace: Namespace, name: string): TaskFunction | undefined {
   try {
-    const exported = exportOf(namespace, name);
-    return isTaskFunction(exported) ? asMethod(namespace, name, exported) : undefined;
+    return taskFunctionOf(namespace, name, exportOf(namespace, name));
   } catch {
     return undefined;
   }

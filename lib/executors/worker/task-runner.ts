@@ -53,8 +53,8 @@ export class TaskRunner {
     const fail = (thrown: unknown): void => end({ kind: 'error', error: encodeError(thrown) });
     const succeed = (returned: unknown): void => {
       try {
+        this.#assertSize(returned);
         const value = withoutForeignBytes(returned);
-        this.#assertSize(value);
         end({ kind: 'value', value }, transferListOf([value]));
       } catch (thrown) {
         end({ kind: 'value-lost', reason: toError(thrown).message });
