@@ -3,7 +3,7 @@ import { types } from 'node:util';
 import { BackgroundTaskError, codeOf } from '../../errors.ts';
 import { toError } from '../../to-error.ts';
 
-type TaskFunction = (...args: readonly unknown[]) => unknown;
+export type TaskFunction = (...args: readonly unknown[]) => unknown;
 
 type Namespace = Readonly<Record<string, unknown>>;
 

@@ -5,7 +5,7 @@ import { toError } from '../../to-error.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
 import { isLargerThan, withoutForeignBytes } from './result-size.ts';
-import { loadedFunction, loadFunction } from './task-module.ts';
+import { loadedFunction, loadFunction, type TaskFunction } from './task-module.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
 export type Send = (reply: Reply, transferList?: readonly Movable[]) => void;
@@ -42,12 +42,12 @@ export class TaskRunner {
   /** To be called when no other runs. */
   run(message: TaskMessage, onEnd: End): void {
     const task = new RunningTask(message, message.attempt);
-    const isLoaded = loadedFunction(message.module, message.export) !== undefined;
+    const loaded = loadedFunction(message.module, message.export);
     const startedAt = performance.now();
     const end = (result: Result, transferList?: readonly Movable[]): void => {
       // A task that an error of its own timer has failed may still return: it was answered for.
       if (this.#running?.task !== task) return;
-      onEnd(result, isLoaded ? performance.now() - startedAt : undefined, transferList);
+      onEnd(result, loaded === undefined ? undefined : performance.now() - startedAt, transferList);
       this.#running = undefined;
     };
     const fail = (thrown: unknown): void => end({ kind: 'error', error: encodeError(thrown) });
@@ -61,7 +61,7 @@ export class TaskRunner {
       }
     };
     this.#running = { task, fail };
-    taskContext.run(task, call, message, task).then(succeed, fail);
+    taskContext.run(task, call, message, task, loaded).then(succeed, fail);
   }
 
   /** What the server has no room for would end it: it is not sent. */
@@ -87,8 +87,12 @@ export class TaskRunner {
   }
 }
 
-async function call({ module, export: name, args }: TaskMessage, task: RunningTask): Promise<unknown> {
-  const run = loadedFunction(module, name) ?? (await loadFunction(module, name));
+async function call(
+  { module, export: name, args }: TaskMessage,
+  task: RunningTask,
+  loaded: TaskFunction | undefined,
+): Promise<unknown> {
+  const run = loaded ?? (await loadFunction(module, name));
   // It may have been given up while its module was loaded: its code must not begin.
   if (task.abortReason !== undefined) throw task.abortReason;
   return run(...args);
