@@ -152,6 +152,17 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect((await background.add(tasks.add, 1, 1).settled).value).toBe(2);
     });
 
+    it('takes no task along that was still on its way there', async () => {
+      const background = shared();
+      const started: string[] = [];
+      background.on('started', ({ id }) => started.push(id));
+      const handles = [1, 2, 3, 4, 5, 6].map((code) => background.add(tasks.returnAndExit, code));
+      for (const { settled } of handles) {
+        expect(await settled).toMatchObject({ state: 'completed', value: 'returned', attempts: 1 });
+      }
+      expect(started).toEqual(handles.map(({ id }) => id));
+    });
+
     it('does not stop those that wait', async () => {
       const background = shared();
       const dying = background.add(tasks.exitWith, 1);

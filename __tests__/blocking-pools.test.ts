@@ -6,13 +6,14 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
+import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { work } from './support/time.ts';
-import { type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
+import { processes, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();
@@ -195,6 +196,18 @@ describe.each(workerKinds)('$plural that cannot start', (kind) => {
     expect((await background.add(() => 'here').settled).value).toBe('here');
     expect(codeOf(await failing.settled)).toBe(cannotStart);
   });
+});
+
+it('a task that four processes have died of, before they had received it, is not given to a fifth', async () => {
+  const started: unknown[] = [];
+  const log = openLogBook();
+  const background = processes.open(1, preloading('preload-exits-on-task.mjs'), { logger: log.logger });
+  background.on('started', ({ id }) => started.push(id));
+  const { id, settled } = background.add(processes.tasks.nothing);
+  const error = { code: processes.exited, exitCode: 5 };
+  expect(await settled).toMatchObject({ state: 'failed', attempts: 1, error });
+  expect(started).toEqual([id]);
+  expect(log.withCode('ERR_BACKGROUND_STRAY')).toHaveLength(3);
 });
 
 describe.each(workerKinds)('close() with $plural', (kind) => {

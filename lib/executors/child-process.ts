@@ -13,8 +13,8 @@ import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
 import {
   type Order,
   type ProcessMessage,
+  type ProcessReply,
   REPLY,
-  type ReadyMessage,
   type Reply,
   type Result,
   type TaskMessage,
@@ -37,6 +37,9 @@ export class ChildProcess implements PoolWorker {
   readonly #observer: WorkerObserver;
   readonly #exit: Promise<void>;
   #startFailure: Error | undefined;
+  #sent = 0;
+  /** How many of them have reached it, as it said before it left. One that was killed says nothing. */
+  #received: number | undefined;
   #isEnding = false;
 
   constructor(options: ResolvedProcessOptions, observer: WorkerObserver) {
@@ -59,6 +62,7 @@ export class ChildProcess implements PoolWorker {
 
   run([message]: readonly TaskMessage[]): void {
     this.#send(message as TaskMessage);
+    this.#sent += 1;
     this.#hold();
   }
 
@@ -68,6 +72,10 @@ export class ChildProcess implements PoolWorker {
   }
 
   report(): void {}
+
+  neverReceived(): boolean {
+    return this.#received !== undefined && this.#received < this.#sent;
+  }
 
   cancel({ id, attempt }: AttemptName, reason: Error): void {
     this.#send({ cancel: id, attempt, reason: encodeError(reason) });
@@ -105,11 +113,14 @@ export class ChildProcess implements PoolWorker {
     this.#child.send(order, () => {});
   }
 
-  #hear(message: Reply | ReadyMessage | WrittenReply): void {
+  #hear(message: ProcessReply): void {
     switch (message.kind) {
       case 'ready':
         this.#letGo();
         this.#observer.ready();
+        break;
+      case 'leaving':
+        this.#received = message.received;
         break;
       case 'written':
         this.#hear(read(message));

@@ -14,6 +14,9 @@ export interface JobHolder {
   drop(job: Job): void;
 }
 
+/** How many workers may die before they have received it, until it may be what they die of. */
+const MOST_RETURNS = 3;
+
 export class Job implements Queued<Job> {
   readonly attempt: Attempt;
   previousInQueue: Job | undefined;
@@ -22,6 +25,8 @@ export class Job implements Queued<Job> {
   #state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
   #holder: JobHolder | undefined;
   #place = 0;
+  #returns = 0;
+  #wasStarted = false;
   #abortReason: Error | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
 
@@ -91,7 +96,18 @@ export class Job implements Queued<Job> {
   start(at?: number): void {
     if (this.#state !== 'given') return;
     this.#state = 'started';
+    // One that comes back from a worker that was gone before it began has been told as started: its time goes on.
+    if (this.#wasStarted) return;
+    this.#wasStarted = true;
     this.attempt.started(at);
+  }
+
+  /** Whether another worker may have it in place of one that has never received it. */
+  mayReturn(): boolean {
+    const { args, isLast } = this.attempt;
+    if (this.#abortReason !== undefined || (isLast && transferListOf(args).length > 0)) return false;
+    this.#returns += 1;
+    return this.#returns <= MOST_RETURNS;
   }
 
   wasToldToStop(reason: Error): void {

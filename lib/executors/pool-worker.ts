@@ -17,6 +17,8 @@ export interface PoolWorker {
   run(messages: readonly TaskMessage[], transferList: readonly Movable[]): void;
   /** Takes back the task at this place of its batch; `false` if it has begun. */
   recall(place: number): boolean;
+  /** Of one that is gone: whether it is certain that what it was given last has never reached it. */
+  neverReceived(): boolean;
   /** Reports at once what it has done so far: a batch is reported now and then. */
   report(): void;
   /** Tells the running task to stop by its signal. */

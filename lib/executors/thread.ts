@@ -12,6 +12,7 @@ import { packBatch } from './batch-codec.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
+import { Receipt } from './receipt.ts';
 import { ThreadBatch } from './thread-batch.ts';
 import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
 
@@ -27,6 +28,9 @@ type PiscinaClass = new (options: Record<string, unknown>) => PiscinaPool;
 /** The export that loads the other side: a Piscina starts its thread at its first task. */
 const WARM_UP = 'warmUp';
 
+/** Node's code for a thread that has reached its limits. */
+const OUT_OF_MEMORY = 'ERR_WORKER_OUT_OF_MEMORY';
+
 /**
  * A Piscina of a single thread. Piscina starts the thread with its limits, its environment and its priority, and ends
  * it; this it does well. What it does between threads (queue, order, limits, replacing the dead, closing) is not asked
@@ -37,6 +41,8 @@ export class Thread implements PoolWorker {
   readonly #observer: WorkerObserver;
   readonly #maxResultSize: number;
   #port: MessagePort | undefined;
+  /** Written by the thread; before it is ready, nothing is given to it. */
+  #receipt = new Receipt();
   #batch: ThreadBatch | undefined;
   #crash: Error | undefined;
   #isEnding = false;
@@ -69,6 +75,7 @@ export class Thread implements PoolWorker {
 
   run(messages: readonly TaskMessage[], transferList: readonly Movable[]): void {
     const [first] = messages as [TaskMessage];
+    this.#receipt.clear();
     if (messages.length === 1) this.#send(first, transferList);
     else this.#runBatch(messages);
     // While it runs a task, the thread keeps the process alive.
@@ -82,6 +89,11 @@ export class Thread implements PoolWorker {
   report(): void {
     while (this.#hearNext());
     this.#reportBatch(false);
+  }
+
+  neverReceived(): boolean {
+    // What a thread has no memory left for may well be what it was just given.
+    return !this.#receipt.isGiven && codeOf(this.#crash) !== OUT_OF_MEMORY;
   }
 
   cancel({ id, attempt }: AttemptName, reason: Error): void {
@@ -138,6 +150,7 @@ export class Thread implements PoolWorker {
   #greet(message: unknown): void {
     if (!isHello(message)) return;
     this.#port = message.port;
+    this.#receipt = new Receipt(message.receipt);
     this.#port.on('message', (reply: ThreadReply) => this.#hear(reply));
     this.#port.on('messageerror', (error) => this.#lose(error.message));
     this.#send({ maxResultSize: this.#maxResultSize });
@@ -206,7 +219,7 @@ function isHello(message: unknown): message is HelloMessage {
 }
 
 function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskError {
-  if (codeOf(crash) === 'ERR_WORKER_OUT_OF_MEMORY') {
+  if (codeOf(crash) === OUT_OF_MEMORY) {
     return new BackgroundTaskError('ERR_BACKGROUND_OUT_OF_MEMORY', `The thread ran out of memory: ${crash?.message}.`, {
       cause: crash,
     });

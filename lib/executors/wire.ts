@@ -81,23 +81,34 @@ export interface ProgressMessage {
 /** From a thread. */
 export type ThreadReply = Reply | ToldMessage | ProgressMessage;
 
-/** The first message of a thread: its end of the port that orders and replies go over. */
+/** The first message of a thread: its end of the port that orders and replies go over, and the memory of its receipt. */
 export interface HelloMessage {
   readonly port: MessagePort;
+  readonly receipt: SharedArrayBuffer;
 }
 
 export const HELLO = 'express-background-tasks.hello';
 
 /** What a process says, apart from what a task module says to whom it takes for its parent. */
 export interface ProcessMessage {
-  readonly [REPLY]: Reply | ReadyMessage | WrittenReply;
+  readonly [REPLY]: ProcessReply;
 }
 
 export const REPLY = 'express-background-tasks.reply';
 
+/** From a process. */
+export type ProcessReply = Reply | ReadyMessage | LeavingMessage | WrittenReply;
+
 /** The first message of a process. */
 export interface ReadyMessage {
   readonly kind: 'ready';
+}
+
+/** The last message of a process that exits by itself. */
+export interface LeavingMessage {
+  readonly kind: 'leaving';
+  /** How many tasks have reached it. */
+  readonly received: number;
 }
 
 /** A reply that Node is not to read by itself: where it cannot, it throws where nobody can catch it. */

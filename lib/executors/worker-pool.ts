@@ -254,10 +254,11 @@ export class WorkerPool implements Executor {
     this.#end(job, result, ranMs);
   }
 
-  /** A worker is gone: the task that ran fails, those behind it are for others. */
-  #left({ jobs }: Seat, error: Error | undefined): void {
-    const blamed = jobs.find(({ state }) => state === 'started');
-    this.#requeue(jobs.filter(({ state }) => state === 'given'));
+  /** A worker is gone: the task that ran fails; those behind it are for others, and so is one that was still on its way. */
+  #left({ jobs, worker }: Seat, error: Error | undefined): void {
+    const started = jobs.find(({ state }) => state === 'started');
+    const blamed = worker.neverReceived() && started?.mayReturn() ? undefined : started;
+    this.#requeue(jobs.filter((job) => job.state === 'given' || (job === started && job !== blamed)));
     if (blamed !== undefined) this.#end(blamed, { ok: false, thrown: blamed.abortReason ?? error });
     else if (error !== undefined) this.#options.onStray(undefined, error);
   }

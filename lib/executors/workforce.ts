@@ -18,7 +18,7 @@ export interface WorkforceOptions {
 
 /** What a workforce tells its pool. */
 export interface WorkforceObserver {
-  /** One more worker is free: it is to be given what waits. */
+  /** What waits is to be given to whoever is free: one more is, or what a worker had that is gone waits again. */
   freed(): void;
   progressed(seat: Seat, progress: Progress): void;
   stray(stray: StrayMessage): void;
@@ -168,6 +168,7 @@ export class Workforce {
     this.#observer.left(seat, error);
     // After a worker has died another is warm, so that the next task finds one, and those that wait do not wait for ever.
     this.startOne();
+    this.#observer.freed();
   }
 
   #retire(seat: Seat): void {

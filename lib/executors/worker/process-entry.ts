@@ -3,7 +3,7 @@
 import { serialize } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { isPlain } from '../../cloneable.ts';
-import { type ProcessMessage, REPLY, type ReadyMessage, type Reply, type WrittenReply } from '../wire.ts';
+import { type Order, type ProcessMessage, type ProcessReply, REPLY } from '../wire.ts';
 import { TaskRunner } from './task-runner.ts';
 
 const sendToParent = process.send?.bind(process);
@@ -14,7 +14,7 @@ process.send = (...args: unknown[]): boolean => {
   return true;
 };
 
-function send(message: Reply | ReadyMessage | WrittenReply): void {
+function send(message: ProcessReply): void {
   // A parent that is gone cannot be told; the channel's end is handled below.
   sendToParent?.({ [REPLY]: message } satisfies ProcessMessage, undefined, undefined, () => {});
 }
@@ -23,7 +23,14 @@ const runner = new TaskRunner((reply) => {
   const isSafe = reply.kind !== 'value' || isPlain(reply.value);
   send(isSafe ? reply : { kind: 'written', bytes: serialize(reply) });
 });
-process.on('message', runner.receive);
+
+let received = 0;
+process.on('message', (order: Order) => {
+  if ('module' in order) received += 1;
+  runner.receive(order);
+});
+// A task that is still on its way when this process exits by itself has not begun, and may run in another.
+process.on('exit', () => send({ kind: 'leaving', received }));
 
 // A terminal and a service manager send these to the children as well. What is to become of the tasks is for the
 // parent to say: it drains, and ends this process.

@@ -3,12 +3,14 @@
 import { MessageChannel, parentPort } from 'node:worker_threads';
 import type { Movable } from '../../move.ts';
 import { Ledger } from '../ledger.ts';
+import { Receipt } from '../receipt.ts';
 import { HELLO, type ThreadOrder, type ThreadReply } from '../wire.ts';
 import { BatchRunner } from './batch-runner.ts';
 import { TaskRunner } from './task-runner.ts';
 
 const { port1: port, port2: portOfMain } = new MessageChannel();
-parentPort?.postMessage({ [HELLO]: true, port: portOfMain }, [portOfMain]);
+const receipt = new Receipt();
+parentPort?.postMessage({ [HELLO]: true, port: portOfMain, receipt: receipt.memory }, [portOfMain]);
 
 function send(reply: ThreadReply, transferList?: readonly Movable[]): void {
   port.postMessage(reply, transferList);
@@ -19,6 +21,11 @@ let batches: BatchRunner | undefined;
 
 port.on('message', (order: ThreadOrder) => {
   if ('ledger' in order) batches = new BatchRunner(runner, new Ledger(order.ledger), send);
-  else if ('targets' in order) void batches?.run(order);
-  else runner.receive(order);
+  else if ('targets' in order) {
+    receipt.give();
+    void batches?.run(order);
+  } else {
+    receipt.give();
+    runner.receive(order);
+  }
 });
