@@ -53,7 +53,30 @@ const files: ProjectFiles = {
       visit?.();
       return paths.length;
     }
-    export const WIDTH: number = 200;`,
+    export const WIDTH: number = 200;
+
+    export interface Picture {
+      taken: Date;
+      sizes: Map<string, Set<number>>;
+      format: RegExp;
+      samples: Float64Array;
+      pixels: Buffer;
+      damage: Error;
+    }
+    /** What it takes a picture's parts for, and the picture. */
+    export function look(picture: Picture): [boolean[], Picture] {
+      const { taken, sizes, format, samples, pixels, damage } = picture;
+      const isSo = [
+        taken instanceof Date,
+        sizes instanceof Map && sizes.get('small') instanceof Set,
+        format instanceof RegExp,
+        samples instanceof Float64Array,
+        pixels instanceof Uint8Array,
+        damage instanceof TypeError && damage.cause instanceof RangeError,
+        picture instanceof Object,
+      ];
+      return [isSo, picture];
+    }`,
 
   'src/app.ts': `
     import express from 'express';
@@ -127,6 +150,20 @@ const files: ProjectFiles = {
         expect(tasks).toHaveFailed(images.crash);
         const [outcome] = await tasks.outcomesOf(images.crash);
         expect(outcome?.error).toBeInstanceOf(RangeError);
+      });
+
+      it.each(['inline', 'run'] as const)('gives and returns instances of the classes that a test knows: %s', async (mode) => {
+        watchTasks(background, mode);
+        const picture = () => ({
+          taken: new Date(0),
+          sizes: new Map([['small', new Set([16, 32])]]),
+          format: /png|jpe?g/i,
+          samples: new Float64Array(3),
+          pixels: Buffer.alloc(5),
+          damage: new TypeError('torn', { cause: new RangeError('too wide') }),
+        });
+        const { value } = await background.add(images.look, picture()).settled;
+        expect(value).toStrictEqual([Array(7).fill(true), { ...picture(), pixels: new Uint8Array(5) }]);
       });
 
       it('refuses what a thread would refuse', () => {
@@ -213,8 +250,8 @@ describe("a user's project with jest and TypeScript", () => {
       const { numPassedTests, numTotalTests, testResults } = readReport(report);
       expect(testResults.map(({ message }) => message).join('')).toBe('');
       expect({ numPassedTests, numTotalTests, code, stderr }).toEqual({
-        numPassedTests: 6,
-        numTotalTests: 6,
+        numPassedTests: 8,
+        numTotalTests: 8,
         code: 0,
         stderr: expect.not.stringMatching(/did not exit|open handle/),
       });

@@ -5,17 +5,22 @@ import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName, WorkerKind } from './executor-names.ts';
 import { move, transferListOf } from './move.ts';
+import { toThisRealm } from './realm.ts';
 import { toError } from './to-error.ts';
 
 /** A way to copy a value; throws where the value cannot go that way. */
 export type Clone = (value: unknown) => unknown;
+
+function cloneByAlgorithm(value: unknown): unknown {
+  return toThisRealm(structuredClone(value));
+}
 
 /** What the channel to a child process does, which takes less than a thread's port: no shared memory, no ports. */
 function cloneBySerialization(value: unknown): unknown {
   const serializer = new ProcessSerializer();
   serializer.writeHeader();
   serializer.writeValue(value);
-  return deserialize(serializer.releaseBuffer());
+  return toThisRealm(deserialize(serializer.releaseBuffer()) as unknown);
 }
 
 /** A view of shared memory would be copied, and whoever waits for the other side to change it would wait for ever. */
@@ -32,7 +37,7 @@ class ProcessSerializer extends DefaultSerializer {
 
 /** How values are copied on their way to workers and back. */
 export const CLONE_FOR_WORKER: Readonly<Record<WorkerKind, Clone>> = {
-  thread: structuredClone,
+  thread: cloneByAlgorithm,
   process: cloneBySerialization,
 };
 
@@ -95,7 +100,7 @@ export function snapshotArguments(
   }
   const isMoved = args.map((arg) => transferListOf([arg]).length > 0);
   try {
-    const clones = structuredClone(args as unknown[], { transfer: transfer as never });
+    const clones = toThisRealm(structuredClone(args as unknown[], { transfer: transfer as never }));
     // They are moved once more, into the thread.
     return clones.map((clone, index) => (isMoved[index] ? move(clone as ArrayBuffer) : clone));
   } catch (cause) {
@@ -107,7 +112,7 @@ export function snapshotArguments(
 export function snapshot(value: unknown, what: string, clone: Clone): unknown {
   if (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') return value;
   try {
-    return (clone === structuredClone && copyOfBytes(value)) || clone(value);
+    return (clone === cloneByAlgorithm && copyOfBytes(value)) || clone(value);
   } catch (cause) {
     throw notCloneable(what, value, cause);
   }

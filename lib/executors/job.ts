@@ -2,6 +2,7 @@
 import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import type { Queued } from '../queue.ts';
+import { toThisRealm } from '../realm.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult } from './executor.ts';
 import type { PoolWorker } from './pool-worker.ts';
@@ -135,7 +136,7 @@ export class Job implements Queued<Job> {
 export function attemptResultOf(result: Result, taskName: string): AttemptResult {
   switch (result.kind) {
     case 'value':
-      return { ok: true, value: result.value };
+      return { ok: true, value: toThisRealm(result.value) };
     case 'value-lost':
       return { ok: true, value: undefined, warning: lostResult(taskName, result.reason) };
     case 'error':

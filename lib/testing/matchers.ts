@@ -1,18 +1,15 @@
 /** Matchers for jest and vitest, over what `watchTasks()` has seen. */
-import { types } from 'node:util';
 import { describe } from '../describe.ts';
 import type { OutcomeState } from '../outcome.ts';
 import { definitionOf, type Task } from '../task.ts';
 import type { AddedTask, TaskWatcher } from './watch-tasks.ts';
 
-/** Whether two values are equal; `undefined` for values that this tester does not judge. */
-type Tester = (a: unknown, b: unknown) => boolean | undefined;
-
 /** The part of jest's (and vitest's) matcher context that is used. */
 interface MatcherContext {
-  readonly equals: (a: unknown, b: unknown, testers?: Tester[]) => boolean;
+  readonly equals: (a: unknown, b: unknown, testers?: never[]) => boolean;
   /** The testers that the project has added, of the runner's own type. */
   readonly customTesters?: readonly unknown[];
+  readonly utils: { readonly iterableEquality: unknown };
   readonly isNot?: boolean;
 }
 interface MatcherResult {
@@ -77,29 +74,10 @@ function matcher(what: string, isSo: (one: AddedTask) => boolean): Matcher {
   };
 }
 
-/**
- * Equality as of `toEqual`. `equals` alone takes any two maps, and any two sets, for equal. The runner's own testers for
- * them want both from one realm, and a map of a test and its copy for a thread are from two.
- */
-function equalityOf({ equals, customTesters = [] }: MatcherContext): (a: unknown, b: unknown) => boolean {
-  const isEqual = (a: unknown, b: unknown): boolean => equals(a, b, testers);
-  const testers: Tester[] = [
-    ...(customTesters as Tester[]),
-    (a, b) => {
-      if (!(types.isMap(a) && types.isMap(b)) && !(types.isSet(a) && types.isSet(b))) return undefined;
-      const [one, other] = [[...a], [...b]];
-      return a.size === b.size && isWithin(one, other, isEqual) && isWithin(other, one, isEqual);
-    },
-  ];
-  return isEqual;
-}
-
-function isWithin(
-  part: readonly unknown[],
-  whole: readonly unknown[],
-  isEqual: (a: unknown, b: unknown) => boolean,
-): boolean {
-  return part.every((one) => whole.some((other) => isEqual(one, other)));
+/** As by `toEqual`: without the runner's own tester, two maps are equal whatever is in them. */
+function equalityOf({ equals, customTesters = [], utils }: MatcherContext): (a: unknown, b: unknown) => boolean {
+  const testers = [...customTesters, utils.iterableEquality];
+  return (a, b) => equals(a, b, testers as never[]);
 }
 
 function listOf(added: readonly AddedTask[]): string {
