@@ -373,29 +373,3 @@ describe('in a batch', () => {
     ]);
   });
 });
-
-describe('when a test has exchanged the timers for fake ones', () => {
-  it('tasks in threads end all the same, then and afterwards', async () => {
-    const background = makeBackground({ pool: { maxThreads: 1 } });
-    // So many that the thread is asked, within `add`, whether it takes more.
-    const addMany = () => Array.from({ length: 80 }, () => background.add(tasks.short).settled);
-    await Promise.all(addMany());
-    atEnd(() => jest.useRealTimers());
-    jest.useFakeTimers();
-    const meanwhile = addMany();
-    expect((await Promise.all(meanwhile)).map(({ state }) => state)).toEqual(meanwhile.map(() => 'completed'));
-    jest.useRealTimers();
-    const afterwards = addMany();
-    expect((await Promise.all(afterwards)).map(({ state }) => state)).toEqual(afterwards.map(() => 'completed'));
-  });
-
-  it('a time limit passes afterwards, though one of its length was set meanwhile', async () => {
-    const background = makeBackground();
-    const limited = background.with({ timeout: 50 });
-    atEnd(() => jest.useRealTimers());
-    jest.useFakeTimers();
-    await limited.add(async () => {}).settled;
-    jest.useRealTimers();
-    expect(await limited.add(() => new Promise(() => {})).settled).toMatchObject({ state: 'timed-out' });
-  });
-});

@@ -4,6 +4,7 @@ import { type CloseReport, CloseTally } from './close-report.ts';
 import { EXECUTOR_NAMES, type WorkerKind } from './executor-names.ts';
 import type { Executor } from './executors/executor.ts';
 import { check, either, milliseconds, oneOf } from './options/rules.ts';
+import { now } from './real-time.ts';
 import type { Runtime } from './runtime.ts';
 import { doneWithin, SECOND } from './timers.ts';
 
@@ -47,7 +48,7 @@ interface Closable {
 
 export async function close({ runtime, pools, durable }: Closable, options: CloseOptions): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
-  const deadline = performance.now() + timeout;
+  const deadline = now() + timeout;
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
   const { backlog, reporter, executors } = runtime;
   const tally = new CloseTally(runtime);
@@ -67,7 +68,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   await Promise.all(elsewhere.map(({ settled }) => settled));
   // What listens to a signal on the event loop may never come back: it hears it when all others have settled and were logged.
   for (const run of pending) run.abandon();
-  const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - performance.now()));
+  const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - now()));
   await Promise.all([...ends, executors['event-loop'].close(left)]);
   await backlog.idle();
   await durable?.close();

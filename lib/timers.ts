@@ -1,4 +1,5 @@
 /** Durations, and waiting with a limit. All are in milliseconds. */
+import { clearTimeout, setTimeout } from './real-time.ts';
 
 export const SECOND = 1_000;
 

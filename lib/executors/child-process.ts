@@ -6,6 +6,7 @@ import { deserialize } from 'node:v8';
 import { BackgroundTaskError } from '../errors.ts';
 import { processEntry } from '../here.ts';
 import type { ResolvedProcessOptions } from '../options/workers.ts';
+import { clearTimeout, setTimeout } from '../real-time.ts';
 import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';

@@ -2,6 +2,7 @@
 import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import type { Queued } from '../queue.ts';
+import { clearTimeout, setTimeout } from '../real-time.ts';
 import { toThisRealm } from '../realm.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult } from './executor.ts';

@@ -4,6 +4,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { deferred } from '../deferred.ts';
 import { transferListOf } from '../move.ts';
 import { Queue } from '../queue.ts';
+import { setTimeout } from '../real-time.ts';
 import { doneWithin } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';

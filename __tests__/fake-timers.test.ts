@@ -1,0 +1,72 @@
+/** A test of an application may exchange the timers for fake ones while tasks are under way. */
+import { describe, expect, it, jest } from '@jest/globals';
+import type { TaskHandle } from 'express-background-tasks';
+import { atEnd, makeBackground } from './support/cleanup.ts';
+import { makeWorkerGates } from './support/gates.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
+import { processes, threads } from './support/worker-kinds.ts';
+
+type Looping = TaskHandle<never>;
+
+jest.setTimeout(20_000);
+expectNoProcessFaults();
+
+describe('when a test has exchanged the timers for fake ones', () => {
+  it('tasks in threads end all the same, then and afterwards', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    // So many that the thread is asked, within `add`, whether it takes more.
+    const addMany = () => Array.from({ length: 80 }, () => background.add(threads.tasks.nothing).settled);
+    await Promise.all(addMany());
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    const meanwhile = addMany();
+    expect((await Promise.all(meanwhile)).map(({ state }) => state)).toEqual(meanwhile.map(() => 'completed'));
+    jest.useRealTimers();
+    const afterwards = addMany();
+    expect((await Promise.all(afterwards)).map(({ state }) => state)).toEqual(afterwards.map(() => 'completed'));
+  });
+
+  it.each([threads, processes])(
+    'a cancelled $executor that is deaf to its signal is ended, and close() comes to its end',
+    async (kind) => {
+      const background = kind.open(2);
+      const gates = await makeWorkerGates(2);
+      const [cancelled, left] = gates.map(({ port }) => background.add(kind.tasks.loopForEver, port)) as [
+        Looping,
+        Looping,
+      ];
+      for (const gate of gates) await gate.entered();
+      atEnd(() => jest.useRealTimers());
+      jest.useFakeTimers();
+      cancelled.cancel();
+      expect(await cancelled.settled).toMatchObject({ state: 'cancelled' });
+      const closing = background.close({ timeout: 500 });
+      expect(await closing).toMatchObject({ abandoned: [{ id: left.id }] });
+    },
+  );
+
+  it('a time limit passes afterwards, though one of its length was set meanwhile', async () => {
+    const background = makeBackground();
+    const limited = background.with({ timeout: 50 });
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    await limited.add(async () => {}).settled;
+    jest.useRealTimers();
+    expect(await limited.add(() => new Promise(() => {})).settled).toMatchObject({ state: 'timed-out' });
+  });
+
+  it('time limits and the delays of retry follow the fake clock', async () => {
+    const background = makeBackground();
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    const endless = background.with({ timeout: 20_000 }).add(() => new Promise(() => {}));
+    const fail = jest.fn(async () => {
+      throw new Error('not today');
+    });
+    const failing = background.with({ retry: { attempts: 2, delay: 20_000, jitter: 0 } }).add(fail);
+    await jest.advanceTimersByTimeAsync(19_000);
+    expect([endless.state, failing.state, fail.mock.calls.length]).toEqual(['running', 'retrying', 1]);
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect([endless.state, failing.state, fail.mock.calls.length]).toEqual(['timed-out', 'failed', 2]);
+  });
+});
