@@ -15,7 +15,7 @@ import { type Acceptance, Withdrawals } from './withdrawals.ts';
 export interface HandOverOptions {
   readonly hold: number;
   readonly acceptTimeout: number;
-  /** Tells that a task runs that should not, or later than it should. */
+  /** Warns that a task runs although it should not, or later than it should. */
   readonly warn: (task: { readonly id: string; readonly name: string }, error: Error) => void;
 }
 

@@ -14,7 +14,7 @@ export class EngineLink {
   readonly #host: EngineHost;
   readonly #keepsAlive: boolean;
   readonly #start = deferred();
-  /** Begins of calls that wait for the start. */
+  /** Calls that wait for the start: each function begins one. */
   readonly #waiting = new Set<() => void>();
   /** Each makes a pending call reject. */
   readonly #ends = new Set<(reason: Error) => void>();
@@ -29,7 +29,7 @@ export class EngineLink {
     this.engine = engine;
     this.#host = host;
     this.#keepsAlive = keepsAlive;
-    // Not within the constructor: an engine that fails at once would tell it to an instance that is not made yet.
+    // Not within the constructor: an engine that fails at once would report to an instance that does not exist yet.
     queueMicrotask(() => void this.#tryToStart());
   }
 
