@@ -19,10 +19,10 @@ export interface WatchdogOptions {
   readonly stacks?: boolean | undefined;
 }
 
-/** A machine that does other things as well is late by that much now and then. */
+/** On a machine that does other things as well, the event loop is often late by less than that. */
 const SHORTEST_THRESHOLD = 20;
 const DEFAULT_THRESHOLD = 50;
-/** For those who did not ask for it. */
+/** Where `watchdog` is not given. */
 const LIGHT_THRESHOLD = 100;
 /** Where it is off by default: production, and tests, whose runners compile modules in the middle of everything. */
 const UNWATCHED = new Set(['production', 'test']);
