@@ -45,7 +45,7 @@ export interface BlockedEvent {
   readonly task: { readonly id: string; readonly name: string } | undefined;
   /** The request whose handler blocked it, or that the task was added for. */
   readonly request: BlockedRequest | undefined;
-  /** For how long, in milliseconds; what the machine withheld is not counted. */
+  /** For how long, in milliseconds, without the time in which the machine gave the thread no core. */
   readonly blockedMs: number;
   /** How many requests came in the meantime and had to wait. */
   readonly waitingRequests: number;
