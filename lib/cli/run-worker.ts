@@ -8,7 +8,7 @@ import { type Health, type HealthReports, reportHealth } from './health.ts';
 import { engineOf, importRegistry } from './modules.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
-/** npx and npm pass signals on. A terminal or a service manager sends one to all of them: then it comes twice. */
+/** A terminal signals npx as well as this process, and npx passes its signal on: the same one comes twice. */
 const SAME_SIGNAL = 1 * SECOND;
 
 type Print = (line: string) => void;
