@@ -38,7 +38,7 @@ interface Addition {
   readonly req: IncomingMessage | undefined;
 }
 
-/** A task that was added while somebody watched. */
+/** A task that was added while a test watched. */
 export interface WatchedTask {
   readonly task: unknown;
   readonly run: TaskRun;

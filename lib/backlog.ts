@@ -6,7 +6,7 @@ import { OUTCOME_STATES, type Outcome, type OutcomeState } from './outcome.ts';
 import { Roster } from './roster.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 
-/** A run, as whoever looks for those that have not settled sees it. */
+/** What the backlog, and code that goes through the unsettled runs, needs of a run. */
 export interface PendingRun {
   /** Counts up from `1`, in the order added. */
   readonly number: number;
@@ -32,7 +32,7 @@ const noCounts = (): Counts => ({
   ...(Object.fromEntries(OUTCOME_STATES.map((state) => [state, 0])) as Record<OutcomeState, number>),
 });
 
-/** `open`; `draining`, for nobody but running tasks; `closed`, for nobody. */
+/** Who may add: everybody; running tasks only; nobody. */
 type Phase = 'open' | 'draining' | 'closed';
 
 /**

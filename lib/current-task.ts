@@ -55,7 +55,7 @@ export class RunningTask implements CurrentTask {
     return this.#source.context;
   }
 
-  /** Whoever the task was added to; `undefined` in a thread, and for a task of the package's other copy. */
+  /** What the task was added to; `undefined` in a thread, and for a task of the package's other copy. */
   static ownerOf(task: RunningTask | undefined): Owner | undefined {
     return task !== undefined && #owner in task ? task.#owner : undefined;
   }

@@ -16,7 +16,7 @@ import { definitionOf, type TaskDefinition } from './task.ts';
  * @param url the module, as in {@link blocking}.
  * @param options `when`, `timeout`, `retry` (three attempts unless it says otherwise), `priority`, `executor`, `parse`; each optional.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` unless `url` names a file that exists; `ERR_BACKGROUND_REGISTRY`
- * if `name` is not one, or stands for another module; `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
+ * if `name` is malformed, or already stands for another module; `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
  * @example
  * export const mail = durable<typeof import('./mail.js')>('mail', new URL('./mail.js', import.meta.url), { retry: { attempts: 5 } });
  * const handle = res.locals.backgroundTasks.add(mail.sendInvoice, order.id);

@@ -33,7 +33,7 @@ interface LoggerWithLevels extends Logger {
   isLevelEnabled?(level: string): boolean;
 }
 
-/** The log of an instance: of the user's logger, of winston's console where none was given, of nobody for `false`. */
+/** The log of an instance: to the user's logger; to winston's console if none was given; to nowhere for `false`. */
 export function createLog(logger: Logger | false | undefined): Log {
   if (logger === false) return { hears: () => false, write: () => {} };
   const target: LoggerWithLevels = logger ?? consoleLogger();

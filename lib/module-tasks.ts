@@ -53,7 +53,7 @@ export function taskReferences<Module extends object>(
 }
 
 /**
- * The `file:` URL of a module that exists. `caller` is what the error calls whoever was given it.
+ * The `file:` URL of a module that exists. `caller` is the function that the error names.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE`
  */

@@ -26,7 +26,7 @@ export interface NewTask {
   readonly args: readonly unknown[];
   readonly context: unknown;
   readonly owner: Owner<Runtime>;
-  /** Where somebody else knows it by an id already. */
+  /** The id that it has already: a durable task has one before it is run. */
   readonly id?: string;
   /** How often it was started elsewhere. */
   readonly attemptsBefore?: number;
@@ -47,7 +47,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   readonly context: unknown;
   readonly owner: Owner<Runtime>;
   readonly handle: TaskHandle = new Handle(this);
-  /** Let go of when the task has settled: a handle that somebody keeps must not keep buffers alive. */
+  /** Emptied when the task settles: a handle that is kept must not keep buffers alive. */
   args: readonly unknown[];
   /** How often it was started. Less than `attemptNumber` if an attempt failed before it started: no thread could. */
   attempts: number;
@@ -139,7 +139,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return this.#ranMs;
   }
 
-  /** Never rejects. Made when somebody asks for it: most tasks are never waited for. */
+  /** Never rejects. Made on demand, since most tasks are never waited for. */
   get settled(): Promise<Outcome> {
     if (this.#waiting === undefined) {
       this.#waiting = deferred();
@@ -194,7 +194,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
 
-  /** Its listeners, and those of its signal, must not see the context of whoever cancels. */
+  /** Listeners, those of its signal among them, must not see the async context of the code that cancels. */
   #inOwnContext<This, Args extends unknown[]>(
     fn: (this: This, ...args: Args) => void,
     thisArg: This,

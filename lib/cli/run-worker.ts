@@ -55,7 +55,7 @@ class WorkerProgram {
     if (this.worker === undefined) process.exit(0);
     if (this.#closingSince !== undefined) {
       if (performance.now() - this.#closingSince < SAME_SIGNAL) return;
-      // Whoever asks again does not want to wait.
+      // A second signal means: do not wait.
       process.exit(1);
     }
     this.#closingSince = performance.now();

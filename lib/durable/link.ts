@@ -70,7 +70,7 @@ export class EngineLink {
     return this.#told(what, this.begin(limit, call));
   }
 
-  /** The same limit and the same error, for an answer that somebody else has asked for. */
+  /** The same limit and the same error, for a call that was made elsewhere. */
   inTime<Result>(what: string, limit: number, answer: Promise<Result>): Promise<Result> {
     return this.#told(what, this.#within(limit, answer));
   }
@@ -115,7 +115,7 @@ export class EngineLink {
     }
   }
 
-  /** Pending calls reject: whoever closes has given them all the time there was. */
+  /** Pending calls reject: they have had all the time there was. */
   async close(limit: number): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);

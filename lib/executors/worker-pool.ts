@@ -163,7 +163,7 @@ export class WorkerPool implements Executor {
 
   /**
    * While one stretch of code adds many tasks, no messages are read, and workers that have ended theirs would stand
-   * still: so they are asked. What they have done is told afterwards: nobody expects the events of other tasks within `add`.
+   * still: so they are asked. What they have done is told afterwards: events of other tasks within `add` would surprise.
    */
   #askWorkers(): void {
     if (this.#queue.size === 0) return;
@@ -172,7 +172,7 @@ export class WorkerPool implements Executor {
     this.#isAsking = false;
   }
 
-  /** Where nobody waits and a worker is free, there is nothing to decide. */
+  /** Where no task waits and a worker is free, there is nothing to decide. */
   #giveAtOnce(job: Job): boolean {
     if (this.#queue.size > 0 || this.#isPostponed) return false;
     const seat = this.#workforce.take();

@@ -22,7 +22,7 @@ export interface WorkforceObserver {
   freed(): void;
   progressed(seat: Seat, progress: Progress): void;
   stray(stray: StrayMessage): void;
-  /** A worker is gone, and took with it what it was given. `error` says why, where nobody ended it. */
+  /** A worker is gone, with the tasks that it was given. `error` says why, unless it was ended on purpose. */
   left(seat: Seat, error: Error | undefined): void;
   /** No worker is alive, and none can be started. */
   failedToStart(error: Error): void;

@@ -236,7 +236,7 @@ export interface ResolvedOptions {
   readonly onError: BackgroundTasksOptions['onError'];
   readonly ambient: boolean;
   readonly context: BackgroundTasksOptions['context'];
-  /** `undefined` where nobody watches. */
+  /** `undefined` where the watchdog is off. */
   readonly watchdog: ResolvedWatchdogOptions | undefined;
   readonly engine: TaskEngine | undefined;
   readonly durable: ResolvedDurableOptions;

@@ -12,7 +12,7 @@ export interface WatchdogOptions {
   readonly threshold?: number | undefined;
   /**
    * Whether the code that blocks is named, by its function, file and line. For this the server is stopped for a few
-   * milliseconds in the middle of a block, by Node's inspector, which is opened to nobody for it.
+   * milliseconds in the middle of a block, by Node's inspector. No port is opened for it.
    *
    * @default true
    */

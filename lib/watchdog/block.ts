@@ -1,4 +1,4 @@
-/** What is told of a block: a time in which the event loop stood still. */
+/** What is reported of a block: a time in which the event loop stood still. */
 
 /** One line of user code, as a person finds it: the file and line that were written, not those that were generated. */
 export interface BlockedFrame {

@@ -63,7 +63,7 @@ export interface BullMQOptions {
    */
   readonly stalledInterval?: number | undefined;
   /**
-   * How often a task may lose its worker before it is kept as failed: a task that kills whoever runs it must end.
+   * How often a task may lose its worker before it is kept as failed: a task that kills its workers must end.
    *
    * @default 3
    */

@@ -59,7 +59,7 @@ export interface PgBossOptions {
   readonly migrate?: boolean | undefined;
   /**
    * How long a worker may be silent before its tasks are given to another, in seconds. While its event loop turns, a
-   * worker is heard three times in that time.
+   * worker sends three heartbeats in that time.
    *
    * @default 15
    */

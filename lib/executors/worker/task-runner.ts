@@ -26,7 +26,7 @@ export class TaskRunner {
 
   constructor(send: Send) {
     this.#send = send;
-    // Whatever reaches these was thrown outside every promise that somebody waits for. The async context tells whose it was.
+    // What reaches these was thrown outside every promise that is awaited. The async context tells which task it belongs to.
     process.on('uncaughtException', (thrown) => this.#blame(thrown));
     process.on('unhandledRejection', (thrown) => this.#blame(thrown));
   }
