@@ -38,13 +38,13 @@ interface Addition {
   readonly req: IncomingMessage | undefined;
 }
 
-/** A task that was added while somebody watched. */
+/** A task that was added while a test watched. */
 export interface WatchedTask {
   readonly task: unknown;
   readonly run: TaskRun;
 }
 
-/** An engine is asked once: whoever was told that it has not accepted a task may have added it again. */
+/** The hand-over is never retried: a caller who was told that it failed may have added the task again already. */
 const HAND_OVER_POLICY = { timeout: Number.POSITIVE_INFINITY, retry: DEFAULT_POLICY.retry } as const;
 
 export class Admission {
@@ -103,7 +103,7 @@ export class Admission {
     if (options?.transaction !== undefined) this.#refuseTransaction(definition);
     const clone = cloneFor(definition.executor);
     const policy = this.#policyOf(definition, options);
-    // Asked first: what it throws must not come when buffers have been moved out of the caller's hands.
+    // Before the snapshot, which empties moved buffers: if `context` throws, the caller must still have them.
     const context = this.#contextFor(req, clone);
     const given = clone === undefined ? args : snapshotArguments(args, name, clone, policy.retry.attempts);
     return this.#admit(new TaskRun({ definition, name, policy, args: given, context, owner }));
@@ -135,7 +135,7 @@ export class Admission {
     return run;
   }
 
-  /** In a test a durable task runs here, and is refused for what its engine would refuse. */
+  /** In a test a durable task runs in this process. Arguments that its engine would refuse are refused here too. */
   #rehearse({ owner, definition, name, args, options, req }: Addition): TaskRun {
     if (options?.transaction !== undefined) this.#refuseTransaction(definition);
     refuseRetryIf(name, options);
@@ -147,7 +147,7 @@ export class Admission {
     );
   }
 
-  /** In tests a durable task runs here, and its transaction means nothing. */
+  /** A transaction needs an engine. In tests there is none, and that of a durable task is ignored. */
   #refuseTransaction({ name, isDurable }: TaskDefinition): void {
     if (isDurable && this.#host.mode !== 'run') return;
     throw new BackgroundTaskError(

@@ -4,7 +4,7 @@ import type { Attempt, AttemptFacts, AttemptResult, Executor } from './executors
 import type { Owner } from './owner.ts';
 import type { TaskDefinition, TaskTarget } from './task.ts';
 
-/** The run behind an attempt. What it is told of an attempt that is over, it does not hear. */
+/** The run behind an attempt. It ignores whatever it is told about an attempt that is already over. */
 export interface Attempted {
   readonly id: string;
   readonly name: string;
@@ -21,7 +21,7 @@ export interface Attempted {
 }
 
 export class TaskAttempt implements Attempt {
-  /** Whoever took it on must be the one to end it. */
+  /** The executor that started an attempt must be the one to end it, even if the mode has changed since. */
   readonly executor: Executor;
   kept: unknown;
   readonly #run: Attempted;

@@ -34,8 +34,9 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   idle(): Promise<void>;
 
   /**
-   * Takes no more tasks, lets those that are in finish (and those that running tasks add), then aborts the signals of
-   * what is left, then ends the threads and processes. Call it once the server has stopped taking requests. Every further call waits for the first and has its report; its options are not used.
+   * Refuses new tasks and waits for those accepted before (and for those that running tasks add); then aborts the
+   * signals of what is left, and ends the threads and processes. Call it once the server has stopped taking requests.
+   * Every further call waits for the first and returns its report; its options are not used.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type, before anything is closed.
    * @example
@@ -53,9 +54,9 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   stats(): BackgroundTasksStats;
 
   /**
-   * The handle of a task that has not settled, or the outcome of one that has, while the history keeps it. With an
-   * engine, a promise for these or for a durable task of any process, as its engine knows it: `undefined` for one that
-   * was handed over and that the engine does not know, or not any more.
+   * The handle of a task that has not settled, or the outcome of one that has, for as long as the history keeps it. With
+   * an engine, a promise of these, or of a durable task of any process as the engine knows it. It resolves to `undefined`
+   * for a task that was handed over and that the engine does not know, or no longer knows.
    *
    * @example
    * app.get('/tasks/:id', (req, res) => res.json(background.find(req.params.id) ?? null));
@@ -63,7 +64,7 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   find(id: string): Found;
 
   /**
-   * Calls `listener` at every such event. A listener that throws is logged, and harms nobody.
+   * Calls `listener` at every such event. What a listener throws is logged, and changes nothing else.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an event that does not exist, or a listener that is no function.
    * @example
@@ -71,7 +72,7 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
    */
   on<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
 
-  /** Ends what `on` began. */
+  /** Removes a listener that `on` has added. */
   off<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
 
   /** `close()`, for `await using`. */

@@ -1,4 +1,4 @@
-/** What was accepted and has not settled: admission, idleness, and the law that nothing is lost. */
+/** What was accepted and has not settled: admission, idleness, and the counts that show that nothing is lost. */
 import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { TaskHandle } from './handle.ts';
@@ -6,7 +6,7 @@ import { OUTCOME_STATES, type Outcome, type OutcomeState } from './outcome.ts';
 import { Roster } from './roster.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 
-/** A run, as whoever looks for those that have not settled sees it. */
+/** What the backlog, and code that goes through the unsettled runs, needs of a run. */
 export interface PendingRun {
   /** Counts up from `1`, in the order added. */
   readonly number: number;
@@ -32,7 +32,7 @@ const noCounts = (): Counts => ({
   ...(Object.fromEntries(OUTCOME_STATES.map((state) => [state, 0])) as Record<OutcomeState, number>),
 });
 
-/** `open`; `draining`, for nobody but running tasks; `closed`, for nobody. */
+/** Who may add: everybody; running tasks only; nobody. */
 type Phase = 'open' | 'draining' | 'closed';
 
 /**
@@ -60,7 +60,7 @@ export class Backlog {
     return this.#added;
   }
 
-  /** One that is settling is in no more: whoever is told of it may add another in its place. */
+  /** A task that is just settling no longer counts, so that a `settled` listener can add another in its place. */
   get size(): number {
     return this.#added - this.#settled;
   }
@@ -109,7 +109,7 @@ export class Backlog {
     this.#settled += 1;
   }
 
-  /** To be called last of all that a settling task does: whoever waits for idleness may look at everything. */
+  /** Must be the last step of settling: code that waits for `idle()` may look at the result of all the others. */
   release(run: PendingRun): void {
     this.#unsettled.delete(run);
     if (this.#unsettled.size === 0 && this.#idleWaiters.length > 0) {

@@ -5,13 +5,15 @@ import { resolveBlockingOptions } from './options/task.ts';
 
 /**
  * References to the functions that a module exports, to be run in worker threads or in child processes. The module is an
- * ordinary one; only these load it, and only its type is used here: in TypeScript, without the type parameter there is nothing to add.
+ * ordinary one, and only these load it. TypeScript needs its type as the type parameter: without it the result has no
+ * properties.
  *
  * @param url the module: a `URL`, a `file:` string or an absolute path, such as `require.resolve('./tasks/images')`.
- * Where a `.js` file is not there and a `.ts` file of that name is, that is meant: sources can be run as they are.
+ * If there is no such `.js` file but a `.ts` file of that name, the `.ts` file is used: sources can be run as they are.
  * @param options `name`, `when`, `timeout`, `retry`, `priority`, `executor`; each optional.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` unless it names a file that exists; `ERR_BACKGROUND_OPTION`
- * for an option that is unknown or of the wrong type. An export that is missing is found out by the thread or process.
+ * for an option that is unknown or of the wrong type. A missing export is found by the thread or
+ * process: the task fails with `ERR_BACKGROUND_EXPORT`.
  * @example
  * const images = blocking<typeof import('./tasks/images.js')>(new URL('./tasks/images.js', import.meta.url));
  * res.locals.backgroundTasks.add(images.thumbnail, req.body.path, 200);

@@ -17,7 +17,10 @@ function monotonicMs(): number {
   return seconds * 1_000 + nanoseconds / 1_000_000;
 }
 
-/** Of several looks at both clocks the narrowest: a thread that loses its core between the two would be wrong for good. */
+/**
+ * Reads both clocks several times and keeps the tightest reading: if the thread lost its core between the two, the offset
+ * would stay wrong.
+ */
 function offsetOfPerformance(): number {
   let narrowest = Number.POSITIVE_INFINITY;
   let offset = 0;

@@ -23,7 +23,7 @@ function cloneBySerialization(value: unknown): unknown {
   return toThisRealm(deserialize(serializer.releaseBuffer()) as unknown);
 }
 
-/** A view of shared memory would be copied, and whoever waits for the other side to change it would wait for ever. */
+/** Refuses views of shared memory: they would be copied, and code waiting for the other side to write would hang. */
 class ProcessSerializer extends DefaultSerializer {
   // The serializer calls it for every typed array and Buffer.
   _writeHostObject(view: ArrayBufferView): void {
@@ -48,12 +48,12 @@ export function cloneFor(executor: ExecutorName): Clone | undefined {
 
 /** Structures deeper than this are left to the structured clone algorithm to judge. */
 const DEEPEST_PLAIN = 8;
-/** And those with more values than this; one that can be reached in several ways counts each time. */
+/** So are those with more values than this. A value that can be reached by several paths counts once for each. */
 const MOST_PLAIN = 1_000;
 
 /**
  * Whether a value certainly crosses: strings, numbers, plain arrays and objects of them. `false` means only that
- * somebody slower has to be asked.
+ * a slower check has to decide.
  */
 export function isPlain(value: unknown): boolean {
   return isPlainWithin(value, 0, { left: MOST_PLAIN });
@@ -88,7 +88,7 @@ export function snapshotArguments(
   const transfer = transferListOf(args);
   if (transfer.length === 0 || clone === cloneBySerialization) {
     const copies = args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
-    // A process has no part in this one's memory: what is moved there leaves the caller, and is copied all the same.
+    // A process shares no memory with this one: the buffer was copied, and is emptied here as `move` promises.
     if (transfer.length > 0) structuredClone(undefined, { transfer: transfer as never });
     return copies;
   }
@@ -121,12 +121,12 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
 /** Each attempt but the last is given a copy of what is moved. */
 const ONE_PORT = 'There is one of it, and `retry` allows several attempts.';
 
-/** The size, in bytes, from which one copy less is worth a message of its own. */
+/** From this size on, in bytes, saving a copy is worth sending the task in a message of its own. */
 const LARGE = 65_536;
 
 /**
- * Bytes are what large arguments are made of, and copying them needs no algorithm. A clone would be of the whole memory
- * that they are a view of, too.
+ * Large arguments are mostly bytes, and copying those needs no clone algorithm. A clone would also copy the whole memory
+ * behind the view.
  */
 function copyOfBytes(value: unknown): Uint8Array | undefined {
   if (!types.isUint8Array(value) || value.length === 0) return undefined;
@@ -137,7 +137,7 @@ function copyOfBytes(value: unknown): Uint8Array | undefined {
   return copy.length >= LARGE ? move(copy) : copy;
 }
 
-/** A result that stays in its thread: worth a warning, since the task itself has done its work. */
+/** A result that cannot leave its thread. Only a warning, since the task itself has done its work. */
 export function lostResult(taskName: string, reason: string): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_RESULT_NOT_CLONEABLE',

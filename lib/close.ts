@@ -23,9 +23,9 @@ export interface CloseOptions {
 const DEFAULT_TIMEOUT = 10 * SECOND;
 const LONGEST_GRACE = 1 * SECOND;
 const GRACE_PART = 0.2;
-/** Of the grace, for code in threads and processes that heeds its signal. It takes time to end what does not. */
+/** The part of the grace in which threads and processes may heed their signal. Ending those that do not takes the rest. */
 const HEEDING_PART = 0.5;
-/** And at least for code on the event loop, after that, where ending took the rest of the time. */
+/** The part that code on the event loop gets at least, even where ending threads and processes took all the time. */
 const LAST_PART = 0.25;
 
 const ELSEWHERE = EXECUTOR_NAMES.filter((name) => name !== 'event-loop');
@@ -66,7 +66,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   const workers = new Set([...ELSEWHERE.map((name) => executors[name]), ...Object.values(pools)]);
   const ends = [...workers].map((executor) => executor.close(grace * HEEDING_PART));
   await Promise.all(elsewhere.map(({ settled }) => settled));
-  // What listens to a signal on the event loop may never come back: it hears it when all others have settled and were logged.
+  // An abort listener on the event loop may never return: these signals abort last, when all others are settled and logged.
   for (const run of pending) run.abandon();
   const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - now()));
   await Promise.all([...ends, executors['event-loop'].close(left)]);
@@ -80,7 +80,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
 
 /** Returns those that run elsewhere: they have to be stopped before they settle. */
 function abandonAllButThoseThatRunHere(pending: readonly PendingRun[]): readonly PendingRun[] {
-  // Those that wait go first, and of them those that have not begun: the end of another would start the next in its list.
+  // Waiting tasks first, and of these the ones that never started: ending any other would start the next one in its list.
   const waiting = pending.filter(({ state }) => state === 'waiting');
   for (const run of waiting) if (run.attemptNumber === 0) run.abandon();
   for (const run of waiting) run.abandon();

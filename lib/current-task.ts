@@ -55,12 +55,12 @@ export class RunningTask implements CurrentTask {
     return this.#source.context;
   }
 
-  /** Whoever the task was added to; `undefined` in a thread, and for a task of the package's other copy. */
+  /** What the task was added to; `undefined` in a thread, and for a task of the package's other copy. */
   static ownerOf(task: RunningTask | undefined): Owner | undefined {
     return task !== undefined && #owner in task ? task.#owner : undefined;
   }
 
-  /** The same, but for a task that has settled: what it has left behind does not act for it. */
+  /** The same, but `undefined` once the task has settled: code that it left running does not act for it. */
   static ownerOfUnsettled(task: RunningTask | undefined): Owner | undefined {
     return task !== undefined && #owner in task && !task.#source.isSettled ? task.#owner : undefined;
   }
@@ -90,7 +90,7 @@ export const taskContext: AsyncLocalStorage<RunningTask> = processWide(
   () => new AsyncLocalStorage<RunningTask>(),
 );
 
-/** Whoever the task that this code runs in was added to; nobody for code outside tasks, and for what a settled task has left behind. */
+/** What the current task was added to. `undefined` outside tasks, and in code that a settled task has left running. */
 export function currentOwner(): Owner | undefined {
   return RunningTask.ownerOfUnsettled(taskContext.getStore());
 }

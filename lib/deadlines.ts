@@ -41,9 +41,9 @@ export class Deadlines {
     if (row.last === undefined) row.first = entry;
     else row.last.nextDeadline = entry;
     row.last = entry;
-    // A test may have exchanged the timers since: one of the others would never fire.
+    // A test may have replaced the global timers since: a timer of the old ones might never fire.
     if (row.startedWith !== setTimeout) row.timer = undefined;
-    // A timer that was left running, for want of anything to watch, fires early at worst: it is then set anew.
+    // A timer left running when the row became empty can only fire too early: it is then set again.
     row.timer ??= this.#startTimer(row, duration);
     row.timer.ref();
   }
@@ -71,7 +71,7 @@ export class Deadlines {
     this.#forget(row);
   }
 
-  /** By now another may stand in its place. */
+  /** Another row of the same duration may have replaced it by now. */
   #forget(row: Row): void {
     if (this.#rows.get(row.duration) === row) this.#rows.delete(row.duration);
   }
@@ -87,7 +87,7 @@ export class Deadlines {
     return this.#neutral.runInAsyncScope(() => setTimeout(() => this.#fire(row), milliseconds));
   }
 
-  /** The timer that has fired stays the row's until all are told: whoever sets a limit meanwhile starts none beside it. */
+  /** `row.timer` keeps the timer that has fired until the loop ends, so that a limit set meanwhile starts no second one. */
   #fire(row: Row): void {
     const now = performance.now();
     for (let { first } = row; first !== undefined; { first } = row) {

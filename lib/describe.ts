@@ -20,7 +20,7 @@ export function describe(value: unknown): string {
   }
 }
 
-/** The text, without the user and password of a URL in it, also of one that is none: whoever mistypes it sees the message in a log. */
+/** The text with user and password of any URL in it masked, even of a malformed one: a mistyped URL ends up in a log too. */
 export function withoutPassword(text: string): string {
   return text.replace(/([a-z][\w+.-]+:\/*|\/\/)\S*@/gi, '$1…@');
 }

@@ -12,11 +12,11 @@ import { definitionOf, type TaskDefinition } from './task.ts';
  * The engine is given the name `mail.sendInvoice`, an id and the arguments as JSON; a worker runs what it has registered
  * under that name. Without an engine the tasks run in this process, and do not survive it.
  *
- * @param name what the module is called in the engine. It must stay when the file moves: tasks wait under it.
+ * @param name the module's name in the engine. Keep it when the file moves: tasks that wait refer to it.
  * @param url the module, as in {@link blocking}.
  * @param options `when`, `timeout`, `retry` (three attempts unless it says otherwise), `priority`, `executor`, `parse`; each optional.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` unless `url` names a file that exists; `ERR_BACKGROUND_REGISTRY`
- * if `name` is not one, or stands for another module; `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
+ * if `name` is malformed, or already stands for another module; `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
  * @example
  * export const mail = durable<typeof import('./mail.js')>('mail', new URL('./mail.js', import.meta.url), { retry: { attempts: 5 } });
  * const handle = res.locals.backgroundTasks.add(mail.sendInvoice, order.id);

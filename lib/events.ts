@@ -1,4 +1,4 @@
-/** Telling the world: typed events for the application, `node:diagnostics_channel` for its instruments. */
+/** Typed events for the application, and the same on `node:diagnostics_channel` for its instruments. */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -89,7 +89,7 @@ export class Events {
     this.#listeners[name].delete(listener);
   }
 
-  /** The event is made of its source, and only where somebody wants it. */
+  /** Makes the event only if somebody listens. */
   emit<Name extends EventName, Source>(
     name: Name,
     source: Source,

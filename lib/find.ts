@@ -5,7 +5,7 @@ import type { TaskHandle } from './handle.ts';
 import type { Instance } from './instance.ts';
 import type { Outcome } from './outcome.ts';
 
-/** What `find(id)` comes to where no engine keeps tasks. */
+/** What `find(id)` returns without an engine. */
 export type FoundTask = TaskHandle | Outcome | undefined;
 
 export function find({ runtime }: Instance, id: string): FoundTask {
@@ -15,12 +15,12 @@ export function find({ runtime }: Instance, id: string): FoundTask {
   return found?.id === id ? found : undefined;
 }
 
-/** The engine knows more of a durable task than the process that handed it over; only it knows of those of others. */
+/** Asks the engine first: it knows more of a durable task than this process does, and also knows those of others. */
 export async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
   const known = numberInId(String(id)) === undefined ? undefined : await instance.durable?.find(id);
   if (known !== undefined) return known;
   const found = find(instance, id);
-  // Its outcome tells of the handing over only: that the task has run, or is still there, nobody knows.
+  // Its outcome is only that of the hand-over. Whether the task has run, or still exists, is not known here.
   return isHandedOver(found) && instance.durable !== undefined ? undefined : found;
 }
 

@@ -12,12 +12,12 @@ export interface TaskHandle<Value = unknown> {
   /** `waiting`, `running`, `retrying` (between two attempts), or the state of the outcome. */
   readonly state: TaskState;
   /**
-   * For a durable task: resolves when the engine has it, so that the death of this process cannot lose it any more. Rejects
-   * with `ERR_BACKGROUND_ENGINE` (503) when the engine does not take it in time; the task then settles as `failed`, with
-   * that error. For other tasks it is resolved: `add` has taken them.
+   * For a durable task: resolves when the engine has it, so that it survives this process. Rejects with
+   * `ERR_BACKGROUND_ENGINE` (503) if the engine does not accept it within `durable.acceptTimeout`; the task then settles
+   * as `failed`, with that error. For other tasks it is resolved from the start.
    */
   readonly accepted: Promise<void>;
-  /** Resolves to the outcome. Never rejects. Of a durable task, it is that of the handing over to the engine. */
+  /** Resolves to the outcome. Never rejects. For a durable task, the outcome of the hand-over to the engine. */
   readonly settled: Promise<Outcome<Value>>;
   /**
    * Ends the task: one that has not started will not; one that runs is told by `currentTask().signal`. A blocking one
@@ -29,7 +29,7 @@ export interface TaskHandle<Value = unknown> {
   cancel(reason?: unknown): boolean;
 }
 
-/** The handle, and no more of the run than that: it may end up in a user's JSON or log. */
+/** Shows no more of the run than a handle should: it may end up in a user's JSON or log. */
 export class Handle implements TaskHandle {
   readonly #run: TaskHandle;
 

@@ -18,7 +18,7 @@ export class History {
     if (this.#limit > 0) this.#outcomes[number % this.#limit] = outcome;
   }
 
-  /** Whatever outcome is in the task's place: whether it is the task's, its id tells. */
+  /** The outcome in the task's place. It may be another task's: compare the ids. */
   find(number: number): Outcome | undefined {
     return this.#outcomes[number % this.#limit];
   }

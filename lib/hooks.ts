@@ -1,4 +1,4 @@
-/** Calling functions of the user's in which no fault of theirs may pass, whether they throw or reject. */
+/** Calls functions of the user's, and contains what they throw or reject with. */
 
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -12,7 +12,7 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
-/** Whether an answer is a promise: it comes too late where one is needed at once, and what it rejects with is nobody's. */
+/** Whether an answer is a promise, and so comes too late where it is needed at once. Its rejection is swallowed. */
 export function isTooLate(answer: unknown): boolean {
   if (!isThenable(answer)) return false;
   Promise.resolve(answer).catch(() => {});

@@ -22,7 +22,7 @@ import { InstanceWatch } from './watchdog/instance-watch.ts';
 
 const ID_PREFIX_BYTES = 4;
 
-/** What becomes of a task on an engine that is not there: it never gets that far. */
+/** Stands in for the engine where there is none. No task is given to it. */
 const NO_ENGINE: Executor = new EventLoopExecutor(callOf);
 
 export class Instance implements Owner<Runtime> {
@@ -91,7 +91,7 @@ export class Instance implements Owner<Runtime> {
   }
 }
 
-/** Modules are for durable tasks that a worker runs on its event loop. */
+/** The target is a module only for durable tasks that a worker runs on its event loop. */
 function callOf({ target }: Attempt): ReturnType<Resolve> {
   return target.kind === 'function' ? target.call : loadHere(target);
 }

@@ -23,7 +23,7 @@ export type Level = keyof Logger;
 
 /** A log that never throws, whatever the logger behind it does. */
 export interface Log {
-  /** Whether a line of this level would be heard, as far as the logger tells: what nobody hears need not be made. */
+  /** Whether a line of this level would be written, as far as the logger can tell. If not, it need not be made. */
   hears(level: Level): boolean;
   write(level: Level, message: string, fields: Readonly<Record<string, unknown>>): void;
 }
@@ -33,7 +33,7 @@ interface LoggerWithLevels extends Logger {
   isLevelEnabled?(level: string): boolean;
 }
 
-/** The log of an instance: of the user's logger, of winston's console where none was given, of nobody for `false`. */
+/** The log of an instance: to the user's logger; to winston's console if none was given; to nowhere for `false`. */
 export function createLog(logger: Logger | false | undefined): Log {
   if (logger === false) return { hears: () => false, write: () => {} };
   const target: LoggerWithLevels = logger ?? consoleLogger();
@@ -83,7 +83,7 @@ function lineOf({ timestamp, level, message, ...fields }: Winston.Logform.Transf
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 
-/** Messages of errors may hold what came with a request: none of it may look like another line, or move the cursor. */
+/** Error messages may contain request data, which must not be able to forge another line or move the cursor. */
 function onOneLine(text: string): string {
   return text.replace(CONTROL, (character) => {
     const escaped = JSON.stringify(character).slice(1, -1);
@@ -93,7 +93,7 @@ function onOneLine(text: string): string {
 
 const DEEPEST_CAUSE = 4;
 
-/** An error as plain data: loggers that know no errors print it as well, and those that write JSON can. */
+/** An error as plain data, which any logger can print and any JSON can hold. */
 export function errorFields(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, stack, cause } = error;
   const code = codeOf(error);
@@ -106,7 +106,7 @@ export function errorFields(error: Error, depth = 0): Record<string, unknown> {
   };
 }
 
-/** Anything can be written on an error. */
+/** An error's `code` may have been set to anything. */
 function isTextOrNumber(value: unknown): value is string | number {
   return typeof value === 'string' || typeof value === 'number';
 }

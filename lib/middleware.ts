@@ -16,7 +16,7 @@ import { resolveAddOptions } from './options/task.ts';
 import { statsOf } from './stats.ts';
 import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
 
-/** Where the testing entry finds the instance behind a middleware; of the registry, for the sake of the two builds. */
+/** Where the testing entry finds the instance behind a middleware. A registered symbol, so that both builds share it. */
 export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.instance');
 
 /**
@@ -39,7 +39,7 @@ export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.inst
 export function backgroundTasks(
   options: BackgroundTasksOptions & { readonly engine: TaskEngine },
 ): DurableBackgroundTasks;
-// Where it shows only at run time whether there is an engine, what `find` returns has to be awaited.
+// If only run time tells whether there is an engine, what `find` returns has to be awaited.
 export function backgroundTasks(
   options: BackgroundTasksOptions & { readonly engine: TaskEngine | undefined },
 ): BackgroundTasks | DurableBackgroundTasks;
@@ -87,7 +87,10 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
   return Object.defineProperty(background, INSTANCE, { value: instance });
 }
 
-/** The response's list with this instance. The middleware may be mounted twice. Another instance's list gives way, and so does another response's, where all share one `locals`. */
+/**
+ * The response's list with this instance, reused where the middleware is mounted twice. A list of another instance is
+ * replaced, and so is that of another response, where responses share one `locals`.
+ */
 function listFor(
   instance: Instance,
   req: IncomingMessage,
@@ -113,7 +116,7 @@ function durableControls(instance: Instance): Pick<DurableBackgroundTasks, 'find
   const { durable } = instance;
   return {
     find: (id) => findDurable(instance, id),
-    // The promise itself: nobody has to look at it, and it may reject.
+    // Not an async function: a promise of its own would reject unhandled where nobody looks at it.
     ready: () => durable?.ready ?? Promise.resolve(),
     engineStats: async () => durable?.stats() ?? NOTHING_HELD,
   };

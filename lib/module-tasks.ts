@@ -14,8 +14,8 @@ export type BlockingModule<Module> = {
 };
 
 /**
- * What others ask of every object, and no task: with a `then` it would be taken for a promise, by `await` and by everybody
- * else; a worker would miss the rest among the exports of its module.
+ * Names that other code looks up on any object, and that are therefore no tasks. With a `then` the object would be taken
+ * for a promise; and a worker would demand the other two of its module.
  */
 const ASKED_OF_ALL: ReadonlySet<string> = new Set(['then', 'toJSON', '__esModule']);
 
@@ -24,7 +24,7 @@ export function isTaskName(exportName: string): boolean {
   return !ASKED_OF_ALL.has(exportName);
 }
 
-/** An object that has a task by every name: the module is not loaded, so nobody knows which there are. */
+/** An object that has a task by every name: the module is not loaded, so its exports are not known. */
 export function taskReferences<Module extends object>(
   module: string,
   definitionOf: (exportName: string) => Omit<TaskDefinition, 'target'>,
@@ -53,7 +53,7 @@ export function taskReferences<Module extends object>(
 }
 
 /**
- * The `file:` URL of a module that exists. `caller` is what the error calls whoever was given it.
+ * The `file:` URL of a module that exists. `caller` is the function that the error names.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE`
  */

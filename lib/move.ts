@@ -9,7 +9,7 @@ import { processWide } from './process-wide.ts';
 /** What can change hands between threads. */
 export type Movable = ArrayBuffer | Port;
 
-// An object that was moved stands for itself: what is remembered is only that it may be taken apart.
+// A moved object is passed as itself. What is remembered is only that its memory may be taken from it.
 const moved = processWide('moved', () => new WeakSet<object>());
 
 /**
@@ -17,7 +17,8 @@ const moved = processWide('moved', () => new WeakSet<object>());
  *
  * For typed arrays, Buffers, ArrayBuffers and MessagePorts. A task may return `move(buffer)` as well. A Buffer that
  * Node cut from its shared pool (most that are shorter than half of `Buffer.poolSize`) is copied: others live in the same memory.
- * Only an argument itself can be moved: one inside an object is copied. On the event loop nothing crosses, and `move` changes nothing. With `retry`, each attempt but the last gets a copy.
+ * Only an argument itself can be moved: one inside an object is copied. On the event loop nothing crosses, and `move`
+ * changes nothing. With `retry`, each attempt but the last gets a copy.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_CLONEABLE` for what cannot be moved.
  * @example
@@ -34,7 +35,7 @@ export function move<T extends ArrayBufferView | Movable>(value: T): T {
   return value;
 }
 
-/** A mark holds for the call that its object was passed to: passed again without `move`, the object is to be copied. */
+/** A mark holds for one call: an object that is passed again without `move` is copied. */
 export function forgetMoves(args: readonly unknown[]): void {
   for (const arg of args) if (typeof arg === 'object' && arg !== null) moved.delete(arg);
 }

@@ -1,4 +1,4 @@
-/** Whoever a task was added to: a response's list, or the instance itself. */
+/** What a task was added to: a response's list, or the instance itself. */
 export interface Owner<Runtime = unknown> {
   /** What all tasks of the instance share: two owners of one instance have the same. */
   readonly runtime: Runtime;

@@ -1,7 +1,7 @@
 /**
- * The clock and the turns of the real event loop, as they were when this package was loaded. Tests exchange the globals for
- * fake ones, for a while: what a pool, `close` or the watchdog waits for meanwhile would never come, nor afterwards. Time
- * limits and the waits of `retry` are not taken from here: those are what such a test is about.
+ * The clock and the turns of the event loop, as they were when this package was loaded. Tests may replace the globals with
+ * fake ones for a while; a pool, `close` or the watchdog that waited for one of those would wait for ever. Time limits and the waits
+ * of `retry` use the globals on purpose: they are what such a test is about.
  */
 export const { setImmediate, setInterval, setTimeout, clearTimeout, queueMicrotask } = globalThis;
 export const now: () => number = performance.now.bind(performance);

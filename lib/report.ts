@@ -1,4 +1,4 @@
-/** The outcome's way out: log line, event, history, statistics, the user's hook. Nothing in here lets a throw pass. */
+/** Where outcomes go: log line, event, history, statistics, the user's hook. Nothing here throws. */
 
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -26,7 +26,7 @@ export interface Reported {
   readonly ranMs: number;
 }
 
-/** How loud each end is, and what the line says. The errors of the package's own name their task themselves. */
+/** The level and the text of each end's log line. The package's own errors name their task themselves. */
 const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly line: (outcome: Outcome) => string }>> =
   {
     completed: { level: 'debug', line: ({ name }) => `Task ${name} completed` },
@@ -47,7 +47,7 @@ function toStartedEvent({ facts, attempts, waitedMs }: Reported): StartedEvent {
 
 const asItIs = (outcome: Outcome): Outcome => outcome;
 
-/** What the task threw, whole; what the package ended it with says everything in its message. */
+/** What the task threw, with its stack. An error that the package ended it with says everything in its message. */
 function errorOf({ state, error }: Outcome): { error?: Record<string, unknown> } {
   if (error === undefined) return {};
   const { stack, ...rest } = errorFields(error);
@@ -105,7 +105,7 @@ export class Reporter {
     this.events.emit('settled', outcome, asItIs);
   }
 
-  /** What is worth a line but decides nothing, such as a result that could not cross. */
+  /** Worth a line, but changes no outcome: a result that could not cross, for instance. */
   warned(task: { readonly id: string; readonly name: string }, error: Error): void {
     this.#log.write('warn', `Task ${task.name}: ${error.message}`, {
       task: task.name,

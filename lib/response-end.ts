@@ -7,8 +7,8 @@ import type { ResponseEnd } from './outcome.ts';
 type Listener = (end: ResponseEnd) => void;
 
 /**
- * Calls `listener` once, when the last byte of the response was handed to the system or the connection is gone; soon,
- * if that was before. Never within the call itself.
+ * Calls `listener` once, when the last byte of the response was handed to the system or the connection is gone; in a
+ * later turn, if that has happened already. Never synchronously.
  */
 export function whenResponseEnded(res: ServerResponse, listener: Listener): void {
   const socket = ownSocketOf(res);
@@ -17,8 +17,8 @@ export function whenResponseEnded(res: ServerResponse, listener: Listener): void
 }
 
 /**
- * The connection of what nearly every response is when a task is added: one of HTTP/1, not ended yet, on a connection of
- * its own that lives. Little is read of the response: Express 5 makes each of them a stranger to V8, whose every property is looked up anew.
+ * The connection of the usual response: HTTP/1, not ended yet, on a live connection of its own. `undefined` for any other.
+ * Reads few properties of the response: after what Express 5 does to it, V8 looks each of them up anew.
  */
 function ownSocketOf(res: ServerResponse): Socket | undefined {
   if (!(res instanceof ServerResponse) || res.writableEnded) return undefined;
@@ -26,7 +26,7 @@ function ownSocketOf(res: ServerResponse): Socket | undefined {
   return socket === null || socket.destroyed ? undefined : socket;
 }
 
-/** Node takes the socket from a response that it has sent. */
+/** Node detaches the socket from a response that was sent. */
 function wasSentOver(socket: Socket, res: ServerResponse): boolean {
   return (res.socket === null && !socket.destroyed) || wasSentNow(res);
 }
@@ -58,7 +58,7 @@ function endOf({ statusCode }: ServerResponse, isSent: boolean): ResponseEnd {
   return { ended: isSent ? 'sent' : 'aborted', statusCode };
 }
 
-/** Node also counts as finished what was ended on a connection that is gone: when `finish` comes, a look tells the two apart. */
+/** Node emits `finish` also for a response that was ended on a dead connection: the connection tells the two apart. */
 function wasSentNow(res: ServerResponse): boolean {
   return wasSent(res) && !isGone(res);
 }
@@ -71,7 +71,7 @@ function streamOf(res: ServerResponse): Http2Response['stream'] {
   return (res as Http2Response).stream;
 }
 
-/** The only true sign: on-finished's error argument is `null` when the client hangs up. */
+/** on-finished's error argument does not tell: it is `null` also when the client hangs up. */
 function wasSent(res: ServerResponse): boolean {
   const stream = streamOf(res);
   if (stream !== undefined) return stream.writableFinished && !stream.aborted;
@@ -86,8 +86,8 @@ function isGone(res: ServerResponse): boolean {
 }
 
 /**
- * A pipelined response waits for its turn without a socket of its own. If the connection is closed in the meantime
- * nobody tells the response, nor on-finished: so the request's socket is watched, once for all who wait on it.
+ * A pipelined response waits for its turn without a socket of its own. If the connection is closed in the meantime,
+ * neither the response nor on-finished learns of it, so the request's socket is watched: once for all that wait on it.
  */
 const waitingOn = new WeakMap<Socket, Set<() => void>>();
 

@@ -3,7 +3,7 @@ import { codeOf } from './errors.ts';
 import { ask } from './hooks.ts';
 import type { RetryPolicy } from './options/policy.ts';
 
-/** These cannot go better the next time: the module or the export is not there. */
+/** Trying again cannot help: the module or the export does not exist. */
 const NEVER_RETRIED: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_MODULE', 'ERR_BACKGROUND_EXPORT']);
 
 /**
@@ -17,7 +17,7 @@ export function isWorthRetrying(taskName: string, error: Error, { retryIf }: Ret
 
 /** How long to wait after attempt number `attempt` has failed, in milliseconds. */
 export function delayAfter(attempt: number, retry: Omit<RetryPolicy, 'retryIf'>): number {
-  // Powers become infinite, and no wait at all times infinity is no number.
+  // Capped: a large power is `Infinity`, and `0 * Infinity` is `NaN`.
   const growth = Math.min(retry.factor ** (attempt - 1), Number.MAX_VALUE);
   const grown = Math.min(retry.delay * growth, retry.maxDelay);
   return Math.round(grown * (1 - retry.jitter * Math.random()));

@@ -11,7 +11,7 @@ interface Page<Entry> {
 
 export class Roster<Entry extends { readonly number: number }> {
   readonly #pages = new Map<number, Page<Entry>>();
-  /** The latest page: what comes next belongs to it, and most of what goes. */
+  /** The latest page: every new entry goes there, and most removals are from there. */
   #page: Page<Entry> | undefined;
   #size = 0;
 

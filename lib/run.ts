@@ -26,16 +26,16 @@ export interface NewTask {
   readonly args: readonly unknown[];
   readonly context: unknown;
   readonly owner: Owner<Runtime>;
-  /** Where somebody else knows it by an id already. */
+  /** The id that it has already: a durable task has one before it is run. */
   readonly id?: string;
   /** How often it was started elsewhere. */
   readonly attemptsBefore?: number;
 }
 
-/** The async context of nobody: that in which the package was loaded. */
+/** A neutral async context: the one in which the package was loaded. */
 const NOWHERE = new AsyncResource('BackgroundTask');
 
-/** Of a task that is kept by nobody but this process. */
+/** For tasks that only this process keeps: they are accepted when `add` returns. */
 const ACCEPTED = Promise.resolve();
 
 /** An accepted task, from `add` until it has settled. */
@@ -47,9 +47,9 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   readonly context: unknown;
   readonly owner: Owner<Runtime>;
   readonly handle: TaskHandle = new Handle(this);
-  /** Let go of when the task has settled: a handle that somebody keeps must not keep buffers alive. */
+  /** Emptied when the task settles: a handle that is kept must not keep buffers alive. */
   args: readonly unknown[];
-  /** How often it was started. An attempt may fail before it starts: where no thread can. */
+  /** How often it was started. Less than `attemptNumber` if an attempt failed before it started: no thread could. */
   attempts: number;
   deadline = 0;
   deadlineRow: Limited['deadlineRow'];
@@ -139,7 +139,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return this.#ranMs;
   }
 
-  /** Never rejects. Made when somebody asks for it: most tasks are never waited for. */
+  /** Never rejects. Made on demand, since most tasks are never waited for. */
   get settled(): Promise<Outcome> {
     if (this.#waiting === undefined) {
       this.#waiting = deferred();
@@ -174,7 +174,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return true;
   }
 
-  /** What happens to it elsewhere when it is abandoned here: a sentence that ends the error's message. Empty where only this process has it. */
+  /** What happens elsewhere to a task that is abandoned here: the last sentence of the error's message, or nothing. */
   protected get whenAbandoned(): string {
     return '';
   }
@@ -194,7 +194,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
 
-  /** Its listeners, and those of its signal, must not see the context of whoever cancels. */
+  /** Listeners, those of its signal among them, must not see the async context of the code that cancels. */
   #inOwnContext<This, Args extends unknown[]>(
     fn: (this: This, ...args: Args) => void,
     thisArg: This,
@@ -294,7 +294,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.report(outcome);
     this.args = [];
     this.#waiting?.resolve(outcome);
-    // What this task makes possible starts before idleness is judged.
+    // Starts the next task of the list, before `release` may find the backlog idle.
     this.#onSettled?.();
     this.#runtime.backlog.release(this);
   }

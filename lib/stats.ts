@@ -38,7 +38,7 @@ export interface ProcessStats {
 /** Counts and times since the instance was made. `added = waiting + running + retrying + settled`, always. */
 export interface BackgroundTasksStats {
   readonly added: number;
-  /** Held until their response ends, in a list behind another, or for want of a free thread. */
+  /** Until their response ends, behind another task of their list, or for a free thread or process. */
   readonly waiting: number;
   readonly running: number;
   /** Between two attempts. */

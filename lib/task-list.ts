@@ -126,7 +126,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
 
   /** The response has ended, now or before a task was added: what `when` rules out settles, the rest starts. */
   #release(end: ResponseEnd): void {
-    // Whoever is asked or told meanwhile may add another: it is judged in its turn, and nothing starts until all are.
+    // A `when` or a listener may add a task meanwhile: it is judged in its turn, and nothing starts until all are judged.
     if (this.#isJudging) return;
     this.#end = end;
     const first = this.#judged;
@@ -161,7 +161,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   #advance(): void {
-    // A synchronous task settles within its start: the loop that started it goes on, rather than a deeper one.
+    // A synchronous task settles within `start`, and calls this again: the loop below goes on instead of a nested one.
     if (this.#isAdvancing) return;
     this.#isAdvancing = true;
     while (!this.#isBusy && this.#next < this.#judged) {

@@ -71,7 +71,7 @@ function nameOf(fn: object): string {
   }
 }
 
-/** Of tasks that say nothing of their own. */
+/** The options of tasks that have none of their own. Recognized by identity. */
 export const NO_OPTIONS: TaskOptions = Object.freeze({});
 
 /** The definition behind whatever was given to `add`; throws for what is no task. */
@@ -116,8 +116,8 @@ function adviceFor(task: unknown): string {
 /**
  * Gives a function a name and a policy of its own, for the event loop.
  *
- * Returns a new function that calls `fn`, so that one function can be defined twice with different options. What `with(…)` says at `add` wins over what is said here,
- * and this wins over the middleware's options.
+ * Returns a new function that calls `fn`, so that one function can be defined twice with different options. Options given
+ * to `with(…)` win over these, and these win over the middleware's.
  *
  * @param fn the function; it may be asynchronous.
  * @param options `name`, `when`, `timeout`, `retry`, `priority`; each optional.

@@ -7,7 +7,7 @@ export function isErrorOfAnyRealm(value: unknown): value is Error {
   return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }
 
-/** Whether it is an error in all that is read of one later on: a getter that throws would throw in a log line. */
+/** Whether all that is read of an error later on can be read: a getter that throws would throw in a log line. */
 export function isError(value: unknown): value is Error {
   try {
     if (!isErrorOfAnyRealm(value)) return false;

@@ -41,7 +41,7 @@ export async function engineOf(where: string | undefined, queue: string | undefi
   const make = ENGINES[where.slice(0, where.indexOf(':') + 1).toLowerCase()];
   if (make !== undefined) return make(where, queue);
   const shown = withoutPassword(where);
-  // A URL that is mistyped is no path: what could not be imported would stand in the message, with its password.
+  // A mistyped URL is not tried as a path: the message of the failed import would contain its password.
   if (shown !== where || LIKE_A_URL.test(where)) {
     const schemes = Object.keys(ENGINES).map((scheme) => `${scheme}//…`);
     throw new UsageError(`Expected --engine to be ${schemes.join(', ')} or the path of a module, got ${shown}.`);

@@ -8,7 +8,7 @@ import { type Health, type HealthReports, reportHealth } from './health.ts';
 import { engineOf, importRegistry } from './modules.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
-/** npx and npm pass signals on. A terminal or a service manager sends one to all of them: then it comes twice. */
+/** A terminal signals npx as well as this process, and npx passes its signal on: the same one comes twice. */
 const SAME_SIGNAL = 1 * SECOND;
 
 type Print = (line: string) => void;
@@ -55,7 +55,7 @@ class WorkerProgram {
     if (this.worker === undefined) process.exit(0);
     if (this.#closingSince !== undefined) {
       if (performance.now() - this.#closingSince < SAME_SIGNAL) return;
-      // Whoever asks again does not want to wait.
+      // A second signal means: do not wait.
       process.exit(1);
     }
     this.#closingSince = performance.now();

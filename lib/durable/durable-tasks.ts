@@ -31,8 +31,8 @@ const ASK_LIMIT = 5 * SECOND;
 const taken = processWide('engines', () => new WeakSet<TaskEngine>());
 
 /**
- * To be called before anything is made that would have to be ended. The engine is taken when that has been made: an
- * instance that can't be made leaves it to the next.
+ * To be called before anything is made that would have to be ended. The engine is marked as taken only after that, so
+ * that a failed `backgroundTasks()` leaves it for the next.
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that another instance has: the first to close would close the engine for both.
  */
@@ -95,7 +95,7 @@ export class DurableTasks {
     });
     this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
     this.ready.catch((error: Error) => {
-      // Whoever closes knows of it.
+      // No news: it was close() that was called.
       if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') reporter.engineFailed(this.engine.name, error);
     });
   }
@@ -103,7 +103,7 @@ export class DurableTasks {
   async #start(executors: LocalExecutors, host: WorkHost): Promise<void> {
     const { work: workOptions } = this.#options;
     if (workOptions === undefined) return this.#link.started;
-    // In the next turn the modules that register tasks have been loaded.
+    // By the next turn, modules that are imported beside this one have registered their tasks.
     await new Promise(setImmediate);
     const tasks = await checkRegistry(executors, (module, afterMs) => this.#reporter.moduleIsSlow(module, afterMs));
     this.tasks = tasks;

@@ -31,7 +31,7 @@ export interface EngineRetry {
 /** A task to be staged. */
 export interface StagedTask {
   readonly envelope: TaskEnvelope;
-  /** For how many milliseconds nobody may run the task, unless it is released before. `0`: it may run at once. */
+  /** For how many milliseconds the task may not run, unless it is released before. `0`: it may run at once. */
   readonly holdMs: number;
   /** From `-100` to `100`; the highest goes first. */
   readonly priority: number;
@@ -129,7 +129,7 @@ export interface EngineHost {
  * Keeps durable tasks. `bullmq()` and `pgBoss()` make one; so can you: every method is tried by the suite in
  * `express-background-tasks/testing/engine`.
  *
- * Calls are bounded in time by whoever makes them: a method may be slow, and must reject sooner or later.
+ * The package bounds each call in time: a method may be slow, but must settle sooner or later.
  */
 export interface TaskEngine {
   /** The engine's name in messages, such as `bullmq`. */

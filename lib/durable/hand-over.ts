@@ -15,7 +15,7 @@ import { type Acceptance, Withdrawals } from './withdrawals.ts';
 export interface HandOverOptions {
   readonly hold: number;
   readonly acceptTimeout: number;
-  /** Tells that a task runs that should not, or later than it should. */
+  /** Warns that a task runs although it should not, or later than it should. */
   readonly warn: (task: { readonly id: string; readonly name: string }, error: Error) => void;
 }
 
@@ -95,7 +95,7 @@ export class HandOver implements Executor {
     const { run, staged } = durable;
     this.#handed.set(run.id, handed);
     run.accepted = this.#stage({ handed, staged });
-    // Nobody has to look at `accepted`: the failure is in the outcome and in the log as well.
+    // `accepted` need not be awaited: the failure is in the outcome and in the log as well.
     run.accepted.catch(() => {});
     void run.settled.then(() => {
       if (handed.isWithdrawn) this.#withdrawals.add(handed, acceptanceOf(handed));
@@ -139,7 +139,7 @@ export class HandOver implements Executor {
     };
     const transaction = tasks[0]?.handed.transaction;
     await this.#link.begin(acceptTimeout, async (engine) => {
-      // Whoever added a task that was given up has been told that it was not accepted: that must stay true.
+      // For a task that was given up, `accepted` has rejected. That must stay true.
       const asked = tasks.filter(({ handed }) => !handed.isGivenUp);
       if (asked.length === 0) return;
       const answer = engine.stage(asked.map(held), transaction === undefined ? {} : { transaction });

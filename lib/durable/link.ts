@@ -14,7 +14,7 @@ export class EngineLink {
   readonly #host: EngineHost;
   readonly #keepsAlive: boolean;
   readonly #start = deferred();
-  /** Begins of calls that wait for the start. */
+  /** Calls that wait for the start: each function begins one. */
   readonly #waiting = new Set<() => void>();
   /** Each makes a pending call reject. */
   readonly #ends = new Set<(reason: Error) => void>();
@@ -29,7 +29,7 @@ export class EngineLink {
     this.engine = engine;
     this.#host = host;
     this.#keepsAlive = keepsAlive;
-    // Not within the constructor: an engine that fails at once would tell it to an instance that is not made yet.
+    // Not within the constructor: an engine that fails at once would report to an instance that does not exist yet.
     queueMicrotask(() => void this.#tryToStart());
   }
 
@@ -70,7 +70,7 @@ export class EngineLink {
     return this.#told(what, this.begin(limit, call));
   }
 
-  /** The same limit and the same error, for an answer that somebody else has asked for. */
+  /** The same limit and the same error, for a call that was made elsewhere. */
   inTime<Result>(what: string, limit: number, answer: Promise<Result>): Promise<Result> {
     return this.#told(what, this.#within(limit, answer));
   }
@@ -115,7 +115,7 @@ export class EngineLink {
     }
   }
 
-  /** Pending calls reject: whoever closes has given them all the time there was. */
+  /** Pending calls reject: they have had all the time there was. */
   async close(limit: number): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);

@@ -64,7 +64,7 @@ async function tasksOf(
   );
 }
 
-/** Asks by an attempt that belongs to no task: nobody has added it, and it is not counted. */
+/** Asks by an attempt without a task, so that nothing is counted. */
 function askWorker(module: string, executor: Executor): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const facts = { id: 'registry', name: 'registry', attempt: 1, context: undefined };

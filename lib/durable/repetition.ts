@@ -51,7 +51,7 @@ export class Repetition {
     this.#wakes.delete(wake);
   }
 
-  /** Whoever waits for the next call makes it now, as the last one. */
+  /** Calls that wait for their next turn are made now, for the last time. */
   async close(grace: number): Promise<void> {
     this.#isClosed = true;
     for (const wake of this.#wakes) wake();

@@ -25,7 +25,7 @@ import {
 /** How long a child may take to exit by itself until it gets SIGKILL, in milliseconds. */
 const TERMINATION_GRACE = 100;
 
-/** How long a process that has ended may owe the end of its channel, in milliseconds. */
+/** How long to wait for the end of the channel when a process has exited, in milliseconds. */
 const LAST_WORDS_GRACE = 100;
 
 interface Exit {
@@ -56,7 +56,7 @@ export class ChildProcess implements PoolWorker {
       if (isOurs(message)) this.#hear(message[REPLY]);
     });
     this.#exit = this.#whenGone().then(({ code, signal }) => this.#exited(code, signal));
-    // One that could not begin has no channel, and is heard of by its exit.
+    // A process that could not start has no channel. Its exit reports that.
     if (this.#child.connected) this.#send({ maxResultSize: options.maxResultSize });
     lowerPriority(this.#child, options.niceIncrement);
   }
@@ -67,7 +67,7 @@ export class ChildProcess implements PoolWorker {
     this.#hold();
   }
 
-  /** It is given one task at a time, which has begun, and tells its end by itself. */
+  /** Never: it is given one task at a time, which has begun. */
   recall(): boolean {
     return false;
   }
@@ -85,14 +85,14 @@ export class ChildProcess implements PoolWorker {
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#hold();
-    // At the end of its channel a process exits by itself, if its event loop turns.
+    // When its channel ends, a process exits by itself, if its event loop turns.
     if (this.#child.connected) this.#child.disconnect();
     const force = setTimeout(() => this.#child.kill('SIGKILL'), TERMINATION_GRACE);
     await this.#exit;
     clearTimeout(force);
   }
 
-  /** When the process has ended, or could not begin, and what it said before was read. */
+  /** Resolves when the process has exited, or could not start, and its last messages were read. */
   #whenGone(): Promise<Exit> {
     return new Promise((resolve) => {
       this.#child.on('error', (error) => {
@@ -110,7 +110,7 @@ export class ChildProcess implements PoolWorker {
   }
 
   #send(order: Order): void {
-    // A child that has just died is heard of by its exit.
+    // Errors are ignored: if the child has just died, its exit reports that.
     this.#child.send(order, () => {});
   }
 
@@ -163,7 +163,7 @@ function read({ bytes }: WrittenReply): Reply {
   }
 }
 
-/** A task module may use process.send() for itself. */
+/** `process.send()` is silenced in the child, but a task module may have other ways to write to the channel. */
 function isOurs(message: unknown): message is ProcessMessage {
   return typeof message === 'object' && message !== null && REPLY in message;
 }
@@ -200,7 +200,7 @@ function exitError(
   return Object.assign(error, { exitCode, signal });
 }
 
-/** What every task meets whose processes cannot start. */
+/** The error of every task that waits for processes which cannot start. */
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_PROCESS_START',

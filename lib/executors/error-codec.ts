@@ -14,7 +14,7 @@ export type EncodedError =
       readonly stack: string | undefined;
       readonly cause?: EncodedError;
       readonly errors?: readonly EncodedError[];
-      /** Where it is no own property: a class may give it to all of its errors. */
+      /** A `code` that is not an own property: a class may define it for all of its errors. */
       readonly inheritedCode?: unknown;
       /** Own properties whose values are plain. */
       readonly properties: Readonly<Record<string, unknown>>;
@@ -32,7 +32,7 @@ const DEEPEST_CAUSE = 8;
 /** How many errors are taken along with one, in its causes and lists: an AggregateError may hold itself, several times. */
 const MOST_ERRORS = 1_000;
 
-/** These travel by themselves; and nothing that is received may touch a prototype. */
+/** The first four are fields of their own. The others are refused: nothing that is received may touch a prototype. */
 const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
   'name',
   'message',
@@ -43,7 +43,7 @@ const NOT_A_PROPERTY: ReadonlySet<string> = new Set([
   'prototype',
 ]);
 
-/** Never throws, whatever was thrown: getters and proxies of the user's are met with their description. */
+/** Never throws: where a getter or a proxy of the user's does, a description is sent instead. */
 export function encodeError(thrown: unknown): EncodedError {
   return encodeWithin(thrown, 0, { left: MOST_ERRORS });
 }
@@ -82,8 +82,8 @@ function encodeList(list: Iterable<unknown>, depth: number, errors: { left: numb
 }
 
 /**
- * What {@link encodeError} was given, as near as another thread can have it. Never throws, whatever came: who hears of
- * one error has the ends of other tasks to tell as well.
+ * What {@link encodeError} was given, as near as another thread can have it. Never throws: a malformed error must not keep
+ * the ends of other tasks, which came with it, from being told.
  */
 export function decodeError(encoded: EncodedError): unknown {
   try {
@@ -113,7 +113,7 @@ function makeError(
 ): Error {
   if (errors !== undefined) return new AggregateError(errors.map(decodeError), message, options);
   const { code } = properties;
-  // The error was in the task's hands: it may have another code by now, of any kind, or none.
+  // The task may have changed the error's code to anything, or deleted it.
   if (base === OWN_BASE && typeof code === 'string') {
     return new BackgroundTaskError(code as BackgroundTaskErrorCode, message, options);
   }

@@ -12,10 +12,10 @@ export type Resolve = (
   attempt: Attempt,
 ) => ((...args: unknown[]) => unknown) | Promise<(...args: unknown[]) => unknown>;
 
-/** What a value that was returned comes to. */
+/** Makes the result of an attempt of the value that was returned. */
 export type Conclude = (value: unknown, attempt: Attempt) => AttemptResult;
 
-/** Whoever wants to know when a task takes its first turn of the event loop, and when it lets go of it. */
+/** Is told when a task's first turn of the event loop begins, and when it ends. */
 export interface TurnObserver {
   /** What it returns is handed back at the end of the turn. */
   began(): number;
@@ -44,7 +44,7 @@ export class EventLoopExecutor implements Executor {
   execute(attempt: Attempt): void {
     attempt.started();
     if (this.#isGivenUp(attempt)) {
-      // By somebody who was told of the start: its code must not begin.
+      // A `started` listener has cancelled it: its code must not begin.
       this.#end(attempt, { ok: false, thrown: undefined });
       return;
     }
@@ -74,7 +74,7 @@ export class EventLoopExecutor implements Executor {
     }
   }
 
-  /** A `then` of the user's may throw, call both, or call twice: `await` hears the first, and takes each throw. */
+  /** `await` copes with a `then` of the user's that throws, calls both callbacks, or calls one twice. */
   async #endAfter(returned: unknown, attempt: Attempt): Promise<void> {
     let value: unknown;
     try {
@@ -96,11 +96,11 @@ export class EventLoopExecutor implements Executor {
     this.#unheeding.add(attempt);
     this.#unheedingCount += 1;
     attempt.ended({ ok: false, thrown: reason });
-    // Last, when all that end together have settled and were logged: a listener of the signal may never come back.
+    // In a microtask, when all tasks that end together have settled and been logged: an abort listener may never return.
     taskContext.run(attempt.task, queueMicrotask, () => attempt.task.abort(reason));
   }
 
-  /** Code that heeds its signal gets the grace to put things in order; code that does not cannot be ended by anybody. */
+  /** Code that heeds its signal gets the grace to clean up. Code that does not cannot be ended. */
   async close(grace: number): Promise<void> {
     if (this.#unheedingCount === 0) return;
     const heeded = deferred();

@@ -28,7 +28,7 @@ export interface Attempt {
   readonly priority: number;
   /** Whether no other attempt can follow, so that moved buffers may leave for good. */
   readonly isLast: boolean;
-  /** Called when the task's own code is about to run, or when it is heard that it does: it began at `at`, by `performance.now()`. */
+  /** Called when the task's code is about to run, or when a worker reports that it has begun: at `at`, by `performance.now()`. */
   started(at?: number): void;
   /** Called once, whatever happens. `ranMs`: how long the code ran, where its thread has measured that. */
   ended(result: AttemptResult, ranMs?: number): void;

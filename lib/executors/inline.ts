@@ -25,7 +25,7 @@ export function loadHere({ module, export: name }: Extract<TaskTarget, { kind: '
   return loadFunction(specifierHere(module), name);
 }
 
-/** For tests: on clones of the arguments, so that a test finds what a worker would refuse, or be given as something else. */
+/** For tests. Runs on clones of the arguments, so that a test finds what a worker would refuse or receive changed. */
 export function createInlineExecutor(clone: Clone): Executor {
   const resolve = async ({ target }: Attempt): Promise<Callable> => {
     if (target.kind === 'function') return target.call;

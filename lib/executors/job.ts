@@ -47,7 +47,7 @@ export class Job implements Queued<Job> {
     return this.#state;
   }
 
-  /** None while it waits, and none any more when its worker has answered. */
+  /** `undefined` while it waits, and again when its worker has answered. */
   get holder(): JobHolder | undefined {
     return this.#holder;
   }
@@ -94,7 +94,7 @@ export class Job implements Queued<Job> {
     this.#isAlone = true;
   }
 
-  /** Its code has begun, as was heard now, for the first time or again. */
+  /** Its code has begun. May be called more than once. */
   start(at?: number): void {
     if (this.#state !== 'given') return;
     this.#state = 'started';
@@ -121,7 +121,7 @@ export class Job implements Queued<Job> {
     this.#graceTimer = setTimeout(onOver, milliseconds);
   }
 
-  /** Its worker may be given others at once: what is told to that one from here on must not mean this job. */
+  /** Its worker may be given another job at once: from here on, nothing that the worker is told may be about this one. */
   wasAnswered(): void {
     this.#holder = undefined;
   }

@@ -1,4 +1,4 @@
-/** What a pool has heard of its workers, from when it is heard until it is told. */
+/** Starts and ends of jobs that workers have reported, until the runs are told of them. */
 import { AsyncResource } from 'node:async_hooks';
 import { queueMicrotask } from '../real-time.ts';
 import type { AttemptResult } from './executor.ts';
@@ -42,7 +42,7 @@ export class News {
     this.#isTelling = false;
   }
 
-  /** Tells nothing while `hear` runs: what it brings up is told when the code that runs now has come to its end. */
+  /** Tells nothing while `hear` runs. What it brings up is told in a microtask, after the code that runs now. */
   tellAfterwards(hear: () => void): void {
     const isTelling = this.#isTelling;
     this.#isTelling = true;

@@ -18,7 +18,7 @@ export class RestartDelay {
     this.#onOver = onOver;
   }
 
-  /** Whether another may be started at once, after the latest crash as well. */
+  /** Whether another may still be started at once, despite the latest crash. */
   get isPatient(): boolean {
     return this.#crashes <= CRASHES_WITHOUT_DELAY;
   }

@@ -32,9 +32,9 @@ const WARM_UP = 'warmUp';
 const OUT_OF_MEMORY = 'ERR_WORKER_OUT_OF_MEMORY';
 
 /**
- * A Piscina of a single thread. Piscina starts the thread with its limits, its environment and its priority, and ends
- * it; this it does well. What it does between threads (queue, order, limits, replacing the dead, closing) is not asked
- * of it, and tasks go over a port of our own: they can be told to stop, and cost the main thread half as much.
+ * A Piscina of a single thread. It starts the thread with its limits, environment and priority, and ends it. Everything
+ * between threads (queue, order, limits, replacing dead ones, closing) is done here. Tasks go over a port of our own: they
+ * can be told to stop, and cost the main thread half as much.
  */
 export class Thread implements PoolWorker {
   readonly #pool: PiscinaPool;
@@ -108,7 +108,7 @@ export class Thread implements PoolWorker {
 
   #start(): void {
     try {
-      // That the thread is ready, its port says. One that lives without its other side would never say so.
+      // The thread says over its port that it is ready. If this fails it never will, so it is ended.
       this.#pool.run(undefined, { name: WARM_UP }).catch((thrown: unknown) => {
         this.#crash ??= toError(thrown);
         void this.#pool.destroy();
@@ -189,7 +189,7 @@ export class Thread implements PoolWorker {
     return true;
   }
 
-  /** Only a result can be written there and not be read here: circles of causes, structures too deep for this stack. */
+  /** Only a result can be sent and not be readable here: a circle of causes, or a structure too deep for this stack. */
   #lose(reason: string): void {
     if (this.#batch?.lose({ kind: 'value-lost', reason }) === true) this.#reportBatch(false);
     else this.#hear({ kind: 'value-lost', reason, ranMs: undefined });
@@ -208,12 +208,12 @@ export class Thread implements PoolWorker {
   }
 }
 
-/** What is undefined is not there, as for a process. Node makes a text of it for a thread. */
+/** Without what is `undefined`, as Node does it for a process. For a thread Node would write the text 'undefined'. */
 function definedOf(env: NonNullable<ResolvedPoolOptions['env']>): NodeJS.Dict<string> {
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined));
 }
 
-/** A task module may post messages of its own to whom it takes for its parent. */
+/** A task module may post messages of its own to `parentPort`. */
 function isHello(message: unknown): message is HelloMessage {
   return typeof message === 'object' && message !== null && HELLO in message;
 }
@@ -233,7 +233,7 @@ function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskEr
   return Object.assign(error, { exitCode });
 }
 
-/** What every task of a pool meets whose threads cannot start. */
+/** The error of every task that waits for threads which cannot start. */
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_THREAD_START',

@@ -1,7 +1,7 @@
 /**
  * How long one turn of the event loop may be kept busy with what workers have done. Node hears up to a thousand messages
- * of a port before it looks at anything else: a worker that answers faster than it is heard would keep timers and
- * requests waiting all that time, if it were given more with each answer.
+ * of a port before it looks at anything else: a worker that answers faster than its messages are read would keep
+ * timers and requests waiting all that time, if it were given more with each answer.
  */
 
 import { now, setImmediate } from '../real-time.ts';

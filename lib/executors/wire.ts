@@ -89,7 +89,7 @@ export interface HelloMessage {
 
 export const HELLO = 'express-background-tasks.hello';
 
-/** What a process says, apart from what a task module says to whom it takes for its parent. */
+/** A message of the package from a process, as opposed to one that a task module has written to the channel. */
 export interface ProcessMessage {
   readonly [REPLY]: ProcessReply;
 }
@@ -111,7 +111,7 @@ export interface LeavingMessage {
   readonly received: number;
 }
 
-/** A reply that Node is not to read by itself: where it cannot, it throws where nobody can catch it. */
+/** A reply that is sent as bytes: if Node itself fails to read a message, it throws where nobody can catch it. */
 export interface WrittenReply {
   readonly kind: 'written';
   readonly bytes: Uint8Array;

@@ -110,7 +110,7 @@ export class WorkerPool implements Executor {
     }
   }
 
-  /** It may have stopped while the event loop was blocked, and its worker be about to run another, or wait for one. */
+  /** Asks first: it may have stopped while the event loop was blocked, and its worker may have gone on to another. */
   #graceOver(job: Job): void {
     job.holder?.worker.report();
     if (job.holder === undefined) return;
@@ -119,8 +119,8 @@ export class WorkerPool implements Executor {
   }
 
   /**
-   * Its worker does not come to its end. For everybody else the task is over. The worker keeps its place until it is gone:
-   * if each were replaced at once, tasks that hang would fill the memory with threads.
+   * Its worker cannot be ended yet, but the task settles. The worker keeps its place in the pool until it is gone: if each
+   * were replaced at once, tasks that hang would fill the memory with threads.
    */
   #giveUp(job: Job): void {
     if (job.holder === undefined) return;
@@ -145,7 +145,7 @@ export class WorkerPool implements Executor {
   }
 
   #freed(): void {
-    // What is heard of workers that were asked within `add` is no reason to wait: the code that adds keeps the loop anyway.
+    // Answers of workers that were asked within `add` do not use up the budget: the code that adds holds the loop anyway.
     if (this.#queue.size > 0 && !this.#isAsking) this.#isPostponed ||= this.#turn.isSpent();
     this.#dispatch();
   }
@@ -164,7 +164,7 @@ export class WorkerPool implements Executor {
 
   /**
    * While one stretch of code adds many tasks, no messages are read, and workers that have ended theirs would stand
-   * still: so they are asked. What they have done is told afterwards: nobody expects the events of other tasks within `add`.
+   * still: so they are asked. What they have done is told afterwards: events of other tasks within `add` would surprise.
    */
   #askWorkers(): void {
     if (this.#queue.size === 0) return;
@@ -173,7 +173,7 @@ export class WorkerPool implements Executor {
     this.#isAsking = false;
   }
 
-  /** Where nobody waits and a worker is free, there is nothing to decide. */
+  /** Where no task waits and a worker is free, there is nothing to decide. */
   #giveAtOnce(job: Job): boolean {
     if (this.#queue.size > 0 || this.#isPostponed) return false;
     const seat = this.#workforce.take();
@@ -214,11 +214,11 @@ export class WorkerPool implements Executor {
       seat.batchTimer ??= setTimeout(() => this.#shorten(seat), LONGEST_BATCH).unref();
       seat.batchTimer.refresh();
     }
-    // Told later: whoever cancels at the news must not be ahead of the task on its way.
+    // Told after it was sent: a `started` listener that cancels it must not overtake it.
     this.#news.started(first, performance.now());
   }
 
-  /** All of it was copied before, and can go: but for one of them, or for being too much at once. */
+  /** Each was copied at `add`. Either one of them cannot be sent all the same, or they are too much at once: each goes alone. */
   #notSent(jobs: [Job, ...Job[]], thrown: unknown): void {
     const [job] = jobs;
     if (jobs.length === 1) {
@@ -264,13 +264,13 @@ export class WorkerPool implements Executor {
     else if (error !== undefined) this.#options.onStray(undefined, error);
   }
 
-  /** A batch lasts longer than it should: others shall have what it has not begun. */
+  /** A batch takes too long: what it has not begun goes to other workers. */
   #shorten(seat: Seat): void {
     seat.worker.report();
     const recalled = seat.jobs.filter(({ state, place }) => state === 'given' && seat.worker.recall(place));
     for (const job of recalled) seat.drop(job);
     this.#requeue(recalled);
-    // One that has begun in between keeps its thread silent until it ends, which may be never: its time limit must run.
+    // One that has begun in between reports nothing until it ends, which may be never: asked now, its time limit starts.
     if (seat.jobs.some(({ state }) => state === 'given')) seat.worker.report();
     this.#dispatch();
   }

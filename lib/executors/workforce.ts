@@ -13,7 +13,7 @@ export interface WorkforceOptions {
   readonly idleTimeout: number;
   /** Starts a worker; throws where the options do not allow one. */
   readonly start: StartWorker;
-  /** What a task meets that waits for workers which cannot start. */
+  /** Makes the error of tasks that wait for workers which cannot start. */
   readonly startError: (cause: Error) => Error;
 }
 
@@ -23,7 +23,7 @@ export interface WorkforceObserver {
   freed(): void;
   progressed(seat: Seat, progress: Progress): void;
   stray(stray: StrayMessage): void;
-  /** A worker is gone, and took with it what it was given. `error` says why, where nobody ended it. */
+  /** A worker is gone, with the tasks that it was given. `error` says why, unless it was ended on purpose. */
   left(seat: Seat, error: Error | undefined): void;
   /** No worker is alive, and none can be started. */
   failedToStart(error: Error): void;
@@ -93,7 +93,7 @@ export class Workforce {
       this.#start();
       return true;
     } catch (thrown) {
-      // Whoever is alive goes on with what waits.
+      // Workers that are alive go on with what waits.
       if (this.#seats.size === 0) this.#observer.failedToStart(toError(thrown));
       return false;
     }
@@ -104,7 +104,7 @@ export class Workforce {
     this.#free.push(seat);
     this.#observer.freed();
     if (seat.isBusy || this.#options.idleTimeout === Number.POSITIVE_INFINITY) return;
-    // One timer a worker, wound up again each time it becomes idle; when it fires for a busy one, it says nothing.
+    // One timer for each worker, restarted whenever it becomes idle, and ignored if it fires while the worker is busy.
     seat.idleTimer ??= setTimeout(() => this.#retire(seat), this.#options.idleTimeout).unref();
     seat.idleTimer.refresh();
   }
@@ -157,12 +157,12 @@ export class Workforce {
     this.#forget(seat);
     if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
     if (!seat.isReady && error !== undefined) {
-      // One that was killed says nothing of its options: Ctrl-C reaches those that are only just starting, too.
+      // A process that was killed says nothing about its options: Ctrl-C also reaches those that are just starting.
       if (isKilled(error) && this.#restartDelay.isPatient) {
         this.#observer.freed();
         return;
       }
-      // Started again, it would only die again; whoever else is alive goes on with what waits.
+      // Another would die as well. Workers that are alive go on with what waits.
       if (this.#seats.size === 0) this.#observer.failedToStart(this.#options.startError(error));
       return;
     }

@@ -80,7 +80,7 @@ export function resolveDurable(
   return Object.freeze({ hold, acceptTimeout, maxArgumentsSize, policy });
 }
 
-/** A task may be accepted as late as that, and the last quarter of a hold is left alone. */
+/** A task may be accepted that late, and near the end of its hold it is not released any more. */
 function longEnough(acceptTimeout: number): Rule {
   return {
     expected: `at least twice acceptTimeout (${acceptTimeout}), so that a task can be released before its hold is over`,

@@ -80,7 +80,7 @@ export interface BackgroundTasksOptions {
    */
   readonly maxBacklog?: number | undefined;
   /**
-   * How many outcomes are kept for `find(id)`, the values that tasks returned among them: from `0`, none, to a million.
+   * How many outcomes, with the values that tasks returned, are kept for `find(id)`: from `0`, none, to `1_000_000`.
    *
    * @default 1_000
    */
@@ -105,8 +105,8 @@ export interface BackgroundTasksOptions {
    */
   readonly onError?: ((error: Error, outcome: Outcome) => void) | undefined;
   /**
-   * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries an async
-   * context more.
+   * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries one
+   * more async context.
    *
    * @default false
    * @example
@@ -114,8 +114,11 @@ export interface BackgroundTasksOptions {
    */
   readonly ambient?: boolean | undefined;
   /**
-   * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well. Called at each
-   * `add`. A task that a task adds with `background.add` has the context of that task.
+   * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well.
+   * Called at each `add`; must not be asynchronous. If it throws, `add` throws `ERR_BACKGROUND_HOOK`. A task that a task
+   * adds with `background.add` has the context of that task.
+   *
+   * @default none: the context is `undefined`
    *
    * @example
    * context: (req) => ({ requestId: req.headers['x-request-id'] })
@@ -154,8 +157,8 @@ export interface BackgroundTasksOptions {
    */
   readonly work?: WorkOptions | boolean | undefined;
   /**
-   * `run`: the real thing. `inline`: blocking tasks run in this thread, on clones of their arguments. `record`: tasks
-   * are kept and settle as `skipped`. The last two are for tests.
+   * `run`: the real thing. `inline`: blocking tasks run in this thread, on clones of their arguments. `record`: nothing
+   * runs, and tasks settle as `skipped`. The last two are for tests.
    *
    * @default 'run'
    */
@@ -233,7 +236,7 @@ export interface ResolvedOptions {
   readonly onError: BackgroundTasksOptions['onError'];
   readonly ambient: boolean;
   readonly context: BackgroundTasksOptions['context'];
-  /** `undefined` where nobody watches. */
+  /** `undefined` where the watchdog is off. */
   readonly watchdog: ResolvedWatchdogOptions | undefined;
   readonly engine: TaskEngine | undefined;
   readonly durable: ResolvedDurableOptions;

@@ -1,4 +1,4 @@
-/** What somebody meant who wrote a name that does not exist. */
+/** The name that was probably meant by one that does not exist. */
 
 /** The known name that is nearest to what was written, if one is near at all. */
 export function nearestOf(written: string, known: readonly string[]): string | undefined {

@@ -14,7 +14,7 @@ export interface Policy {
 /** When a failed attempt is followed by another; nothing in it is optional. */
 export type RetryPolicy = { readonly [Name in keyof RetryOptions]-?: NonNullable<RetryOptions[Name]> };
 
-/** What holds where nobody says otherwise. */
+/** What holds where no level says otherwise. */
 export const DEFAULT_POLICY: Policy = Object.freeze({
   when: 'always',
   timeout: 30 * SECOND,

@@ -136,7 +136,7 @@ function checkFields(options: Record<string, unknown>, rule: Rule, place: string
 }
 
 function describeOption(value: unknown): string {
-  // A long text is cut short, and may then have no end by which a password is seen.
+  // Masked before `describe` cuts it short: of a URL that was cut, the password may not be recognized any more.
   const text = describe(typeof value === 'string' ? withoutPassword(value) : value);
   return withoutPassword(text).replace(/(password: )'[^']*'/g, "$1'…'");
 }

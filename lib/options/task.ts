@@ -146,8 +146,9 @@ export interface DurableTaskOptions<Module = object> extends Omit<TaskOptions, '
    */
   readonly executor?: 'thread' | 'process' | 'event-loop' | undefined;
   /**
-   * What a worker makes of the arguments before it runs the function: whoever can write to the broker has chosen them.
-   * If it throws, the task fails with `ERR_BACKGROUND_ARGUMENTS`, and is not tried again.
+   * Checks the arguments in the worker, before the function runs: anybody who can write to the broker can choose them.
+   * Returns those to call the function with. If it throws, the task fails with `ERR_BACKGROUND_ARGUMENTS` and is not tried
+   * again.
    *
    * @example
    * parse: { sendInvoice: (args) => z.tuple([z.number().int()]).parse(args) }

@@ -12,17 +12,17 @@ export interface WatchdogOptions {
   readonly threshold?: number | undefined;
   /**
    * Whether the code that blocks is named, by its function, file and line. For this the server is stopped for a few
-   * milliseconds in the middle of a block, by Node's inspector, which is opened to nobody for it.
+   * milliseconds in the middle of a block, by Node's inspector. No port is opened for it.
    *
    * @default true
    */
   readonly stacks?: boolean | undefined;
 }
 
-/** A machine that does other things as well is late by that much now and then. */
+/** On a machine that does other things as well, the event loop is often late by less than that. */
 const SHORTEST_THRESHOLD = 20;
 const DEFAULT_THRESHOLD = 50;
-/** For those who did not ask for it. */
+/** Where `watchdog` is not given. */
 const LIGHT_THRESHOLD = 100;
 /** Where it is off by default: production, and tests, whose runners compile modules in the middle of everything. */
 const UNWATCHED = new Set(['production', 'test']);

@@ -38,7 +38,7 @@ export interface PoolOptions {
   /**
    * How many threads there may be.
    *
-   * @default one less than the machine has cores, so that the event loop keeps one; at least 1, and `minThreads`
+   * @default one less than the cores that Node may use, so that the event loop keeps one; at least 1, and `minThreads`
    */
   readonly maxThreads?: number | undefined;
   /**
@@ -66,8 +66,9 @@ export interface PoolOptions {
   /** Memory limits of each thread. A task that exceeds them fails with `ERR_BACKGROUND_OUT_OF_MEMORY`. */
   readonly resourceLimits?: ResourceLimits | undefined;
   /**
-   * By how much the threads' priority is below the event loop's: an integer from `0`, the same, to `19`. Needs the optional package
-   * `@napi-rs/nice`; without it, and on systems that know no such thing, threads run at normal priority.
+   * By how much the threads' priority is below the event loop's: an integer from `0`, the same, to `19`. Needs the
+   * optional package `@napi-rs/nice`. Without it, or where the system has no priorities for threads, they silently run at
+   * normal priority.
    *
    * @default 10
    */
@@ -102,7 +103,7 @@ export interface ProcessOptions {
   /**
    * How many processes there may be.
    *
-   * @default one less than the machine has cores, at least 1
+   * @default one less than the cores that Node may use; at least 1, and `minProcesses`
    */
   readonly maxProcesses?: number | undefined;
   /** As in {@link PoolOptions.idleTimeout}. */

@@ -8,7 +8,7 @@ import { tallyInWords, whereOf, whoOf, wordingOf } from './wording.ts';
 const LINE_INTERVAL = 60_000;
 /** How many tasks the summary names. */
 const WORST_TASKS = 5;
-/** The application may make new names without end. */
+/** An application may make ever new names. */
 const MOST_SOURCES = 1_000;
 
 interface Source {

@@ -18,7 +18,7 @@ export interface BlockStats {
   readonly byTask: Readonly<Record<string, BlockTally>>;
 }
 
-/** The application may make new names without end. */
+/** An application may make ever new names. */
 const MOST_NAMES = 1_000;
 
 export const NO_BLOCKS: BlockTally = Object.freeze({ times: 0, totalMs: 0, longestMs: 0 });

@@ -1,4 +1,4 @@
-/** What is told of a block: a time in which the event loop stood still. */
+/** What is reported of a block: a time in which the event loop stood still. */
 
 /** One line of user code, as a person finds it: the file and line that were written, not those that were generated. */
 export interface BlockedFrame {
@@ -45,7 +45,7 @@ export interface BlockedEvent {
   readonly task: { readonly id: string; readonly name: string } | undefined;
   /** The request whose handler blocked it, or that the task was added for. */
   readonly request: BlockedRequest | undefined;
-  /** For how long, in milliseconds; what the machine withheld is not counted. */
+  /** For how long, in milliseconds, without the time in which the machine gave the thread no core. */
   readonly blockedMs: number;
   /** How many requests came in the meantime and had to wait. */
   readonly waitingRequests: number;

@@ -1,4 +1,7 @@
-/** What is measured of a stall, a time in which the event loop did not turn. Code, or a collection of garbage, that is to blame for one makes it a block. All times are those of the shared clock. */
+/**
+ * What is measured of a stall, a time in which the event loop did not turn. It becomes a block if code or a garbage
+ * collection is to blame for it. All times are those of the shared clock.
+ */
 import type { RunningTask } from '../current-task.ts';
 import type { StackSample } from './stack-sample.ts';
 

@@ -1,4 +1,7 @@
-/** Notices that the event loop stood still, and finds the cause. There is one in a process: two would pause the main thread in each other's way. */
+/**
+ * Notices that the event loop stood still, and finds the cause. One for the process: two would interfere with each other's
+ * pauses of the main thread.
+ */
 import { AsyncResource } from 'node:async_hooks';
 import type { RunningTask } from '../current-task.ts';
 import { processWide } from '../process-wide.ts';

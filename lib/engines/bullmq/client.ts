@@ -13,9 +13,9 @@ const CONNECT_TIMEOUT = 2 * SECOND;
 const LONGEST_SILENCE = 5 * SECOND;
 
 /**
- * Options that are the engine's own affair, whoever gives them. With some of these a client that is fine for its user
- * never gets an answer here: scripts would be defined before the client is made, a limit for answers would cut the calls
- * in which a worker waits for tasks, and BullMQ counts with the numbers that it is given.
+ * Options that the engine sets itself, or that would break it. A limit for answers, for instance, would cut the calls in
+ * which a worker waits for tasks; `scripts` would be defined before the client is complete; and with `stringNumbers`
+ * BullMQ would get texts where it counts.
  */
 const NOT_TAKEN_OVER = [
   'maxRetriesPerRequest',

@@ -25,7 +25,7 @@ export class ConnectionErrors {
     this.#isMuted = false;
   }
 
-  /** From here on errors come from the engine's own closing, and are news to nobody. */
+  /** From here on errors come from the engine's own closing, and are not reported. */
   mute(): void {
     this.#isMuted = true;
   }

@@ -29,10 +29,11 @@ export interface BullMQOptions {
    * `{ host, port, username, password, tls, sentinels, name }`; or a client of ioredis that you have.
    *
    * A client is not used itself, and stays open: the engine makes connections of its own with the client's options,
-   * one to add tasks and two for each worker. How often they try again, and how long they wait for an answer, is the
-   * engine's own affair, and so is what is asked: `maxRetriesPerRequest`, `retryStrategy`, `enableOfflineQueue`,
-   * `lazyConnect`, `commandTimeout`, `socketTimeout`, `blockingTimeout`, `stringNumbers`, `scripts`, `monitor` and
-   * `readOnly` are not taken over, from the query of a URL neither. A `keyPrefix` is refused, and so is a Redis Cluster.
+   * one to add tasks and two for each worker. The engine itself decides
+   * how often they try again and how long they wait for an answer: `maxRetriesPerRequest`, `retryStrategy`,
+   * `enableOfflineQueue`, `lazyConnect`, `commandTimeout`, `socketTimeout`, `blockingTimeout`, `blockingTimeoutGrace`,
+   * `stringNumbers`, `scripts`, `monitor` and `readOnly` are ignored, also in the query of a URL. A `keyPrefix` is refused,
+   * and so is a Redis Cluster.
    */
   readonly connection: string | object;
   /**
@@ -62,7 +63,7 @@ export interface BullMQOptions {
    */
   readonly stalledInterval?: number | undefined;
   /**
-   * How often a task may lose its worker before it is kept as failed: a task that kills whoever runs it must end.
+   * How often a task may lose its worker before it is kept as failed: a task that kills its workers must end.
    *
    * @default 3
    */

@@ -2,7 +2,7 @@
 import type { RedisOptions } from 'ioredis';
 import { SECOND } from '../../timers.ts';
 
-/** For how long what was refused is sent again. After that it rejects, and whoever asked is told. */
+/** For how long refused commands are sent again. After that they reject. */
 const RESENT_FOR = 2 * SECOND;
 /** Refusals that are further apart have nothing to do with each other. */
 const LONGEST_GAP = 10 * SECOND;

@@ -5,7 +5,7 @@ import { checkPeerVersion } from '../peer.ts';
 import type { EngineClient } from './client.ts';
 import { bullmqVersion } from './peers.ts';
 
-/** Older ones start, and then do not do all that is asked of them, without a word. */
+/** Older ones start, and then silently fail to do some of what is asked of them. */
 const OLDEST_BULLMQ = [6, 4] as const;
 const OLDEST_REDIS = [6, 2] as const;
 

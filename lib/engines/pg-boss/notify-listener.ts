@@ -1,6 +1,6 @@
 /**
- * Hears Postgres' NOTIFY, by which whoever makes a task ready tells workers of it. A notification may come for nothing,
- * or get lost: workers poll as well.
+ * Listens for the NOTIFY that is sent when a task becomes ready. A notification may come for nothing, or get lost: workers
+ * poll as well.
  */
 import { SECOND } from '../../timers.ts';
 import type { Database, Listening } from './database.ts';

@@ -59,7 +59,7 @@ export interface PgBossOptions {
   readonly migrate?: boolean | undefined;
   /**
    * How long a worker may be silent before its tasks are given to another, in seconds. While its event loop turns, a
-   * worker is heard three times in that time.
+   * worker sends three heartbeats in that time.
    *
    * @default 15
    */
@@ -156,7 +156,7 @@ export function resolvePgBossOptions(options: PgBossOptions): ResolvedPgBossOpti
   return fillIn(options, DEFAULTS);
 }
 
-/** A `Client` of pg is a single connection, too little for an engine: what it listens to and does in a transaction takes it whole. */
+/** A `Client` of pg is a single connection. The engine needs several: one to listen, others for its statements. */
 function isSingleClient(value: object): boolean {
   return 'query' in value && 'connectionParameters' in value;
 }

@@ -8,7 +8,7 @@ import { here } from '../../here.ts';
 import { checkPeerVersion, requirePeer } from '../peer.ts';
 
 const ENTRY = 'express-background-tasks/pg-boss';
-/** Older ones start, and then do not do all that is asked of them, without a word. */
+/** Older ones start, and then silently fail to do some of what is asked of them. */
 const OLDEST = [12, 35] as const;
 /** The oldest Node that pg-boss 12 supports. */
 const OLDEST_NODE = [22, 12] as const;

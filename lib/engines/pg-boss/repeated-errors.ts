@@ -24,7 +24,7 @@ export class RepeatedErrors {
     this.#host = host;
   }
 
-  /** From here on errors come from the engine's own closing, and are news to nobody. */
+  /** From here on errors come from the engine's own closing, and are not reported. */
   mute(): void {
     this.#isMuted = true;
   }

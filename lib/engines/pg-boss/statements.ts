@@ -12,7 +12,7 @@ const KEPT_WAITING = "interval '100 years'";
 /** In seconds: no limit. A worker that is gone is found by its heartbeat. */
 const LONGEST_RUN = 315_360_000;
 
-/** The job has been claimed by nobody else since. `started_on` was a `Date` meanwhile, which has milliseconds only. */
+/** The job has not been claimed again since. `started_on` was a `Date` meanwhile, which has milliseconds only. */
 const SAME_CLAIM = `j.retry_count = i.retry_count
       AND abs(extract(epoch FROM (j.started_on - i.started_on))) < 0.002`;
 
@@ -97,7 +97,7 @@ const discard = (job: string): string => `
   WITH ${heldOfThese(job)}
   DELETE FROM ${job} j USING held WHERE j.name = $2 AND j.id = held.id RETURNING j.id::text AS id`;
 
-// A job in state retry was taken for lost, and nobody has claimed it since: its result comes late, not too late.
+// A job in state retry was taken for lost, and has not been claimed since: its result is late, but not too late.
 const writeResults = (job: string, jobState: string): string => `
   WITH input AS (
     SELECT * FROM json_to_recordset($1::text::json) AS x (

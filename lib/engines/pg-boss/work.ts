@@ -109,7 +109,7 @@ export class PgBossWorker implements EngineWorker {
     const woken = deferred();
     this.#wake = woken.resolve;
     if (milliseconds === undefined) await woken.promise;
-    // Nobody tells of a hold that ends by itself.
+    // There is no notification of a hold that ends by itself.
     else if (!(await doneWithin(milliseconds, woken.promise))) this.#mayFindMore = true;
   }
 
@@ -151,7 +151,7 @@ export class PgBossWorker implements EngineWorker {
   /** A task that ends every worker that takes it would otherwise be seen nowhere until it is kept as failed. */
   #warnOfLoss({ id, retryCount, retryLimit, data }: JobWithMetadata<unknown>): void {
     const { heartbeatSeconds } = this.#options;
-    // pg-boss tells nobody when it gives a task up: this is the last chance to say so.
+    // pg-boss does not report when it gives a task up: this is the last chance to do so.
     const sequel =
       retryCount < retryLimit
         ? 'it runs again'

@@ -6,7 +6,7 @@ import type { Ledger } from '../ledger.ts';
 import type { BatchMessage, ProgressMessage, Result, TaskMessage, ToldMessage } from '../wire.ts';
 import type { TaskRunner } from './task-runner.ts';
 
-/** The main thread hears of a batch when it is over, and while it lasts so often, in milliseconds. */
+/** How often the main thread is told of a batch while it runs, in milliseconds. It is also told at the end. */
 const TELL_EVERY = 1;
 
 export class BatchRunner {

@@ -7,7 +7,7 @@ import { type Order, type ProcessMessage, type ProcessReply, REPLY } from '../wi
 import { TaskRunner } from './task-runner.ts';
 
 const sendToParent = process.send?.bind(process);
-// A task module's own messages are nobody's over there, and one that cannot be read there would end the server.
+// Drops messages of a task module's own: the server has no use for them, and one that it cannot read would end it.
 process.send = (...args: unknown[]): boolean => {
   const callback = args.findLast((arg) => typeof arg === 'function') as ((error: null) => void) | undefined;
   if (callback !== undefined) setImmediate(callback, null);
@@ -32,11 +32,11 @@ process.on('message', (order: Order) => {
 // A task that is still on its way when this process exits by itself has not begun, and may run in another.
 process.on('exit', () => send({ kind: 'leaving', received }));
 
-// A terminal and a service manager send these to the children as well. What is to become of the tasks is for the
-// parent to say: it drains, and ends this process.
+// Terminals and service managers send these to children as well. The parent decides what becomes of the tasks: it drains,
+// and then ends this process.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
-// No child outlives its parent. While the event loop turns, the end of the channel tells of the parent's.
+// No child outlives its parent. While the event loop turns, the end of the channel shows that the parent is gone.
 process.on('disconnect', () => process.exit());
 
 // While it does not (an endless loop), only another thread can look. It is light: no module, no ports in use.
@@ -46,7 +46,7 @@ const watch = new Worker(
    setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL'); }, ${WATCH_INTERVAL});`,
   {
     eval: true,
-    // Asked before the process says that it is ready: by then the parent lives. The thread's own first look may be too late.
+    // Read before this process says that it is ready, while the parent lives. The thread's own first look may be too late.
     workerData: process.ppid,
     execArgv: [],
     env: {},

@@ -26,7 +26,7 @@ export class TaskRunner {
 
   constructor(send: Send) {
     this.#send = send;
-    // Whatever reaches these was thrown outside every promise that somebody waits for. The async context tells whose it was.
+    // What reaches these was thrown outside every promise that is awaited. The async context tells which task it belongs to.
     process.on('uncaughtException', (thrown) => this.#blame(thrown));
     process.on('unhandledRejection', (thrown) => this.#blame(thrown));
   }
@@ -45,7 +45,7 @@ export class TaskRunner {
     const loaded = loadedFunction(message.module, message.export);
     const startedAt = performance.now();
     const end = (result: Result, transferList?: readonly Movable[]): void => {
-      // A task that an error of its own timer has failed may still return: it was answered for.
+      // Already answered: an error in a timer of its own has failed the task, and now it has returned as well.
       if (this.#running?.task !== task) return;
       onEnd(result, loaded === undefined ? undefined : performance.now() - startedAt, transferList);
       this.#running = undefined;
@@ -64,7 +64,7 @@ export class TaskRunner {
     taskContext.run(task, call, message, task, loaded).then(succeed, fail);
   }
 
-  /** What the server has no room for would end it: it is not sent. */
+  /** A result that is too large for the server would end it, and so is not sent. */
   #assertSize(value: unknown): void {
     const limit = this.#maxResultSize;
     if (limit === Number.POSITIVE_INFINITY || !isLargerThan(limit, value)) return;

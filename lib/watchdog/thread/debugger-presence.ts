@@ -1,4 +1,4 @@
-/** Whether another debugger has the main thread: two would pause and resume it in each other's way. */
+/** Whether another debugger has the main thread: two would interfere with each other's pauses. */
 import { readFileSync } from 'node:fs';
 
 /** Another debugger has paused the main thread. */

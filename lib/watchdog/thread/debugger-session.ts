@@ -46,7 +46,7 @@ export class DebuggerSession {
     this.#session.on('Debugger.paused', ({ params }) => this.#paused(params));
   }
 
-  /** One that nobody asked for is that of a `debugger` statement, at which a thread stops while there is a session: nobody else would let it go on. */
+  /** An unrequested pause comes from a `debugger` statement, which stops the thread while a session is open. Ends the session. */
   #paused(event: Debugger.PausedEventDataType): void {
     const onPaused = this.#onPaused;
     this.#onPaused = undefined;
