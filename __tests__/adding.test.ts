@@ -383,6 +383,15 @@ describe('the option `context`', () => {
     expect((await background.add(() => currentTask()?.context).settled).value).toBeUndefined();
   });
 
+  it('fails the add in the handler where it is asynchronous, whatever becomes of its promise', async () => {
+    const background = makeBackground({ context: () => Promise.reject(new Error('no user')) });
+    await inRequest(background, (tasks) => {
+      expect(() => tasks.add(() => {})).toThrow(
+        expect.objectContaining({ code: 'ERR_BACKGROUND_HOOK', message: expect.stringContaining('promise') }),
+      );
+    });
+  });
+
   it('fails the add in the handler where it throws, and nothing is counted', async () => {
     const broken = new Error('no user');
     const background = makeBackground({

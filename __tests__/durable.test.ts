@@ -190,6 +190,23 @@ describe('`accepted`', () => {
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
   });
 
+  it('an engine that lets nobody fetch tasks is asked again until it does, and the reason is logged once', async () => {
+    let refusals = 2;
+    const app = await durableApp(() => {}, {
+      work: true,
+      faults: {
+        work: (proceed) => {
+          refusals -= 1;
+          return refusals < 0 ? proceed() : Promise.reject(new Error('no more workers'));
+        },
+      },
+    });
+    const { id } = app.background.add(tasks.echo, 1);
+    await app.background.ready();
+    await app.until(id, 'completed');
+    expect(app.log.lines.filter(({ message }) => message === 'The engine memory: no more workers')).toHaveLength(1);
+  });
+
   it('`accepted` that has rejected keeps nothing of its task, though the engine is still not there', async () => {
     const app = await durableApp(() => {}, { durable: { acceptTimeout: 20 }, faults: { start: NO_ANSWER } });
     const watcher = watchTasks(app.background, 'run');

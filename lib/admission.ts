@@ -7,7 +7,7 @@ import { argumentsFor, contextFor, type DurableTasks } from './durable/durable-t
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { hookError } from './hooks.ts';
+import { hookError, isTooLate } from './hooks.ts';
 import { forgetMoves } from './move.ts';
 import type { Mode, ResolvedOptions } from './options/middleware.ts';
 import { DEFAULT_POLICY, type Policy } from './options/policy.ts';
@@ -198,8 +198,10 @@ function refuseRetryIf(name: string, options: AddOptions | undefined): void {
 
 function askForContext(context: NonNullable<ResolvedOptions['context']>, req: IncomingMessage): unknown {
   try {
-    return context(req);
+    const value = context(req);
+    if (!isTooLate(value)) return value;
   } catch (thrown) {
     throw hookError('`context`', thrown);
   }
+  throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', 'Expected `context` to answer at once, got a promise.');
 }

@@ -37,7 +37,10 @@ export interface TaskAdder {
   add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;
 }
 
-/** The tasks of one response. Iterate over it for their handles. */
+/**
+ * The tasks of one response. Iterate over it for their handles, which it keeps until the response itself is forgotten: code
+ * that lives on and adds without end adds with `background.add`.
+ */
 export interface TaskList extends TaskAdder, Iterable<TaskHandle> {
   /** How many tasks were added to it, those that have settled included. */
   readonly size: number;

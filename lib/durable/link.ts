@@ -18,7 +18,6 @@ export class EngineLink {
   readonly #waiting = new Set<() => void>();
   /** Each makes a pending call reject. */
   readonly #ends = new Set<(reason: Error) => void>();
-  readonly #backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
   #hasStarted = false;
   #isClosed = false;
   #lastError: Error | undefined;
@@ -30,7 +29,7 @@ export class EngineLink {
     this.#host = host;
     this.#keepsAlive = keepsAlive;
     // Not within the constructor: an engine that fails at once would report to an instance that does not exist yet.
-    queueMicrotask(() => void this.#tryToStart());
+    queueMicrotask(() => void this.#begin().catch(() => {}));
   }
 
   /** Resolves when the engine has started. Never rejects. */
@@ -38,23 +37,37 @@ export class EngineLink {
     return this.#start.promise;
   }
 
-  async #tryToStart(): Promise<void> {
-    try {
-      await this.engine.start(this.#host);
-    } catch (thrown) {
-      if (this.#isClosed) return;
-      this.#failed(toError(thrown));
-      this.#timer = setTimeout(() => void this.#tryToStart(), this.#backoff.next());
-      if (!this.#keepsAlive) this.#timer.unref();
-      return;
-    }
-    this.#lastError = undefined;
+  async #begin(): Promise<void> {
+    await this.untilDone(() => this.engine.start(this.#host));
     this.#hasStarted = true;
     this.#start.resolve();
     for (const begin of this.#waiting) begin();
   }
 
-  /** Tells why the engine can't start: once, and again when the reason changes. */
+  /** Repeats `attempt`, with growing pauses, until it succeeds. Rejects only where it fails after the link was closed. */
+  async untilDone<Result>(attempt: () => Promise<Result>): Promise<Result> {
+    const backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
+    for (;;) {
+      try {
+        const result = await attempt();
+        this.#lastError = undefined;
+        return result;
+      } catch (thrown) {
+        if (this.#isClosed) throw thrown;
+        this.#failed(toError(thrown));
+        await this.#pause(backoff.next());
+      }
+    }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#timer = setTimeout(resolve, milliseconds);
+      if (!this.#keepsAlive) this.#timer.unref();
+    });
+  }
+
+  /** Tells why the engine can't start or fetch tasks: once, and again when the reason changes. */
   #failed(error: Error): void {
     if (error.message !== this.#lastError?.message) this.#host.error(error);
     this.#lastError = error;

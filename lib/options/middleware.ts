@@ -115,7 +115,7 @@ export interface BackgroundTasksOptions {
   readonly ambient?: boolean | undefined;
   /**
    * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well.
-   * Called at each `add`; must not be asynchronous. If it throws, `add` throws `ERR_BACKGROUND_HOOK`. A task that a task
+   * Called at each `add`. If it throws, or returns a promise, `add` throws `ERR_BACKGROUND_HOOK`. A task that a task
    * adds with `background.add` has the context of that task.
    *
    * @default none: the context is `undefined`
