@@ -141,6 +141,13 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     expect(outcome.error?.message).toContain('number');
   });
 
+  it('a function of a function that is exported as a whole is found, and named among those that there are', async () => {
+    const { other, missing } = kind.refer<Record<'other' | 'missing', (x: number) => number>>('module-as-function.cjs');
+    expect((await shared().add(other, 4).settled).value).toBe(8);
+    const { error } = await shared().add(missing, 4).settled;
+    expect(error?.message).toMatch(/Its functions are: default, other\.$/);
+  });
+
   it('a generator is no task: none of its code would run', async () => {
     const { double, steps } = kind.refer<Record<'double' | 'steps', (x: number) => unknown>>('module-as-whole.cjs');
     const background = shared();

@@ -215,13 +215,24 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect([onLoop.value, blocking.value, bytes.length]).toEqual([16, 16, 16]);
     });
 
-    it('tells which task cannot take what was moved away before', () => {
+    it('tells which argument of which task was moved away before', () => {
       const background = shared();
-      const bytes = move(bytesOf(16));
-      background.add(tasks.lengthOf, bytes);
-      const error = thrownBy(() => background.add(tasks.lengthOf, bytes));
-      expect(error.code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
-      expect(error.message).toContain('lengthOf');
+      const bytes = bytesOf(16);
+      background.add(tasks.lengthOf, move(bytes));
+      for (const again of [bytes, move(bytes)]) {
+        const error = thrownBy(() =>
+          background.add(tasks.lengthOf as never, ...([move(bytesOf(8)), again] as never[])),
+        );
+        expect(error.code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
+        expect(error.message).toContain('argument 1 of task lengthOf');
+      }
+    });
+
+    it('takes nothing along of the memory that another argument shares with strangers', async () => {
+      const pooled = Buffer.from('pooled');
+      expect(pooled.buffer.byteLength).toBeGreaterThan(pooled.byteLength);
+      const { value } = await shared().add(tasks.memoryOf, pooled, move(bytesOf(8))).settled;
+      expect(Math.max(...(value as number[]))).toBeLessThan(pooled.buffer.byteLength);
     });
   });
 

@@ -1,7 +1,7 @@
 /** The user's module, loaded in the thread that runs its functions. */
 import { types } from 'node:util';
-import { BackgroundTaskError, codeOf } from '../../errors.ts';
-import { toError } from '../../to-error.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { toError } from '../to-error.ts';
 
 export type TaskFunction = (...args: readonly unknown[]) => unknown;
 
@@ -86,10 +86,6 @@ function hasOwn(value: unknown, name: string): value is Record<string, unknown> 
 }
 
 export function functionNames(namespace: Namespace): string[] {
-  const { default: fallback } = namespace;
-  const names = [
-    ...Object.keys(namespace),
-    ...(typeof fallback === 'object' && fallback !== null ? Object.keys(fallback) : []),
-  ];
+  const names = [...Object.keys(namespace), ...Object.keys(namespace['default'] ?? {})];
   return [...new Set(names)].filter((name) => name !== 'module.exports' && functionIn(namespace, name) !== undefined);
 }
