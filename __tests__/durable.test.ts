@@ -141,15 +141,23 @@ describe('`accepted`', () => {
     },
   );
 
-  it('rejects with what the engine refuses a task for, and then there is nothing to take back', async () => {
+  it('rejects with the refusal of the engine itself, which nobody is told to try again, and there is nothing to take back', async () => {
     const app = await durableApp(
       async (_req, res) => {
-        const { accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
-        res.end(await accepted.then(String, (error: Error) => error.message));
+        const { accepted, settled } = res.locals.backgroundTasks.add(tasks.echo, 1);
+        const error: unknown = await accepted.catch((thrown: unknown) => thrown);
+        const outcome = await settled;
+        res.end(JSON.stringify([error, (error as Error).message, error === outcome.error]));
       },
       { faults: { stage: () => Promise.reject(new BackgroundTaskError('ERR_BACKGROUND_OPTION', 'not like this')) } },
     );
-    expect((await app.request()).body).toContain('was not accepted. Expected memory to accept tasks: not like this');
+    const [error, message, isThatOfItsOutcome] = JSON.parse((await app.request()).body) as unknown[];
+    expect({ error, message, isThatOfItsOutcome }).toEqual({
+      error: expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION' }),
+      message: 'not like this',
+      isThatOfItsOutcome: true,
+    });
+    expect(error).not.toHaveProperty('status', 503);
     await app.background.close();
     expect(app.calls('discard')).toEqual([]);
   });

@@ -1,13 +1,18 @@
 /** Starts an engine, again and again until it succeeds, and makes calls to it with a time limit. */
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
 
 const FIRST_DELAY = 0.25 * SECOND;
 const LONGEST_DELAY = 5 * SECOND;
+
+/** Whether an engine has said that it does not take what it was given. After any other error it may have taken it. */
+export function isRefusal(thrown: unknown): boolean {
+  return codeOf(thrown) === 'ERR_BACKGROUND_OPTION';
+}
 
 export class EngineLink {
   readonly engine: TaskEngine;
@@ -77,7 +82,7 @@ export class EngineLink {
    * Makes a call when the engine has started.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if the call fails, or takes longer than `limit` milliseconds, the
-   * wait for the start included.
+   * wait for the start included; what the engine says where it refuses what it was given.
    */
   call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
     return this.#told(what, this.begin(limit, call));
@@ -108,6 +113,7 @@ export class EngineLink {
     try {
       return await answer;
     } catch (thrown) {
+      if (isRefusal(thrown)) throw thrown;
       const { name } = this.engine;
       const cause = toError(thrown);
       const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
