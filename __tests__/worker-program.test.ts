@@ -108,7 +108,7 @@ describe('the command', () => {
 
   it.each<[string, string, string]>([
     [
-      'an export is missing',
+      'an export is missing that was named before another file has registered the same',
       'worker-registry-missing-export.mjs',
       'to export a function takeNoTime. Its functions are: takeSomeTime, untilAborted.',
     ],

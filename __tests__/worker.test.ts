@@ -359,8 +359,13 @@ describe('`durable`', () => {
     );
   });
 
-  it('refuses a name that stands for another module, and takes the same again', () => {
-    expect(() => durable('tasks', fixture('durable-tasks.cjs'))).not.toThrow();
+  it('refuses a name that stands for another module, or for the same one elsewhere', () => {
+    expect(() => durable('tasks', fixture('durable-tasks.cjs'), { executor: 'process' })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_BACKGROUND_REGISTRY',
+        message: expect.stringContaining("for 'process' after 'thread'"),
+      }),
+    );
     expect(() => durable('tasks', fixture('arithmetic.cjs'))).toThrow(
       expect.objectContaining({
         code: 'ERR_BACKGROUND_REGISTRY',

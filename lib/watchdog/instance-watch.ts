@@ -13,6 +13,7 @@ export class InstanceWatch implements Watched, TurnObserver {
   readonly #owner: Owner<Runtime>;
   #isAttached = false;
   #isEnded = false;
+  #hasSaidWithoutStacks = false;
 
   constructor(
     settings: { readonly threshold: number; readonly stacks: boolean },
@@ -56,6 +57,8 @@ export class InstanceWatch implements Watched, TurnObserver {
   }
 
   stacksUnavailable(reason: string): void {
+    if (this.#hasSaidWithoutStacks) return;
+    this.#hasSaidWithoutStacks = true;
     this.#owner.runtime.reporter.blocks.stacksUnavailable(reason);
   }
 
