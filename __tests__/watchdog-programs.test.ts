@@ -360,6 +360,17 @@ describe('a server in a worker thread', () => {
   });
 });
 
+describe('a program that has the package twice', () => {
+  it('is told of each block once, by the instance that has the task', async () => {
+    const program = new WatchedProgram('watchdog-both-builds.mjs');
+    expect(await program.exited).toBe(0);
+    expect(program.of('blocked')).toMatchObject([
+      { by: 0, event: { task: { name: 'block' } } },
+      { by: 1, event: { task: { name: 'block' } } },
+    ]);
+  });
+});
+
 describe('the lines that are named', () => {
   const directory = mkdtempSync(join(tmpdir(), 'background-tasks-watchdog-'));
   afterAll(() => rmSync(directory, { recursive: true, force: true }));

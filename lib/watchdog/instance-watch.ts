@@ -43,7 +43,8 @@ export class InstanceWatch implements Watched, TurnObserver {
 
   blocked({ cause, task, request, blockedMs, waitingRequests, stack }: Block): void {
     const owner = RunningTask.ownerOf(task);
-    if (owner !== undefined && owner.runtime !== this.#owner.runtime) return;
+    // Tasks of the package's other copy have no owner here, and are reported there.
+    if (task !== undefined && owner?.runtime !== this.#owner.runtime) return;
     this.#owner.runtime.reporter.blocks.record({
       cause,
       task: task && { id: task.id, name: task.name },
