@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
@@ -17,6 +18,12 @@ import { processes, type WorkerKind, type WorkerOptions, workerKinds } from './s
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();
+
+/** To read the package, and nothing else. */
+const permissions = [
+  process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission',
+  ...['--allow-fs-read', fileURLToPath(new URL('../*', import.meta.url)), '--allow-worker', '--allow-child-process'],
+];
 
 describe.each(workerKinds)('$plural', (kind) => {
   const { tasks } = kind;
@@ -261,6 +268,20 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     );
     expect(preloads).toBe(1);
     expect(nodeOptions).toContain('--no-warnings');
+  });
+
+  it.each([
+    ['the permission model', permissions, 'ERR_ACCESS_DENIED'],
+    ['no warnings of a kind', ['--disable-warning', 'ExperimentalWarning'], 'a secret'],
+    ['no code made of text', ['--disallow-code-generation-from-strings'], 'a secret'],
+  ])('runs tasks under what it was started with, and blocks do not end it: %s', async (_what, nodeOptions, read) => {
+    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-secrets-'));
+    atEnd(() => rmSync(directory, { recursive: true }));
+    const secret = join(directory, 'secret');
+    writeFileSync(secret, 'a secret');
+    const options = JSON.stringify(kind.options(1, { execArgv: ['--no-deprecation'] }));
+    const printed = await runScriptWith(nodeOptions, 'script-restricted.mjs', executor, options, secret);
+    expect(JSON.parse(printed)).toEqual({ read, blocked: 'block' });
   });
 
   it('runs a blocking task all the same that it adds before it comes to its end', async () => {

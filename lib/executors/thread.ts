@@ -54,6 +54,8 @@ export class Thread implements PoolWorker {
     const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
       filename: fileURLToPath(threadStart),
+      // Piscina would look for a default export, and for want of one make code of text, which Node can be told to forbid.
+      name: WARM_UP,
       // No thread before the warm-up, none in place of one that died, and none ended for being idle.
       minThreads: 0,
       maxThreads: 1,
