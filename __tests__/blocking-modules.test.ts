@@ -194,6 +194,15 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
       expect(await withLoader().add(width, 'Large').settled).toMatchObject({ state: 'completed', value: 1_000 });
     });
 
+    it('runs where what is preloaded teaches require() alone to read it, and says of a module what is wrong with it', async () => {
+      const background = kind.open(1, { execArgv: ['--require', 'tsx/cjs'] });
+      expect(await background.add(width, 'Small').settled).toMatchObject({ state: 'completed', value: 100 });
+      const { broken } = kind.refer<{ broken(): void }>('module-broken.ts');
+      const { error } = await background.add(broken).settled;
+      expect(error).toMatchObject({ code: 'ERR_BACKGROUND_MODULE' });
+      expect(error?.message).toContain('no-such-module');
+    });
+
     it('is meant by a .js URL where only the .ts file is there', async () => {
       const compiled = kind.refer<{ greet(name: string): { text: string } }>('module-typed.js');
       expect(await withLoader().add(compiled.greet, 'Ada').settled).toMatchObject({ value: { text: 'hello Ada' } });

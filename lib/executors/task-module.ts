@@ -1,4 +1,7 @@
 /** The user's module, loaded in the thread that runs its functions. */
+import { createRequire } from 'node:module';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { toError } from '../to-error.ts';
@@ -51,7 +54,7 @@ export async function loadModule(module: string): Promise<Namespace> {
   const known = loaded.get(module);
   if (known !== undefined) return known;
   try {
-    const namespace = (await import(module)) as Record<string, unknown>;
+    const namespace = await importOrRequire(module);
     loaded.set(module, namespace);
     return namespace;
   } catch (thrown) {
@@ -66,8 +69,32 @@ export async function loadModule(module: string): Promise<Namespace> {
   }
 }
 
+const TYPESCRIPT = /\.(?:[cm]?ts|tsx)$/;
+
+/** What `import()` says of a TypeScript file before any of its code has run. */
+const NOT_IMPORTABLE: ReadonlySet<unknown> = new Set([
+  'ERR_UNKNOWN_FILE_EXTENSION',
+  'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX',
+  'ERR_UNSUPPORTED_DIR_IMPORT',
+  'ERR_MODULE_NOT_FOUND',
+]);
+
+/** ts-node and others that are preloaded by `--require` teach `require()` alone to read TypeScript. */
+async function importOrRequire(module: string): Promise<Namespace> {
+  try {
+    return (await import(module)) as Namespace;
+  } catch (thrown) {
+    const { extensions } = createRequire(module);
+    const isForRequire =
+      NOT_IMPORTABLE.has(codeOf(thrown)) && TYPESCRIPT.test(module) && extensions[extname(module)] !== undefined;
+    if (!isForRequire) throw thrown;
+    const whole = createRequire(module)(fileURLToPath(module)) as Namespace;
+    return { ...whole, default: whole };
+  }
+}
+
 function adviceFor(cause: Error, module: string): string {
-  const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
+  const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.test(module);
   return isUnknownSource
     ? '. This Node runs no TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
     : '';
