@@ -34,6 +34,7 @@ export type { Logger } from './log.ts';
 export { backgroundTasks } from './middleware.ts';
 export type { BlockingModule } from './module-tasks.ts';
 export { move } from './move.ts';
+export type { WorkerOptions } from './options/create-worker.ts';
 export type { DurableOptions, WorkOptions } from './options/durable.ts';
 export type { BackgroundTasksOptions, Mode, Order } from './options/middleware.ts';
 export type {
@@ -61,4 +62,4 @@ export { type BlockingTask, defineTask, type Task, type TaskFunction } from './t
 export type { TaskAdder, TaskList } from './task-list.ts';
 export type { BlockCause, BlockedEvent, BlockedFrame, BlockedRequest } from './watchdog/block.ts';
 export type { BlockStats, BlockTally } from './watchdog/block-stats.ts';
-export { createWorker, type TaskWorker, type WorkerOptions } from './worker.ts';
+export { createWorker, type TaskWorker } from './worker.ts';

@@ -1,23 +1,9 @@
 /** `createWorker()`: a process that runs durable tasks, and adds none. */
 
 import type { DurableBackgroundTasks } from './background-tasks.ts';
-import type { TaskEngine } from './durable/engine.ts';
-import { BackgroundTaskError } from './errors.ts';
 import type { Instance } from './instance.ts';
 import { backgroundTasks, INSTANCE } from './middleware.ts';
-import type { WorkOptions } from './options/durable.ts';
-import type { BackgroundTasksOptions } from './options/middleware.ts';
-
-/** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
-export interface WorkerOptions
-  extends WorkOptions,
-    Pick<
-      BackgroundTasksOptions,
-      'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'history' | 'maxBacklog' | 'watchdog'
-    > {
-  /** The engine that keeps the tasks. */
-  readonly engine: TaskEngine;
-}
+import { resolveWorkerOptions, type WorkerOptions } from './options/create-worker.ts';
 
 /** What `createWorker` resolves to: the control methods of `backgroundTasks`. */
 export interface TaskWorker
@@ -42,11 +28,7 @@ export interface TaskWorker
  * process.once('SIGTERM', () => worker.close({ timeout: 30_000 }));
  */
 export async function createWorker(options: WorkerOptions): Promise<TaskWorker> {
-  const { engine, concurrency, unknownFor, ...others } = options ?? {};
-  if (engine === undefined) {
-    throw new BackgroundTaskError('ERR_BACKGROUND_OPTION', 'Expected `engine` of createWorker() to be given.');
-  }
-  const background = backgroundTasks({ ...others, engine, work: { concurrency, unknownFor } });
+  const background = backgroundTasks(resolveWorkerOptions(options));
   try {
     await background.ready();
   } catch (thrown) {

@@ -217,14 +217,16 @@ export type ResolvedProcessOptions = Complete<
   'minProcesses' | 'maxProcesses' | 'idleTimeout' | 'maxResultSize' | 'niceIncrement'
 >;
 
-export function resolvePool(pool: PoolOptions): ResolvedPoolOptions {
-  const [minThreads, maxThreads] = resolveSize(pool, 'minThreads', 'maxThreads', 'pool.');
+/** @param place the function that was given the options, for the error that names it. */
+export function resolvePool(pool: PoolOptions, place: string): ResolvedPoolOptions {
+  const [minThreads, maxThreads] = resolveSize(pool, 'minThreads', 'maxThreads', 'pool.', place);
   const { resourceLimits, batch = true } = pool;
   return Object.freeze({ minThreads, maxThreads, batch, resourceLimits, ...resolveWorkers(pool) });
 }
 
-export function resolveProcesses(processes: ProcessOptions): ResolvedProcessOptions {
-  const [minProcesses, maxProcesses] = resolveSize(processes, 'minProcesses', 'maxProcesses', 'processes.');
+/** The same for the process pool. */
+export function resolveProcesses(processes: ProcessOptions, place: string): ResolvedProcessOptions {
+  const [minProcesses, maxProcesses] = resolveSize(processes, 'minProcesses', 'maxProcesses', 'processes.', place);
   const { resourceLimits } = processes;
   return Object.freeze({ minProcesses, maxProcesses, resourceLimits, ...resolveWorkers(processes) });
 }
@@ -234,11 +236,12 @@ function resolveSize<Min extends string, Max extends string>(
   min: Min,
   max: Max,
   path: string,
+  place: string,
 ): [min: number, max: number] {
   const least: number = options[min] ?? 0;
   const most: number = options[max] ?? Math.max(least, availableParallelism() - 1, 1);
   const rule = { expected: `an integer up to ${max} (${most})`, accepts: () => least <= most };
-  check({ [min]: least }, { [min]: rule }, 'backgroundTasks()', path);
+  check({ [min]: least }, { [min]: rule }, place, path);
   return [least, most];
 }
 
