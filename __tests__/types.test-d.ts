@@ -27,10 +27,12 @@ import {
   type Outcome,
   type OutcomeState,
   type ResponseEnd,
+  type StartedEvent,
   type TaskAdder,
   type TaskEngine,
   type TaskHandle,
   type TaskList,
+  type TaskWorker,
 } from 'express-background-tasks';
 import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
 import winston from 'winston';
@@ -156,6 +158,16 @@ export function exportsThatAreNoFunctionsAreNoTasks(tasks: TaskList): void {
   tasks.add(images.thumbnial, 'photo.png', 200);
   // @ts-expect-error: references cannot be written.
   images.sum = {} as typeof images.sum;
+}
+
+export function aWorkerIsWhatItsListenersAreAddedTo(worker: TaskWorker): void {
+  const listener = ({ attempt }: StartedEvent): number => attempt;
+  expectTypeOf(worker.on('started', listener)).toEqualTypeOf<TaskWorker>();
+  expectTypeOf(worker.off('started', listener)).toEqualTypeOf<TaskWorker>();
+  // @ts-expect-error: a worker adds no tasks.
+  worker.on('started', listener).add(() => {});
+  // @ts-expect-error: no such event.
+  worker.on('done', () => {});
 }
 
 export async function outcomesAreNarrowedByTheirState(tasks: TaskList): Promise<void> {

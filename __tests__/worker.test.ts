@@ -227,6 +227,11 @@ describe('a worker', () => {
     expect(await settled).toMatchObject({ id, state: 'completed', executor: 'event-loop', value: [1] });
     expect(worker.stats().settled).toBeGreaterThan(before);
   });
+
+  it('is what `on` and `off` return, so that calls can be chained', () => {
+    const listener = (): void => {};
+    expect(worker.on('started', listener).off('started', listener)).toBe(worker);
+  });
 });
 
 describe('an attempt that the engine makes again', () => {
