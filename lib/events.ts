@@ -24,7 +24,7 @@ export interface AddedEvent extends TaskFacts {
 
 /** An attempt began. */
 export interface StartedEvent extends TaskFacts {
-  /** Which attempt, from `1`. */
+  /** Which attempt, from `1`. Those that failed before they started count. */
   readonly attempt: number;
   /** Milliseconds from `add` to the first start. */
   readonly waitedMs: number;
