@@ -315,7 +315,7 @@ describe('what is staged', () => {
   it.each<[string, unknown, string]>([
     ['a date', { sentAt: new Date(0) }, 'an object of class Date at [0].sentAt'],
     ['a function', [() => 1], 'function (anonymous) at [0][0]'],
-    ['undefined', undefined, 'a undefined at [0]'],
+    ['undefined', undefined, 'undefined at [0]'],
     ['a number that is none', Number.NaN, 'NaN at [0]'],
     ['a big integer', 1n, 'a bigint at [0]'],
     ['a map', new Map(), 'an object of class Map at [0]'],

@@ -27,11 +27,13 @@ export function withoutPassword(text: string): string {
 
 /** What a value is, without what is in it: arguments may be personal data. */
 export function describeKind(value: unknown): string {
-  if (typeof value !== 'object' || value === null)
-    return typeof value === 'function' ? describe(value) : `a ${typeof value}`;
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'function') return describe(value);
+  if (typeof value !== 'object') return `a ${typeof value}`;
   try {
+    if (Array.isArray(value)) return 'an array';
     const { name } = value.constructor;
-    return name === 'Object' ? 'an object' : `an object of class ${name}`;
+    return name === 'Object' || name === '' ? 'an object' : `an object of class ${name}`;
   } catch {
     return 'an object';
   }
