@@ -20,9 +20,9 @@ export function describe(value: unknown): string {
   }
 }
 
-/** The text with user and password of any URL in it masked, even of a malformed one: a mistyped URL ends up in a log too. */
+/** The text with user and password of any URL in it masked, also in a query, even of a malformed one: a mistyped URL ends up in a log too. */
 export function withoutPassword(text: string): string {
-  return text.replace(/([a-z][\w+.-]+:\/*|\/\/)\S*@/gi, '$1…@');
+  return text.replace(/([a-z][\w+.-]+:\/*|\/\/)\S*@/gi, '$1…@').replace(/(password=)[^&\s]*/gi, '$1…');
 }
 
 /** What a value is, without what is in it: arguments may be personal data. */

@@ -3,8 +3,10 @@ import { availableParallelism } from 'node:os';
 import { SECOND } from '../timers.ts';
 import {
   aBoolean,
+  anArrayOf,
   anInteger,
   anObjectOf,
+  aRecordOf,
   type Complete,
   check,
   either,
@@ -165,9 +167,9 @@ const workerRules = {
   idleTimeout: either(milliseconds(0), forever),
   maxResultSize: either(atLeastOne, forever),
   niceIncrement: anInteger({ from: 0, to: NICEST }),
-  execArgv: { expected: 'an array of strings', accepts: isArrayOfStrings },
-  env: { expected: 'an object of strings', accepts: isObjectOfStrings },
-  argv: { expected: 'an array of strings', accepts: isArrayOfStrings },
+  execArgv: anArrayOf('strings', isString),
+  env: aRecordOf('strings', (entry) => entry === undefined || isString(entry)),
+  argv: anArrayOf('strings', isString),
 };
 
 const heapRules = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: megabytes };
@@ -189,13 +191,8 @@ export const processRules: Rules<ProcessOptions> = {
   ...workerRules,
 };
 
-function isArrayOfStrings(value: unknown): boolean {
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
-}
-
-function isObjectOfStrings(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return Object.values(value).every((entry) => entry === undefined || typeof entry === 'string');
+function isString(entry: unknown): boolean {
+  return typeof entry === 'string';
 }
 
 export const workerOptionNames = {
