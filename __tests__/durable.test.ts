@@ -631,6 +631,30 @@ describe('when the instance is closed', () => {
     );
     app.request().catch(() => {});
     const { id } = await added.opened;
+
+  it('an instance that was made for tests cannot be watched in mode run, since its engine was never connected', async () => {
+    const { logger, lines } = openLogBook();
+    const background = makeBackground({ mode: 'inline', engine: memoryEngine(), logger });
+    const error = thrownBy(() => watchTasks(background, 'run'));
+    expect(error.code).toBe('ERR_BACKGROUND_OPTION');
+    expect(error.message).toBe(
+      "Expected the mode of watchTasks() to be 'inline' or 'record', got 'run': this backgroundTasks() was made with mode: 'inline', so that its engine was never connected. Make it without `mode`, or without `engine`.",
+    );
+    const watcher = watchTasks(background, 'record');
+    background.add(tasks.echo, 1);
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'skipped' }]);
+    watcher.restore();
+    expect((await background.add(tasks.echo, 2).settled).value).toEqual([2]);
+    expect(lines).not.toContainEqual(expect.objectContaining({ level: 'warn' }));
+  });
+
+  it('an instance that was made for tests without an engine can be watched in mode run', async () => {
+    const background = makeBackground({ mode: 'inline' });
+    const watcher = watchTasks(background, 'run');
+    background.add(tasks.echo, 1);
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'completed', value: [1] }]);
+    expect(background.stats().executors.thread.threads).toBe(1);
+  });
     const { abandoned } = await app.background.close({ timeout: 0 });
     expect(abandoned).toMatchObject([{ id, name: 'local.echo', executor: 'engine', arguments: ["'order 7'"] }]);
     expect(abandoned[0]?.error?.message).toMatch(/ran out of time\. If the engine has it, its hold lets it run\.$/);
