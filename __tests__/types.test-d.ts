@@ -8,6 +8,7 @@ import {
   addBackgroundTask,
   type BackgroundTaskError,
   type BackgroundTaskErrorCode,
+  type BackgroundTaskEvents,
   type BackgroundTasks,
   type BackgroundTasksOptions,
   type BlockedEvent,
@@ -20,6 +21,8 @@ import {
   currentTask,
   type DurableTask,
   defineTask,
+  type EventListener,
+  type EventName,
   type ExecutorName,
   type FoundTask,
   type Logger,
@@ -32,6 +35,7 @@ import {
   type TaskEngine,
   type TaskHandle,
   type TaskList,
+  type TaskState,
   type TaskWorker,
 } from 'express-background-tasks';
 import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
@@ -172,6 +176,8 @@ export function aWorkerIsWhatItsListenersAreAddedTo(worker: TaskWorker): void {
 
 export async function outcomesAreNarrowedByTheirState(tasks: TaskList): Promise<void> {
   const handle = tasks.add(sendEmail, 'ada@example.com', 'Welcome');
+  expectTypeOf(handle.state).toEqualTypeOf<TaskState>();
+  expectTypeOf<TaskState>().toEqualTypeOf<OutcomeState | 'waiting' | 'running' | 'retrying'>();
   const outcome = await handle.settled;
   expectTypeOf(outcome).toEqualTypeOf<Outcome<number>>();
   expectTypeOf(outcome.state).toEqualTypeOf<OutcomeState>();
@@ -265,6 +271,12 @@ export function eventsAreTypedByTheirName(background: BackgroundTasks): void {
     .off('settled', () => {});
   // @ts-expect-error: no such event.
   background.on('done', () => {});
+  const listeners: { readonly [Name in EventName]?: EventListener<Name> } = {
+    added: ({ id }) => id,
+    settled: () => {},
+  };
+  if (listeners.added !== undefined) background.on('added', listeners.added);
+  expectTypeOf<EventName>().toEqualTypeOf<keyof BackgroundTaskEvents>();
   background.on('blocked', (event) => expectTypeOf(event).toEqualTypeOf<BlockedEvent>());
   // @ts-expect-error: a task that was just added has no delay.
   background.on('added', ({ delayMs }) => delayMs);

@@ -50,7 +50,9 @@ export interface BackgroundTaskEvents {
   readonly blocked: BlockedEvent;
 }
 
+/** The names of the events. */
 export type EventName = keyof BackgroundTaskEvents;
+/** What `on` and `off` take: a function of what the event carries. */
 export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => void;
 
 /** All of them, for checking what `on` is given. */
