@@ -283,4 +283,18 @@ describe('the matchers', () => {
       /Expected task sendWelcome not to have been added/,
     );
   });
+
+  it.each<[string, () => unknown, string]>([
+    ['the middleware', () => background, 'function backgroundTasksMiddleware'],
+    ['nothing', () => undefined, 'undefined'],
+    ['a list', () => [], 'an array'],
+  ])('say what to expect something of where they are given %s', (_what, given, got) => {
+    application();
+    const coded = expect.objectContaining({
+      code: 'ERR_BACKGROUND_OPTION',
+      message: `Expected toHaveAdded() to be called on what watchTasks() returned, got ${got}: write const tasks = watchTasks(background) before the tasks are added, and then expect(tasks).toHaveAdded(…).`,
+    });
+    expect(() => expect(given()).toHaveAdded(sendWelcome)).toThrow(coded);
+    expect(() => expect(given()).not.toHaveAdded(sendWelcome)).toThrow(coded);
+  });
 });
