@@ -511,6 +511,21 @@ describe('options that have no meaning for a task', () => {
           .with({ retry: { retryIf: () => true } })
           .add(tasks.echo),
     ],
+    [
+      'a name at `add`, with an engine',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ engine: memoryEngine() }).with({ name: 'custom' }).add(tasks.echo),
+    ],
+    [
+      'a name at `add`, without one',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ logger: false }).with({ name: 'custom' }).add(tasks.echo),
+    ],
+    [
+      'a name at `add`, in a test',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ engine: memoryEngine(), mode: 'record' }).with({ name: 'custom' }).add(tasks.echo),
+    ],
     ['`work` without an engine', 'Expected `engine`', () => backgroundTasks({ work: true })],
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
     [
@@ -616,21 +631,6 @@ describe('in tests of an application', () => {
     await background.close();
     expect(calls).toEqual([]);
   });
-});
-
-describe('when the instance is closed', () => {
-  it('a task whose response is under way is named as abandoned, and its hold lets it run elsewhere', async () => {
-    const added = makeGate<TaskHandle>();
-    const app = await durableApp(
-      async (_req, res) => {
-        const handle = res.locals.backgroundTasks.add(localTasks.echo, 'order 7');
-        await handle.accepted;
-        added.open(handle);
-      },
-      { durable: { hold: 1_000, acceptTimeout: 500 } },
-    );
-    app.request().catch(() => {});
-    const { id } = await added.opened;
 
   it('an instance that was made for tests cannot be watched in mode run, since its engine was never connected', async () => {
     const { logger, lines } = openLogBook();
@@ -655,6 +655,21 @@ describe('when the instance is closed', () => {
     expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'completed', value: [1] }]);
     expect(background.stats().executors.thread.threads).toBe(1);
   });
+});
+
+describe('when the instance is closed', () => {
+  it('a task whose response is under way is named as abandoned, and its hold lets it run elsewhere', async () => {
+    const added = makeGate<TaskHandle>();
+    const app = await durableApp(
+      async (_req, res) => {
+        const handle = res.locals.backgroundTasks.add(localTasks.echo, 'order 7');
+        await handle.accepted;
+        added.open(handle);
+      },
+      { durable: { hold: 1_000, acceptTimeout: 500 } },
+    );
+    app.request().catch(() => {});
+    const { id } = await added.opened;
     const { abandoned } = await app.background.close({ timeout: 0 });
     expect(abandoned).toMatchObject([{ id, name: 'local.echo', executor: 'engine', arguments: ["'order 7'"] }]);
     expect(abandoned[0]?.error?.message).toMatch(/ran out of time\. If the engine has it, its hold lets it run\.$/);
