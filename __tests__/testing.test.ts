@@ -237,6 +237,7 @@ describe('a watcher', () => {
     const coded = expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION' });
     expect(() => watchTasks(express() as never)).toThrow(coded);
     expect(() => watchTasks(undefined as never)).toThrow(coded);
+    expect(() => watchTasks({ env: { TOKEN: 'hunter2' } } as never)).toThrow(/got an object\.$/);
     expect(() => watchTasks(background, 'fast' as never)).toThrow(coded);
   });
 });

@@ -195,8 +195,9 @@ describe('a worker', () => {
   });
 
   it('refuses arguments that are no list', async () => {
-    const refused = await on.until(await stage(on.engine, { args: { length: 1 } }), 'failed');
+    const refused = await on.until(await stage(on.engine, { args: { length: 1, card: '4111 1111' } }), 'failed');
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
+    expect(refused.error?.message).toBe('Expected the arguments of task tasks.echo to be an array, got an object.');
   });
 
   it('keeps what a task returns where it is JSON, and no larger than it may be', async () => {

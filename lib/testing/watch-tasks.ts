@@ -2,7 +2,7 @@
 
 import type { WatchedTask } from '../admission.ts';
 import type { BackgroundTasks } from '../background-tasks.ts';
-import { describe } from '../describe.ts';
+import { describe, describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
@@ -145,7 +145,7 @@ function instanceOf(background: BackgroundTasks<unknown>): Instance {
   if (instance !== undefined) return instance;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_OPTION',
-    `Expected watchTasks() to be given what backgroundTasks() returned, got ${describe(background)}.`,
+    `Expected watchTasks() to be given what backgroundTasks() returned, got ${describeKind(background)}.`,
   );
 }
 
