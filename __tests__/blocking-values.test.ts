@@ -284,4 +284,28 @@ describe('move()', () => {
       expect(thrownBy(() => move(value as never)).code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
     }
   });
+
+  it.each<[string, unknown, string]>([
+    ['null', null, 'got null.'],
+    ['undefined', undefined, 'got undefined.'],
+    ['a string', 'text', 'got a string.'],
+    ['an array', [1], 'got an array.'],
+    ['an instance of a class without a name', new (class {})(), 'got an object.'],
+  ])('says what came: %s', (_what, value, message) => {
+    expect(thrownBy(() => move(value as never)).message).toBe(
+      `Expected move() to be given a typed array, a Buffer, an ArrayBuffer or a MessagePort, ${message}`,
+    );
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a SharedArrayBuffer', new SharedArrayBuffer(8), 'SharedArrayBuffer'],
+    ['a typed array in one', new Uint8Array(new SharedArrayBuffer(8)), 'Uint8Array'],
+    ['a Buffer in one', Buffer.from(new SharedArrayBuffer(8)), 'Buffer'],
+  ])('says that shared memory cannot be moved: %s', (_what, value, name) => {
+    const { code, message } = thrownBy(() => move(value as never));
+    expect(code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
+    expect(message).toBe(
+      `Expected move() to be given memory of its own, got an object of class ${name} in shared memory, which cannot be moved: pass it without move(), and a thread has the same memory.`,
+    );
+  });
 });

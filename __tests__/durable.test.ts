@@ -340,7 +340,7 @@ describe('what is staged', () => {
   it.each<[string, unknown, string]>([
     ['a date', { sentAt: new Date(0) }, 'an object of class Date at [0].sentAt'],
     ['a function', [() => 1], 'function (anonymous) at [0][0]'],
-    ['undefined', undefined, 'a undefined at [0]'],
+    ['undefined', undefined, 'undefined at [0]'],
     ['a number that is none', Number.NaN, 'NaN at [0]'],
     ['a big integer', 1n, 'a bigint at [0]'],
     ['a map', new Map(), 'an object of class Map at [0]'],
@@ -536,6 +536,21 @@ describe('options that have no meaning for a task', () => {
           .with({ retry: { retryIf: () => true } })
           .add(tasks.echo),
     ],
+    [
+      'a name at `add`, with an engine',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ engine: memoryEngine() }).with({ name: 'custom' }).add(tasks.echo),
+    ],
+    [
+      'a name at `add`, without one',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ logger: false }).with({ name: 'custom' }).add(tasks.echo),
+    ],
+    [
+      'a name at `add`, in a test',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ engine: memoryEngine(), mode: 'record' }).with({ name: 'custom' }).add(tasks.echo),
+    ],
     ['`work` without an engine', 'Expected `engine`', () => backgroundTasks({ work: true })],
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
     [
@@ -640,6 +655,30 @@ describe('in tests of an application', () => {
     expect(await background.engineStats()).toEqual({ held: 0, waiting: 0, running: 0, failed: 0 });
     await background.close();
     expect(calls).toEqual([]);
+  });
+
+  it('an instance that was made for tests cannot be watched in mode run, since its engine was never connected', async () => {
+    const { logger, lines } = openLogBook();
+    const background = makeBackground({ mode: 'inline', engine: memoryEngine(), logger });
+    const error = thrownBy(() => watchTasks(background, 'run'));
+    expect(error.code).toBe('ERR_BACKGROUND_OPTION');
+    expect(error.message).toBe(
+      "Expected the mode of watchTasks() to be 'inline' or 'record', got 'run': this backgroundTasks() was made with mode: 'inline', so that its engine was never connected. Make it without `mode`, or without `engine`.",
+    );
+    const watcher = watchTasks(background, 'record');
+    background.add(tasks.echo, 1);
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'skipped' }]);
+    watcher.restore();
+    expect((await background.add(tasks.echo, 2).settled).value).toEqual([2]);
+    expect(lines).not.toContainEqual(expect.objectContaining({ level: 'warn' }));
+  });
+
+  it('an instance that was made for tests without an engine can be watched in mode run', async () => {
+    const background = makeBackground({ mode: 'inline' });
+    const watcher = watchTasks(background, 'run');
+    background.add(tasks.echo, 1);
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'completed', value: [1] }]);
+    expect(background.stats().executors.thread.threads).toBe(1);
   });
 });
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Clone, cloneFor, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentOwner, currentTask } from './current-task.ts';
+import { describe } from './describe.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
 import { argumentsFor, contextFor, type DurableTasks } from './durable/durable-tasks.ts';
 import { durableId } from './durable/task-id.ts';
@@ -110,6 +111,7 @@ export class Admission {
   }
 
   #acceptDurable(addition: Addition): TaskRun {
+    refuseName(addition);
     const { durable, mode, options } = this.#host;
     if (mode === 'run' && durable !== undefined) return this.#handOver(durable, addition);
     if (mode === 'run') this.#sayWithoutEngine(addition.name);
@@ -186,6 +188,15 @@ export class Admission {
     if (clone === undefined) return value;
     return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', clone);
   }
+}
+
+/** With or without an engine, so that what is written without one runs with one. */
+function refuseName({ definition, options }: Addition): void {
+  if (options?.name === undefined) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected no \`name\` of with() for the durable task ${definition.name}, got ${describe(options.name)}: it is known to its engine by the names of its module and its export.`,
+  );
 }
 
 function refuseRetryIf(name: string, options: AddOptions | undefined): void {
