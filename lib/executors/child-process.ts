@@ -11,6 +11,7 @@ import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
+import { startAdvice } from './start-advice.ts';
 import {
   type Order,
   type ProcessMessage,
@@ -212,7 +213,7 @@ function exitError(
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_PROCESS_START',
-    `A child process could not start, look at the options of \`processes\`: ${cause.message}`,
+    `A child process could not start, ${startAdvice(processEntry, 'processes')}: ${cause.message}`,
     { cause },
   );
 }

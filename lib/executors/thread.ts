@@ -13,6 +13,7 @@ import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
 import { Receipt } from './receipt.ts';
+import { startAdvice } from './start-advice.ts';
 import { ThreadBatch } from './thread-batch.ts';
 import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
 
@@ -239,7 +240,7 @@ function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskEr
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_THREAD_START',
-    `A worker thread could not start, look at the options of \`pool\`: ${cause.message}`,
+    `A worker thread could not start, ${startAdvice(threadStart, 'pool')}: ${cause.message}`,
     { cause },
   );
 }
