@@ -285,6 +285,15 @@ describe('the matchers', () => {
     );
   });
 
+  it('say why a task has failed that should have completed', async () => {
+    application();
+    const tasks = watchTasks(background);
+    background.add(arithmetic.fail);
+    await tasks.idle();
+    expect(() => expect(tasks).toHaveCompleted(arithmetic.fail)).toThrow(/fail\(\): failed, RangeError: out of range/);
+    expect(tasks.added[0]?.error).toBe((await tasks.added[0]?.handle.settled)?.error);
+  });
+
   it.each<[string, () => unknown, string]>([
     ['the middleware', () => background, 'function backgroundTasksMiddleware'],
     ['nothing', () => undefined, 'undefined'],

@@ -94,6 +94,9 @@ function equalityOf({ equals, customTesters = [], utils }: MatcherContext): (a: 
 function listOf(added: readonly AddedTask[]): string {
   if (added.length === 0) return '  no task at all';
   return added
-    .map(({ name, args, handle }) => `  ${name}(${args.map(describe).join(', ')}): ${handle.state}`)
+    .map(({ name, args, handle, error }) => {
+      const why = error === undefined ? '' : `, ${error.name}: ${error.message}`;
+      return `  ${name}(${args.map(describe).join(', ')}): ${handle.state}${why}`;
+    })
     .join('\n');
 }

@@ -23,6 +23,8 @@ export interface AddedTask<Args extends unknown[] = unknown[], Value = unknown> 
   /** The arguments; of a blocking task, copies, as its thread gets them. */
   readonly args: Args;
   readonly handle: TaskHandle<Awaited<Value>>;
+  /** What it has failed with, once it has settled. */
+  readonly error: Error | undefined;
 }
 
 /** What {@link watchTasks} returns. */
@@ -126,8 +128,18 @@ function beginWatching(instance: Instance): Watches {
   watchesOf.set(instance, watches);
   instance.admission.onAdded = ({ task, run }: WatchedTask): void => {
     const { name, handle } = run;
+    const settled = { error: undefined as Error | undefined };
+    void run.settled.then(({ error }) => Object.assign(settled, { error }));
     for (const { added } of watches.open) {
-      added.push({ task: task as AddedTask['task'], name, args: keptArguments(run), handle });
+      added.push({
+        task: task as AddedTask['task'],
+        name,
+        args: keptArguments(run),
+        handle,
+        get error() {
+          return settled.error;
+        },
+      });
     }
   };
   return watches;
