@@ -20,12 +20,8 @@ const runner = new TaskRunner(send);
 let batches: BatchRunner | undefined;
 
 port.on('message', (order: ThreadOrder) => {
+  if ('module' in order || 'targets' in order) receipt.give();
   if ('ledger' in order) batches = new BatchRunner(runner, new Ledger(order.ledger), send);
-  else if ('targets' in order) {
-    receipt.give();
-    void batches?.run(order);
-  } else {
-    receipt.give();
-    runner.receive(order);
-  }
+  else if ('targets' in order) void batches?.run(order);
+  else runner.receive(order);
 });
