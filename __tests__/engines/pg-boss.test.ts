@@ -16,7 +16,7 @@ import type {
   WorkResult,
 } from 'express-background-tasks';
 import { type PgBossOptions, pgBoss } from 'express-background-tasks/pg-boss';
-import { Client, Pool } from 'pg';
+import { Client, Pool, types } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
 import { fixture } from '../support/fixtures.ts';
 import { makeGate } from '../support/gates.ts';
@@ -288,6 +288,21 @@ if (missing !== '') {
         const engines = await Promise.all([1, 2, 3].map(() => start(options)));
         const id = await stageOne(engines[0] as TaskEngine);
         expect(await (engines[2] as TaskEngine).find(id)).toMatchObject({ state: 'held' });
+      });
+
+      it.each([
+        ['as DateStyle SQL writes them', "SET datestyle = 'SQL, DMY'", {}],
+        ['by a parser of the user', 'RESET datestyle', { types: { getTypeParser: readsNoTimes } }],
+      ])('fails where pg does not read times as they are: %s', async (_how, setting, options) => {
+        const role = `role_${randomUUID().slice(0, 8)}`;
+        await (await connected()).query(`CREATE ROLE ${role} SUPERUSER LOGIN; ALTER ROLE ${role} ${setting}`);
+        const place = { host: '127.0.0.1', port: server.port, database: 'postgres', user: role };
+        const engine = pgBoss(fresh({ connection: { ...place, ...options } }));
+        atEnd(() => engine.close());
+        await expect(engine.start(host())).rejects.toMatchObject({
+          code: 'ERR_BACKGROUND_ENGINE',
+          message: expect.stringMatching(/^Expected pg to read a timestamptz .*`ALTER ROLE … SET datestyle = 'ISO'`/),
+        });
       });
 
       it('refuses a queue in which jobs wait for each other', async () => {
@@ -654,6 +669,12 @@ async function start(
   atEnd(() => engine.close());
   await engine.start(host(onError, onWarning));
   return engine;
+}
+
+const TIMESTAMPTZ = types.builtins.TIMESTAMPTZ;
+
+function readsNoTimes(type: number): (text: string) => unknown {
+  return type === TIMESTAMPTZ ? (text) => ({ text }) : types.getTypeParser(type);
 }
 
 interface TaskWish {
