@@ -615,6 +615,41 @@ if (missing !== '') {
     );
 
     it(
+      'keeps what a task came to while Postgres took no writes, as one does whose disk is full or that has become a standby',
+      async () => {
+        const server = await startPostgres();
+        const refused = makeGate();
+        const engine = await start({ connection: server.url }, () => refused.open());
+        const gate = makeGate();
+        const worker = await watch(engine, async () => {
+          await gate.opened;
+          return COMPLETED;
+        });
+        const id = await stageOne(engine, { holdMs: 0 });
+        await worker.started(id);
+        const client = new Client({ connectionString: server.url });
+        await client.connect();
+        atEnd(() => client.end());
+        await client.query("ALTER SYSTEM SET default_transaction_read_only = 'on'");
+        await client.query('SELECT pg_reload_conf()');
+        await untilSoon('it takes no writes', () =>
+          engine.stage([makeTask()], {}).then(
+            () => false,
+            () => true,
+          ),
+        );
+        gate.open();
+        await refused.opened;
+        await someTime(500);
+        await client.query('SET default_transaction_read_only = off');
+        await client.query("ALTER SYSTEM SET default_transaction_read_only = 'off'");
+        await client.query('SELECT pg_reload_conf()');
+        expect(await untilState(engine, id, 'completed')).toMatchObject({ attempts: 1 });
+      },
+      TIMEOUT,
+    );
+
+    it(
       'keeps what it was given when Postgres is killed',
       async () => {
         const server = await startPostgres();
