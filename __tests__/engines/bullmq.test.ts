@@ -370,6 +370,18 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(found?.error?.stack).toMatch(/^TypeError: attempt 3\n {4}at [\s\S]*bullmq\.test\.ts[^{]*$/);
   });
 
+  it('finds the error of a task that failed without a message, as one of Node for a refused connection does', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const task = taskOf({ retry: retryOf(2, 600_000) });
+    const error = Object.assign(new AggregateError([new Error('refused')], ''), { code: 'ECONNREFUSED' });
+    await engine.stage([task], {});
+    await starts(engine, 1, () => ({ kind: 'failed', error, retry: true }));
+    expect(await engine.find(task.envelope.id)).toMatchObject({
+      state: 'retrying',
+      error: { name: 'AggregateError', message: '', code: 'ECONNREFUSED', stack: error.stack },
+    });
+  });
+
   it('does not try again what another attempt cannot help', async () => {
     const engine = await startEngine({ connection: redis.url });
     const [fatal, next] = [taskOf({ retry: retryOf(5, 0) }), taskOf()];

@@ -146,7 +146,7 @@ function lostLock(id: string): BackgroundTaskError {
 
 /** A new error for BullMQ: by its name or message it might take the task's error for one of its own. */
 function failure(error: Error, mayRetry: boolean): Error {
-  const message = error.message === RATE_LIMIT_MESSAGE ? `${error.message}.` : error.message;
+  const message = error.message === RATE_LIMIT_MESSAGE ? `${error.message}.` : error.message || error.name;
   const told = mayRetry ? new Error(message) : new UnrecoverableError(message);
   told.stack = stackWithFacts(error);
   return told;
