@@ -587,6 +587,62 @@ describeWithRedis('bullmq() with redis-server', () => {
     await expect(engine.stage([taskOf()], {})).rejects.toThrow(/READONLY/);
   });
 
+  it('waits while Redis refuses what its worker asks for, says so once, and keeps what the task came to', async () => {
+    const server = await startRedis();
+    direct = new Redis(server.url);
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const [first, second] = [taskOf(), taskOf()];
+    const [started, mayEnd, secondStarted] = [makeGate(), makeGate(), makeGate()];
+    const working = await engine.work(
+      async ({ id }) => {
+        if (id === second.envelope.id) secondStarted.open();
+        started.open();
+        await mayEnd.opened;
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([first], {});
+    await started.opened;
+    await direct.config('SET', 'min-replicas-to-write', '1');
+    mayEnd.open();
+    await host.failed;
+    // Long enough for thousands of refusals, were each answered by another question.
+    await work(2_000);
+    expect(host.errors.map(({ message }) => message)).toEqual([expect.stringMatching(/^NOREPLICAS/)]);
+    await direct.config('SET', 'min-replicas-to-write', '0');
+    await engine.stage([second], {});
+    await secondStarted.opened;
+    await untilHolds(async () => (await engine.find(first.envelope.id))?.state !== 'running');
+    expect(await engine.find(first.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+    await working.stop();
+  });
+
+  it('stops while Redis refuses what its worker asks for', async () => {
+    const server = await startRedis();
+    direct = new Redis(server.url);
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const [started, mayEnd] = [makeGate(), makeGate()];
+    const working = await engine.work(
+      async () => {
+        started.open();
+        await mayEnd.opened;
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([taskOf()], {});
+    await started.opened;
+    await direct.config('SET', 'min-replicas-to-write', '1');
+    mayEnd.open();
+    await host.failed;
+    const before = performance.now();
+    await working.stop();
+    expect(performance.now() - before).toBeLessThan(3_000);
+  });
+
   it('closes while Redis is down', async () => {
     const server = await startRedis();
     const engine = await startEngine({ connection: server.url });
