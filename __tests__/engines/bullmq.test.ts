@@ -178,10 +178,18 @@ describe('options', () => {
     'valkey://user:hunter2@localhost',
     'redis:/user:hunter2@localhost',
     'user:hunter2@localhost:6379',
+    'redis://user:hunter2/or#hunter2@localhost',
+    'redis://user:100%hunter2@localhost',
+    'redis://user:hunter2@localhost:99999',
     `http://user:hunter2${'x'.repeat(200)}@localhost`,
     new URL('redis://user:hunter2@localhost'),
   ])('tells no password of a connection that it refuses: %s', (value) => {
     for (const options of [{ connection: value }, String(value)]) expect(refusalOf(options)).not.toMatch(/hunter2/);
+  });
+
+  it('takes a URL whose password has special characters, if they are encoded', () => {
+    const password = encodeURIComponent('a/b#c%d@e f');
+    expect(bullmq({ connection: `redis://user:${password}@localhost/2` }).name).toBe('bullmq');
   });
 
   it('refuses no options at all', () => {

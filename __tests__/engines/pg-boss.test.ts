@@ -56,6 +56,12 @@ describe('pgBoss()', () => {
   const cases: readonly (readonly [string, object, RegExp])[] = [
     ['no connection', {}, /^Expected `connection` of pgBoss\(\) to be a URL .* got undefined\.$/],
     ['a URL of something else', { connection: 'redis://localhost' }, /^Expected `connection` .* got 'redis:/],
+    [
+      'a URL that is none',
+      { connection: 'postgres://shop:a/b#c@localhost' },
+      /percent-encoded, .* got 'postgres:\/\/…@/,
+    ],
+    ['a port that is none', { connection: 'postgres://localhost:99999/shop' }, /^Expected `connection` of pgBoss/],
     ['a single client of pg', { connection: new Client() }, /^Expected `connection` .* such a Pool/],
     [
       'an option with a typing error',
@@ -86,6 +92,17 @@ describe('pgBoss()', () => {
     expect(() => pgBoss(options as PgBossOptions)).toThrow(
       expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION', message: expect.stringMatching(message) }),
     );
+  });
+
+  it.each([
+    'postgres://localhost/shop',
+    'postgresql://shop:a%2Fb@localhost:5432/shop?sslmode=require',
+    'postgres:///shop?host=/var/run/postgresql',
+    'postgres://shop@/shop?host=/var/run/postgresql',
+    'postgres://shop:a%b c@%2Fvar%2Frun%2Fpostgresql/shop',
+  ])('takes what pg takes for a URL: %s', (connection) => {
+    expect(pgBoss({ connection }).name).toBe('pg-boss');
+    expect(new Client(connection).database).toBe('shop');
   });
 
   it('takes an option that is undefined for one that was not given', () => {
