@@ -130,6 +130,32 @@ async function startTwo(): Promise<readonly [RedisServer, RedisServer]> {
   return [await startRedis({ args }), await startRedis({ args })];
 }
 
+interface Sentinel {
+  readonly port: number;
+  isThere: boolean;
+}
+
+/** Says that the master is on this port, as long as it is there. */
+async function startSentinel(masterPort: number): Promise<Sentinel> {
+  const port = String(masterPort);
+  const master = `*2\r\n$9\r\n127.0.0.1\r\n$${port.length}\r\n${port}\r\n`;
+  const server = createServer((socket) => {
+    socket
+      .on('error', () => {})
+      .on('data', (data) => {
+        if (!sentinel.isThere) socket.destroy();
+        // Several commands may come at once; each begins with how many words it has.
+        for (const command of String(data).split(/^(?=\*\d)/m)) {
+          socket.write(command.includes('get-master-addr-by-name') ? master : '*0\r\n');
+        }
+      });
+  }).listen(0, '127.0.0.1');
+  atEnd(() => server.close());
+  await once(server, 'listening');
+  const sentinel: Sentinel = { port: (server.address() as AddressInfo).port, isThere: true };
+  return sentinel;
+}
+
 function refusalOf(options: unknown): string {
   try {
     bullmq(options as BullMQOptions);
@@ -585,6 +611,34 @@ describeWithRedis('bullmq() with redis-server', () => {
       expect(await engine.find(before.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
     },
   );
+
+  it('tells once that no sentinel answers, and goes on when one does', async () => {
+    const server = await startRedis();
+    const sentinel = await startSentinel(server.port);
+    const host = makeHost();
+    const connection = { sentinels: [{ host: '127.0.0.1', port: sentinel.port }], name: 'shop' };
+    const engine = await startEngine({ connection }, host);
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    sentinel.isThere = false;
+    direct = new Redis(server.url);
+    await direct.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await host.failed;
+    // Long enough for dozens of attempts to find one.
+    await work(1_500);
+    expect(host.errors).toHaveLength(1);
+    sentinel.isThere = true;
+    const task = taskOf();
+    await untilHolds(() =>
+      engine.stage([task], {}).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await untilHolds(async () => (await engine.find(task.envelope.id))?.state === 'completed');
+    await working.stop();
+    // ioredis has timers for the ends of its connections to sentinels, which have ended long since: jest complains of them.
+    await work(2_000);
+  });
 
   it('says so where it is led to a replica for good', async () => {
     const [master, replica] = await startTwo();

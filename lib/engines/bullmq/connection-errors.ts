@@ -6,6 +6,8 @@ import { toError } from '../../to-error.ts';
 import type { EngineClient } from './client.ts';
 import { isRefusal } from './patience.ts';
 
+/** What ioredis says each time that none of the sentinels has told it of a master. It adds when it asks again. */
+const NO_SENTINEL = 'All sentinels are unreachable';
 /** A refusal that repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
 
@@ -84,7 +86,7 @@ function isGivenUp(error: Error): boolean {
 }
 
 function isOfConnection(error: Error): boolean {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  if (isGivenUp(error) || syscall !== undefined) return true;
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (isGivenUp(error) || syscall !== undefined || message.startsWith(NO_SENTINEL)) return true;
   return typeof code === 'string' && /^E[A-Z]+$/.test(code);
 }
