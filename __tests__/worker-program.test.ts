@@ -88,6 +88,21 @@ describe('the command', () => {
       'Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.',
     ],
     [
+      'an engine from a variable that is not set',
+      ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ''],
+      'Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.',
+    ],
+    [
+      'an engine from a module without a default export',
+      [
+        'work',
+        fileURLToPath(fixture('worker-registry.mjs')),
+        '--engine',
+        fileURLToPath(fixture('worker-registry.mjs')),
+      ],
+      'worker-registry.mjs to have a default export, got none.',
+    ],
+    [
       'a queue for an engine that names its own',
       ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ENGINE, '--queue', 'q'],
       'Expected --queue with a URL as --engine',

@@ -130,6 +130,32 @@ async function startTwo(): Promise<readonly [RedisServer, RedisServer]> {
   return [await startRedis({ args }), await startRedis({ args })];
 }
 
+interface Sentinel {
+  readonly port: number;
+  isThere: boolean;
+}
+
+/** Says that the master is on this port, as long as it is there. */
+async function startSentinel(masterPort: number): Promise<Sentinel> {
+  const port = String(masterPort);
+  const master = `*2\r\n$9\r\n127.0.0.1\r\n$${port.length}\r\n${port}\r\n`;
+  const server = createServer((socket) => {
+    socket
+      .on('error', () => {})
+      .on('data', (data) => {
+        if (!sentinel.isThere) socket.destroy();
+        // Several commands may come at once; each begins with how many words it has.
+        for (const command of String(data).split(/^(?=\*\d)/m)) {
+          socket.write(command.includes('get-master-addr-by-name') ? master : '*0\r\n');
+        }
+      });
+  }).listen(0, '127.0.0.1');
+  atEnd(() => server.close());
+  await once(server, 'listening');
+  const sentinel: Sentinel = { port: (server.address() as AddressInfo).port, isThere: true };
+  return sentinel;
+}
+
 function refusalOf(options: unknown): string {
   try {
     bullmq(options as BullMQOptions);
@@ -178,12 +204,20 @@ describe('options', () => {
     'valkey://user:hunter2@localhost',
     'redis:/user:hunter2@localhost',
     'user:hunter2@localhost:6379',
+    'redis://user:hunter2/or#hunter2@localhost',
+    'redis://user:100%hunter2@localhost',
+    'redis://user:hunter2@localhost:99999',
     `http://user:hunter2${'x'.repeat(200)}@localhost`,
     new URL('redis://user:hunter2@localhost'),
     [{ password: 'hunter2', sentinelPassword: 'hunter2' }],
   ])('tells no password of a connection that it refuses: %s', (value) => {
     for (const options of [{ connection: value }, { connection: [value] }, String(value)])
       expect(refusalOf(options)).not.toMatch(/hunter2/);
+  });
+
+  it('takes a URL whose password has special characters, if they are encoded', () => {
+    const password = encodeURIComponent('a/b#c%d@e f');
+    expect(bullmq({ connection: `redis://user:${password}@localhost/2` }).name).toBe('bullmq');
   });
 
   it('refuses no options at all', () => {
@@ -372,6 +406,18 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(found?.error?.stack).toMatch(/^TypeError: attempt 3\n {4}at [\s\S]*bullmq\.test\.ts[^{]*$/);
   });
 
+  it('finds the error of a task that failed without a message, as one of Node for a refused connection does', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const task = taskOf({ retry: retryOf(2, 600_000) });
+    const error = Object.assign(new AggregateError([new Error('refused')], ''), { code: 'ECONNREFUSED' });
+    await engine.stage([task], {});
+    await starts(engine, 1, () => ({ kind: 'failed', error, retry: true }));
+    expect(await engine.find(task.envelope.id)).toMatchObject({
+      state: 'retrying',
+      error: { name: 'AggregateError', message: '', code: 'ECONNREFUSED', stack: error.stack },
+    });
+  });
+
   it('does not try again what another attempt cannot help', async () => {
     const engine = await startEngine({ connection: redis.url });
     const [fatal, next] = [taskOf({ retry: retryOf(5, 0) }), taskOf()];
@@ -492,7 +538,8 @@ describeWithRedis('bullmq() with redis-server', () => {
   });
 
   it('rejects while Redis is down, tells it once, and goes on when it is back', async () => {
-    const server = await startRedis();
+    // Synced every second, as by default, Redis may answer before it writes: the kill would lose what is held.
+    const server = await startRedis({ args: ['--appendfsync', 'always'] });
     const host = makeHost();
     const engine = await startEngine({ connection: server.url }, host);
     const [held, ran] = [taskOf({ holdMs: HELD }), makeGate<string>()];
@@ -568,6 +615,34 @@ describeWithRedis('bullmq() with redis-server', () => {
     },
   );
 
+  it('tells once that no sentinel answers, and goes on when one does', async () => {
+    const server = await startRedis();
+    const sentinel = await startSentinel(server.port);
+    const host = makeHost();
+    const connection = { sentinels: [{ host: '127.0.0.1', port: sentinel.port }], name: 'shop' };
+    const engine = await startEngine({ connection }, host);
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    sentinel.isThere = false;
+    direct = new Redis(server.url);
+    await direct.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await host.failed;
+    // Long enough for dozens of attempts to find one.
+    await work(1_500);
+    expect(host.errors).toHaveLength(1);
+    sentinel.isThere = true;
+    const task = taskOf();
+    await untilHolds(() =>
+      engine.stage([task], {}).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await untilHolds(async () => (await engine.find(task.envelope.id))?.state === 'completed');
+    await working.stop();
+    // ioredis has timers for the ends of its connections to sentinels, which have ended long since: jest complains of them.
+    await work(2_000);
+  });
+
   it('says so where it is led to a replica for good', async () => {
     const [master, replica] = await startTwo();
     direct = new Redis(replica.url);
@@ -575,6 +650,62 @@ describeWithRedis('bullmq() with redis-server', () => {
     await untilHolds(async () => (await direct.info('replication')).includes('master_link_status:up'));
     const engine = await startEngine({ connection: replica.url });
     await expect(engine.stage([taskOf()], {})).rejects.toThrow(/READONLY/);
+  });
+
+  it('waits while Redis refuses what its worker asks for, says so once, and keeps what the task came to', async () => {
+    const server = await startRedis();
+    direct = new Redis(server.url);
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const [first, second] = [taskOf(), taskOf()];
+    const [started, mayEnd, secondStarted] = [makeGate(), makeGate(), makeGate()];
+    const working = await engine.work(
+      async ({ id }) => {
+        if (id === second.envelope.id) secondStarted.open();
+        started.open();
+        await mayEnd.opened;
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([first], {});
+    await started.opened;
+    await direct.config('SET', 'min-replicas-to-write', '1');
+    mayEnd.open();
+    await host.failed;
+    // Long enough for thousands of refusals, were each answered by another question.
+    await work(2_000);
+    expect(host.errors.map(({ message }) => message)).toEqual([expect.stringMatching(/^NOREPLICAS/)]);
+    await direct.config('SET', 'min-replicas-to-write', '0');
+    await engine.stage([second], {});
+    await secondStarted.opened;
+    await untilHolds(async () => (await engine.find(first.envelope.id))?.state !== 'running');
+    expect(await engine.find(first.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+    await working.stop();
+  });
+
+  it('stops while Redis refuses what its worker asks for', async () => {
+    const server = await startRedis();
+    direct = new Redis(server.url);
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const [started, mayEnd] = [makeGate(), makeGate()];
+    const working = await engine.work(
+      async () => {
+        started.open();
+        await mayEnd.opened;
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([taskOf()], {});
+    await started.opened;
+    await direct.config('SET', 'min-replicas-to-write', '1');
+    mayEnd.open();
+    await host.failed;
+    const before = performance.now();
+    await working.stop();
+    expect(performance.now() - before).toBeLessThan(3_000);
   });
 
   it('closes while Redis is down', async () => {

@@ -16,7 +16,7 @@ import type {
   WorkResult,
 } from 'express-background-tasks';
 import { type PgBossOptions, pgBoss } from 'express-background-tasks/pg-boss';
-import { Client, Pool } from 'pg';
+import { Client, Pool, types } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
 import { fixture } from '../support/fixtures.ts';
 import { makeGate } from '../support/gates.ts';
@@ -56,6 +56,12 @@ describe('pgBoss()', () => {
   const cases: readonly (readonly [string, object, RegExp])[] = [
     ['no connection', {}, /^Expected `connection` of pgBoss\(\) to be a URL .* got undefined\.$/],
     ['a URL of something else', { connection: 'redis://localhost' }, /^Expected `connection` .* got 'redis:/],
+    [
+      'a URL that is none',
+      { connection: 'postgres://shop:a/b#c@localhost' },
+      /percent-encoded, .* got 'postgres:\/\/…@/,
+    ],
+    ['a port that is none', { connection: 'postgres://localhost:99999/shop' }, /^Expected `connection` of pgBoss/],
     ['a single client of pg', { connection: new Client() }, /^Expected `connection` .* such a Pool/],
     [
       'an option with a typing error',
@@ -86,6 +92,17 @@ describe('pgBoss()', () => {
     expect(() => pgBoss(options as PgBossOptions)).toThrow(
       expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION', message: expect.stringMatching(message) }),
     );
+  });
+
+  it.each([
+    'postgres://localhost/shop',
+    'postgresql://shop:a%2Fb@localhost:5432/shop?sslmode=require',
+    'postgres:///shop?host=/var/run/postgresql',
+    'postgres://shop@/shop?host=/var/run/postgresql',
+    'postgres://shop:a%b c@%2Fvar%2Frun%2Fpostgresql/shop',
+  ])('takes what pg takes for a URL: %s', (connection) => {
+    expect(pgBoss({ connection }).name).toBe('pg-boss');
+    expect(new Client(connection).database).toBe('shop');
   });
 
   it('takes an option that is undefined for one that was not given', () => {
@@ -288,6 +305,21 @@ if (missing !== '') {
         const engines = await Promise.all([1, 2, 3].map(() => start(options)));
         const id = await stageOne(engines[0] as TaskEngine);
         expect(await (engines[2] as TaskEngine).find(id)).toMatchObject({ state: 'held' });
+      });
+
+      it.each([
+        ['as DateStyle SQL writes them', "SET datestyle = 'SQL, DMY'", {}],
+        ['by a parser of the user', 'RESET datestyle', { types: { getTypeParser: readsNoTimes } }],
+      ])('fails where pg does not read times as they are: %s', async (_how, setting, options) => {
+        const role = `role_${randomUUID().slice(0, 8)}`;
+        await (await connected()).query(`CREATE ROLE ${role} SUPERUSER LOGIN; ALTER ROLE ${role} ${setting}`);
+        const place = { host: '127.0.0.1', port: server.port, database: 'postgres', user: role };
+        const engine = pgBoss(fresh({ connection: { ...place, ...options } }));
+        atEnd(() => engine.close());
+        await expect(engine.start(host())).rejects.toMatchObject({
+          code: 'ERR_BACKGROUND_ENGINE',
+          message: expect.stringMatching(/^Expected pg to read a timestamptz .*`ALTER ROLE … SET datestyle = 'ISO'`/),
+        });
       });
 
       it('refuses a queue in which jobs wait for each other', async () => {
@@ -600,6 +632,41 @@ if (missing !== '') {
     );
 
     it(
+      'keeps what a task came to while Postgres took no writes, as one does whose disk is full or that has become a standby',
+      async () => {
+        const server = await startPostgres();
+        const refused = makeGate();
+        const engine = await start({ connection: server.url }, () => refused.open());
+        const gate = makeGate();
+        const worker = await watch(engine, async () => {
+          await gate.opened;
+          return COMPLETED;
+        });
+        const id = await stageOne(engine, { holdMs: 0 });
+        await worker.started(id);
+        const client = new Client({ connectionString: server.url });
+        await client.connect();
+        atEnd(() => client.end());
+        await client.query("ALTER SYSTEM SET default_transaction_read_only = 'on'");
+        await client.query('SELECT pg_reload_conf()');
+        await untilSoon('it takes no writes', () =>
+          engine.stage([makeTask()], {}).then(
+            () => false,
+            () => true,
+          ),
+        );
+        gate.open();
+        await refused.opened;
+        await someTime(500);
+        await client.query('SET default_transaction_read_only = off');
+        await client.query("ALTER SYSTEM SET default_transaction_read_only = 'off'");
+        await client.query('SELECT pg_reload_conf()');
+        expect(await untilState(engine, id, 'completed')).toMatchObject({ attempts: 1 });
+      },
+      TIMEOUT,
+    );
+
+    it(
       'keeps what it was given when Postgres is killed',
       async () => {
         const server = await startPostgres();
@@ -654,6 +721,12 @@ async function start(
   atEnd(() => engine.close());
   await engine.start(host(onError, onWarning));
   return engine;
+}
+
+const TIMESTAMPTZ = types.builtins.TIMESTAMPTZ;
+
+function readsNoTimes(type: number): (text: string) => unknown {
+  return type === TIMESTAMPTZ ? (text) => ({ text }) : types.getTypeParser(type);
 }
 
 interface TaskWish {

@@ -73,7 +73,7 @@ export function commandOf(args: readonly string[], env: Readonly<Record<string, 
     kind: 'work',
     registry,
     // Many deployments set a variable to the empty string to leave it out.
-    engine: values.engine ?? (env['BACKGROUND_TASKS_ENGINE'] || undefined),
+    engine: values.engine || env['BACKGROUND_TASKS_ENGINE'] || undefined,
     queue: values.queue,
     concurrency: integer('concurrency', values.concurrency, 1),
     threads: integer('threads', values.threads, 1),

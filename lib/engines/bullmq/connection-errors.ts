@@ -1,8 +1,15 @@
-/** Tells an error of a connection once, until that connection is there again. */
+/** Tells an error of a connection once, until that connection is there again; and what Redis refuses once in a while. */
 
 import type { EngineHost } from '../../durable/engine.ts';
+import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 import type { EngineClient } from './client.ts';
+import { isRefusal } from './patience.ts';
+
+/** What ioredis says each time that none of the sentinels has told it of a master. It adds when it asks again. */
+const NO_SENTINEL = 'All sentinels are unreachable';
+/** A refusal that repeats for longer than this is told again. */
+const REPEAT_AFTER = 60 * SECOND;
 
 export class ConnectionErrors {
   readonly #host: EngineHost;
@@ -10,6 +17,8 @@ export class ConnectionErrors {
   #isMuted = true;
   #isDown = false;
   #last: Error | undefined;
+  /** Until when a refusal is no news, by its message. */
+  readonly #refused = new Map<string, number>();
 
   constructor(host: EngineHost) {
     this.#host = host;
@@ -42,7 +51,19 @@ export class ConnectionErrors {
     const error = toError(thrown);
     if (error === this.#last) return;
     if (isOfConnection(error)) this.#connectionFailed(error);
-    else if (!this.#isMuted) this.#host.error(error);
+    else if (!this.#isMuted && !this.#isKnown(error)) this.#host.error(error);
+  }
+
+  /** Workers ask again and again for what Redis refuses. */
+  #isKnown(error: Error): boolean {
+    if (!isRefusal(error)) return false;
+    const now = performance.now();
+    for (const [known, until] of this.#refused) if (until <= now) this.#refused.delete(known);
+    // Redis adds by which script it was asked.
+    const reason = error.message.replace(/ script: .*/s, '');
+    if (this.#refused.has(reason)) return true;
+    this.#refused.set(reason, now + REPEAT_AFTER);
+    return false;
   }
 
   #connectionFailed(error: Error): void {
@@ -65,7 +86,7 @@ function isGivenUp(error: Error): boolean {
 }
 
 function isOfConnection(error: Error): boolean {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  if (isGivenUp(error) || syscall !== undefined) return true;
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (isGivenUp(error) || syscall !== undefined || message.startsWith(NO_SENTINEL)) return true;
   return typeof code === 'string' && /^E[A-Z]+$/.test(code);
 }

@@ -111,13 +111,20 @@ function stateOf(job: TaskJob, state: string): DurableState | undefined {
 
 type TaskError = NonNullable<DurableTask['error']>;
 
-/** BullMQ keeps an error's message and stack only. Its name and code are added as the last line of the stack. */
+/**
+ * BullMQ keeps an error's message and stack only. Its name and code are added as the last line of the stack, and so is an
+ * empty message, which BullMQ reads as none.
+ */
 const FACTS = '\n    with ';
 
 export function stackWithFacts(error: Error): string {
   const { name, message, stack } = error;
   const code = codeOf(error);
-  const facts = { name, ...(typeof code === 'string' || typeof code === 'number' ? { code: String(code) } : {}) };
+  const facts = {
+    name,
+    ...(typeof code === 'string' || typeof code === 'number' ? { code: String(code) } : {}),
+    ...(message === '' ? { message } : {}),
+  };
   return `${stack ?? `${name}: ${message}`}${FACTS}${JSON.stringify(facts)}`;
 }
 
@@ -129,13 +136,17 @@ function readError(job: TaskJob): TaskError | undefined {
   const at = kept.lastIndexOf(FACTS);
   const facts = at === -1 ? undefined : parsed(kept.slice(at + FACTS.length));
   if (facts === undefined) return { name: 'Error', message, stack: kept };
-  return { ...facts, message, stack: kept.slice(0, at) };
+  return { message, ...facts, stack: kept.slice(0, at) };
 }
 
-function parsed(text: string): { name: string; code?: string } | undefined {
+function parsed(text: string): { name: string; code?: string; message?: string } | undefined {
   try {
-    const { name, code } = JSON.parse(text) as Record<string, unknown>;
-    return { name: String(name), ...(code === undefined ? {} : { code: String(code) }) };
+    const { name, code, message } = JSON.parse(text) as Record<string, unknown>;
+    return {
+      name: String(name),
+      ...(code === undefined ? {} : { code: String(code) }),
+      ...(message === undefined ? {} : { message: String(message) }),
+    };
   } catch {
     return undefined;
   }

@@ -13,6 +13,7 @@ import {
   type Rules,
 } from '../../options/rules.ts';
 import { SECOND } from '../../timers.ts';
+import { ENCODED, isUrl } from '../url.ts';
 
 /** How long finished tasks can be found. Whichever limit is reached first holds. */
 export interface KeepOptions {
@@ -109,10 +110,10 @@ const keep = anObjectOf<KeepOptions>({
 });
 
 const connection: Rule = {
-  expected: 'a URL that begins with redis:// or rediss://, options for ioredis, or a client of ioredis',
+  expected: `a URL that begins with redis:// or rediss://, ${ENCODED}, options for ioredis, or a client of ioredis`,
   accepts: (value) =>
     typeof value === 'string'
-      ? /^rediss?:\/\/./i.test(value)
+      ? /^rediss?:\/\/./i.test(value) && isUrl(value)
       : typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof URL),
 };
 

@@ -8,6 +8,7 @@ import { type EngineClient, workerClient } from './client.ts';
 import type { ConnectionErrors } from './connection-errors.ts';
 import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
+import { askAgain } from './patience.ts';
 import { DelayedError, UnrecoverableError, Worker } from './peers.ts';
 
 /** BullMQ's wait after an error of the connection, 15 seconds by default. ioredis waits as well. */
@@ -55,6 +56,7 @@ export class BullMQWorker implements EngineWorker {
       settings: { backoffStrategy: (_made, _type, _error, job) => this.#waits.get(job as TaskJob) ?? 0 },
     });
     for (const copy of this.#client.copies) errors.watch(copy);
+    askAgain(this.#worker, (error) => errors.tell(error));
     this.#listen();
   }
 
@@ -146,7 +148,7 @@ function lostLock(id: string): BackgroundTaskError {
 
 /** A new error for BullMQ: by its name or message it might take the task's error for one of its own. */
 function failure(error: Error, mayRetry: boolean): Error {
-  const message = error.message === RATE_LIMIT_MESSAGE ? `${error.message}.` : error.message;
+  const message = error.message === RATE_LIMIT_MESSAGE ? `${error.message}.` : error.message || error.name;
   const told = mayRetry ? new Error(message) : new UnrecoverableError(message);
   told.stack = stackWithFacts(error);
   return told;

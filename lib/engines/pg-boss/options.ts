@@ -10,6 +10,7 @@ import {
   type Rule,
   type Rules,
 } from '../../options/rules.ts';
+import { ENCODED, isUrl } from '../url.ts';
 
 /** What runs statements: an adapter of pg-boss's, such as `fromKnex(knex)`, or one of your own. */
 interface SqlExecutor {
@@ -112,11 +113,10 @@ const PLACE = 'pgBoss()';
 export const LARGEST_INT: number = 2 ** 31 - 1;
 
 const connection: Rule = {
-  expected:
-    'a URL that begins with postgres:// or postgresql://, options for a Pool of pg, such a Pool, or an object with executeSql()',
+  expected: `a URL that begins with postgres:// or postgresql://, ${ENCODED}, options for a Pool of pg, such a Pool, or an object with executeSql()`,
   accepts: (value) =>
     typeof value === 'string'
-      ? /^postgres(ql)?:\/\/./i.test(value)
+      ? /^postgres(ql)?:\/\/./i.test(value) && isUrl(withHost(value))
       : typeof value === 'object' &&
         value !== null &&
         !Array.isArray(value) &&
@@ -154,6 +154,11 @@ export function resolvePgBossOptions(options: PgBossOptions): ResolvedPgBossOpti
     );
   }
   return fillIn(options, DEFAULTS);
+}
+
+/** pg takes a user without a host, where a socket is named later, and signs that are not encoded. */
+function withHost(url: string): string {
+  return url.replace('@/', '@host/').replace(/%(?![\da-f]{2})/gi, '%25');
 }
 
 /** A `Client` of pg is a single connection. The engine needs several: one to listen, others for its statements. */

@@ -8,8 +8,8 @@ import { toError } from '../../to-error.ts';
 /** An error that repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
 const WARNING_AFTER = 3_600 * SECOND;
-/** Classes of SQLSTATE: connections that fail, a server that stops or starts, conflicts with other transactions. */
-const PASSING = /^(?:08|40|53|55|57)/;
+/** Classes of SQLSTATE: data that Postgres can't hold, conditions on rows, limits of the server. */
+const OF_CONTENT = /^(?:22|23|54)/;
 const OF_CONNECTION = /^(?:08|57P)/;
 const SQLSTATE = /^[0-9A-Z]{5}$/;
 const LOST = /terminated|timeout|connection|ECONN/i;
@@ -65,5 +65,5 @@ function isOfConnection(error: Error): boolean {
 /** Whether the same statement may succeed later. One that Postgres refuses for what is in it never does. */
 export function isPassing(thrown: unknown): boolean {
   const code = codeOf(thrown);
-  return typeof code !== 'string' || !SQLSTATE.test(code) || PASSING.test(code);
+  return typeof code !== 'string' || !SQLSTATE.test(code) || !OF_CONTENT.test(code);
 }

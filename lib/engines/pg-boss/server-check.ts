@@ -1,16 +1,38 @@
 /** What the engine makes sure of before it trusts a Postgres with tasks. */
+import { describe } from '../../describe.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import type { Database } from './database.ts';
 
 const OLDEST_POSTGRES = 13;
+/** A moment with a fraction, in seconds since 1970. */
+const MOMENT = 1_000_000_000.125;
 
-/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if Postgres is older than pg-boss knows. */
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if Postgres is older than pg-boss knows, or its times can't be read. */
 export async function checkPostgres(database: Database): Promise<void> {
-  const { rows } = await database.executeSql("SELECT current_setting('server_version_num') AS version");
-  const version = Number.parseInt(String((rows[0] as { version: unknown }).version), 10);
-  if (version >= OLDEST_POSTGRES * 10_000) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_ENGINE',
-    `Expected Postgres ${OLDEST_POSTGRES} or later, got ${Math.floor(version / 10_000)}.`,
+  const { rows } = await database.executeSql(
+    `SELECT current_setting('server_version_num') AS version, current_setting('datestyle') AS datestyle, to_timestamp(${MOMENT}) AS moment`,
   );
+  const { version, datestyle, moment } = rows[0] as Record<string, unknown>;
+  const number = Number.parseInt(String(version), 10);
+  if (number < OLDEST_POSTGRES * 10_000) {
+    throw engineError(`Expected Postgres ${OLDEST_POSTGRES} or later, got ${Math.floor(number / 10_000)}.`);
+  }
+  // A worker tells its own claim of a task from another's by when it began: read wrongly, no result would ever be kept.
+  if (timeOf(moment) !== MOMENT * 1_000) {
+    throw engineError(
+      `Expected pg to read a timestamptz as a Date or as text that a Date can be made of, got ${describe(moment)}: the DateStyle of the connection is ${datestyle}, and ISO is needed, as after \`ALTER ROLE … SET datestyle = 'ISO'\`, without a type parser that makes something else of it.`,
+    );
+  }
+}
+
+function timeOf(value: unknown): number {
+  try {
+    return Number(new Date(value as Date | string));
+  } catch {
+    return Number.NaN;
+  }
+}
+
+function engineError(message: string): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message);
 }

@@ -1,0 +1,40 @@
+/** A Redis that lacks replicas, can't write to its disk or runs a long script refuses commands for a while. A worker waits for its end. */
+import type { Worker } from 'bullmq';
+import { SECOND } from '../../timers.ts';
+
+const ASK_AGAIN_AFTER = 1 * SECOND;
+
+/**
+ * BullMQ takes refusals for final: it asks for the next task at once, again and again, and takes the refusal of a result
+ * for the failure of a task that has completed.
+ */
+const ASKED_AGAIN = ['moveToActive', 'moveToCompleted', 'moveToFailed', 'moveToDelayed', 'retryJob'] as const;
+
+type Call = (...args: unknown[]) => Promise<unknown>;
+
+/** @param onRefusal called each time that Redis refuses. */
+export function askAgain(worker: Worker, onRefusal: (error: Error) => void): void {
+  const backend = worker.getBackend() as unknown as Record<(typeof ASKED_AGAIN)[number], Call>;
+  for (const name of ASKED_AGAIN) {
+    const call = backend[name].bind(backend);
+    // A worker that stops has no use for another task. What its tasks came to is told until it is disconnected.
+    const isOver = (): boolean => name === 'moveToActive' && worker.closing !== undefined;
+    backend[name] = async (...args) => {
+      for (;;) {
+        try {
+          return await call(...args);
+        } catch (thrown) {
+          if (!isRefusal(thrown)) throw thrown;
+          onRefusal(thrown);
+          await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_AFTER).unref());
+          if (isOver()) throw thrown;
+        }
+      }
+    };
+  }
+}
+
+/** Whether Redis has answered, with an error of its own. BullMQ's scripts say with a number what they have to say. */
+export function isRefusal(thrown: unknown): thrown is Error {
+  return thrown instanceof Error && thrown.name === 'ReplyError';
+}
