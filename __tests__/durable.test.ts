@@ -515,7 +515,7 @@ describe('options that have no meaning for a task', () => {
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
     [
       'an engine that another instance has',
-      'got a memory that another has, or had',
+      'got a memory engine that another one uses or has used',
       () => {
         const engine = memoryEngine();
         makeBackground({ engine });
@@ -552,7 +552,7 @@ describe('without an engine', () => {
       { executor: 'thread', value: [2] },
     ]);
     expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
-      { message: expect.stringContaining('Task tasks.echo is durable, and backgroundTasks() was given no `engine`') },
+      { message: expect.stringContaining('Task tasks.echo is durable, but backgroundTasks() has no `engine`') },
     ]);
   });
 });
@@ -619,7 +619,7 @@ describe('in tests of an application', () => {
 });
 
 describe('when the instance is closed', () => {
-  it('a task whose response is under way is named as abandoned, and its hold lets it run elsewhere', async () => {
+  it('a task whose response is under way is named as abandoned, and runs elsewhere when its hold is over', async () => {
     const added = makeGate<TaskHandle>();
     const app = await durableApp(
       async (_req, res) => {
@@ -633,7 +633,9 @@ describe('when the instance is closed', () => {
     const { id } = await added.opened;
     const { abandoned } = await app.background.close({ timeout: 0 });
     expect(abandoned).toMatchObject([{ id, name: 'local.echo', executor: 'engine', arguments: ["'order 7'"] }]);
-    expect(abandoned[0]?.error?.message).toMatch(/ran out of time\. If the engine has it, its hold lets it run\.$/);
+    expect(abandoned[0]?.error?.message).toMatch(
+      /ran out of time\. If the engine has it, it runs when its hold is over\.$/,
+    );
     expect(app.calls('discard')).toEqual([]);
     await durableApp(() => {}, { engine: app.engine, work: true });
     expect(await app.until(id, 'completed')).toMatchObject({ value: ['order 7'] });

@@ -83,8 +83,8 @@ describe('the log', () => {
     const { background, blocks } = watch({ logger, order: 'parallel' });
     for (let count = 0; count < 300; count += 1) background.add(() => spin(1));
     await blocks.until(({ cause }) => cause === 'load');
-    expect(linesOf(lines, 'debug').some((message) => message.startsWith('Much work at once'))).toBe(true);
-    expect(linesOf(lines, 'warn').filter((message) => /^(Task|Much work)/.test(message))).toEqual([]);
+    expect(linesOf(lines, 'debug').some((message) => message.startsWith('Many short pieces of work'))).toBe(true);
+    expect(linesOf(lines, 'warn').filter((message) => /^(Task|Many short)/.test(message))).toEqual([]);
   });
 });
 

@@ -120,7 +120,7 @@ describe('with stacks off', () => {
     for (const _time of [1, 2]) {
       expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
     }
-    expect(program.of('log').filter(({ message }) => message.includes('goes on without stacks'))).toEqual([]);
+    expect(program.of('log').filter(({ message }) => message.includes('continues without stacks'))).toEqual([]);
   });
 });
 
@@ -129,7 +129,7 @@ describe('with --inspect', () => {
   const noStacksLines = (program: WatchedProgram): string[] =>
     program
       .of('log')
-      .filter(({ message }) => message.includes('goes on without stacks'))
+      .filter(({ message }) => message.includes('continues without stacks'))
       .map(({ level, message }) => `${level}: ${message}`);
 
   it('the watchdog works as without, while nobody is connected', async () => {
@@ -153,7 +153,7 @@ describe('with --inspect', () => {
     }
     expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
     expect(await program.block('announceAndSpin', 300)).toMatchObject({ task: { name: 'announceAndSpin' }, stack: [] });
-    expect(noStacksLines(program)).toEqual(['info: The watchdog goes on without stacks: a debugger is attached']);
+    expect(noStacksLines(program)).toEqual(['info: The watchdog continues without stacks: a debugger is attached']);
     expect(debuggerClient.received).toContain('Debugger.scriptParsed');
     expect(debuggerClient.received).not.toContain('Debugger.paused');
   });
@@ -354,8 +354,8 @@ describe('a server in a worker thread', () => {
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
     ]);
-    const noStacksLines = program.of('log').filter(({ message }) => message.includes('goes on without stacks'));
-    expect(noStacksLines).toMatchObject([{ level: 'info', message: expect.stringContaining('the main thread only') }]);
+    const noStacksLines = program.of('log').filter(({ message }) => message.includes('continues without stacks'));
+    expect(noStacksLines).toMatchObject([{ level: 'info', message: expect.stringContaining('only the main thread') }]);
   });
 });
 

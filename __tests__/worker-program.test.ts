@@ -75,7 +75,7 @@ describe('the command', () => {
     [
       'a queue for an engine that names its own',
       ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ENGINE, '--queue', 'q'],
-      'Expected --queue with a URL as --engine',
+      'Expected --queue only with a URL as --engine',
     ],
     [
       'an engine of a scheme that it does not know',
@@ -129,7 +129,7 @@ describe('the command', () => {
 describe('a worker program', () => {
   it('says what it runs; at SIGTERM it takes no more, lets what runs finish, and ends', async () => {
     const program = work('worker-registry.mjs', ['--threads', '1'], { TASK: 'tasks.takeSomeTime', ARGUMENT: '300' });
-    await program.until(/^Takes tasks of memory: tasks\.takeSomeTime, tasks\.untilAborted$/m);
+    await program.until(/^Takes tasks from memory: tasks\.takeSomeTime, tasks\.untilAborted$/m);
     await program.until(/^task: started$/m);
     program.kill('SIGTERM');
     expect(await program.exited).toBe(0);
@@ -148,7 +148,7 @@ describe('a worker program', () => {
   it('takes its engine from a module that was compiled to CommonJS as well', async () => {
     const engine = fileURLToPath(fixture('worker-engine-compiled.cjs'));
     const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', engine]);
-    await program.until(/^Takes tasks of memory: /m);
+    await program.until(/^Takes tasks from memory: /m);
     program.kill('SIGTERM');
     expect(await program.exited).toBe(0);
   });

@@ -176,7 +176,7 @@ describe('a worker', () => {
     const refused = await on.until(on.web.add(checked.describeItself), 'failed');
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
     expect(refused.error?.message).toBe(
-      'Expected the arguments of task checked.describeItself to pass `parse`: it returned a promise, and an array is needed at once',
+      'Expected the arguments of task checked.describeItself to pass `parse`: it returned a promise instead of an array',
     );
   });
 

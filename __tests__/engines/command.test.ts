@@ -61,7 +61,7 @@ describe.each(places)('$name', ({ name, missing, start, engineAt }) => {
       ],
       { env: { ...process.env, BACKGROUND_TASKS_ENGINE: where.length > 0 ? '' : url } },
     );
-    await program.until(new RegExp(`^Takes tasks of ${name}: tasks\\.takeSomeTime`, 'm'));
+    await program.until(new RegExp(`^Takes tasks from ${name}: tasks\\.takeSomeTime`, 'm'));
     const engine = await engineAt(url, queue);
     atEnd(() => engine.close());
     await engine.start({ warn() {}, error() {} });

@@ -66,7 +66,7 @@ async function besides(program: Program): Promise<Pick<Example, 'workerPid' | 'r
 async function startExample(env: Environment = {}): Promise<Example> {
   const program = runExample({ DATA: makeFolder(), ...env });
   const beside = await besides(program);
-  await program.until(/^Takes tasks of bullmq: images\.thumbnail$/m);
+  await program.until(/^Takes tasks from bullmq: images\.thumbnail$/m);
   const [, url = '', pid] = await program.until(/^Listening on (http:\S+),.*\(process (\d+)\)$/m);
   return {
     program,

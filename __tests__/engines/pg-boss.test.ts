@@ -357,7 +357,7 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0 });
         await untilState(engine, id, 'completed');
         expect(await untilState(engine, stranger, 'failed')).toMatchObject({
-          error: { message: 'Expected the data of a job to be a task, got another.' },
+          error: { message: 'Expected the data of a job to be a task, got something else.' },
         });
         expect(worker.starts.map((one) => one.envelope.id)).toEqual([id]);
       });

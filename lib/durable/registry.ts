@@ -35,7 +35,7 @@ export function register(registered: RegisteredModule): void {
   if (present !== undefined && present.module !== module) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_REGISTRY',
-      `Expected the name ${name} to stand for one module, got durable('${name}', …) for ${module} after ${present.module}.`,
+      `Expected the name ${name} to stand for one module, got durable('${name}', …) for ${module}, and before for ${present.module}.`,
     );
   }
   modules.set(name, registered);

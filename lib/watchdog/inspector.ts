@@ -8,7 +8,7 @@ import { here } from '../here.ts';
 /** Why no stacks can be read in this thread; `undefined` where they can. */
 export function whyNoStacks(): string | undefined {
   if (!process.features.inspector) return 'this Node was built without an inspector';
-  if (!isMainThread) return "the inspector reaches the main thread only, and this server's is another";
+  if (!isMainThread) return 'the inspector reaches only the main thread, and this server runs in a worker thread';
   return undefined;
 }
 
