@@ -207,7 +207,9 @@ if (redisIsInstalled) {
     const program = runExample(await take());
     const beside = await besides(program);
     expect(await program.exited).toBe(1);
-    const [line] = await program.until(/^No server on port \d+, writing to .*: .* Name others by PORT and DATA\.$/m);
+    const [line] = await program.until(
+      /^The server did not start on port \d+, with its data in .*: .* Set PORT and DATA to change these\.$/m,
+    );
     expect(line).toMatch(reason);
     expect(program.output).not.toMatch(/^ +at /m);
     await untilAllGone(beside);
