@@ -122,7 +122,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     ['blocking-tasks.mjs', /whereAmI.*hold|hold.*whereAmI/],
     ['thread-named.cjs', /\badd\b/],
     ['module-dynamic.cjs', /multiply.*divide/],
-  ])(`without the export that is asked for names those it has, and the ${executor} lives: %s`, async (file, names) => {
+  ])(`without the requested export names those it has, and the ${executor} lives: %s`, async (file, names) => {
     const { missing } = kind.refer<{ missing(): void }>(file);
     const background = shared();
     const before = await kind.placeOf(background);
@@ -183,11 +183,11 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     const { width } = kind.refer<{ width(size: string): number }>('module-enums.ts');
     const runsTypeScript = Boolean((process.features as { typescript?: unknown }).typescript);
 
-    it('runs where it is given a loader, more than types included', async () => {
+    it('runs with a loader, syntax beyond types included', async () => {
       expect(await withLoader().add(width, 'Large').settled).toMatchObject({ state: 'completed', value: 1_000 });
     });
 
-    it('is meant by a .js URL where only the .ts file is there', async () => {
+    it('is found by a .js URL if only the .ts file exists', async () => {
       const compiled = kind.refer<{ greet(name: string): { text: string } }>('module-typed.js');
       expect(await withLoader().add(compiled.greet, 'Ada').settled).toMatchObject({ value: { text: 'hello Ada' } });
     });

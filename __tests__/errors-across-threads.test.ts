@@ -124,7 +124,7 @@ describe('an error that a thread throws', () => {
     expect(await errorOf(errors.validationTable)).toMatchObject({ errors: { name: 'is required' } });
   });
 
-  it('is what `retryIf` is asked about', async () => {
+  it('is what `retryIf` is given', async () => {
     const background = oneThread();
     const asked: unknown[] = [];
     const retryIf = (error: { code?: unknown }): boolean => {
@@ -202,7 +202,7 @@ describe('an error of the package whose code a thread has changed', () => {
     ['to a getter', 'getter', undefined],
   ];
 
-  it.each(cases)('is one of the package no more, and keeps the rest: %s', async (_how, change, code) => {
+  it.each(cases)('is no longer one of the package, and keeps the rest: %s', async (_how, change, code) => {
     const { state, error } = await oneThread().add(errors.throwBranded, change).settled;
     expect(state).toBe('failed');
     expect(error).toBeInstanceOf(Error);
@@ -211,7 +211,7 @@ describe('an error of the package whose code a thread has changed', () => {
     expect((error as { code?: unknown }).code).toBe(code);
   });
 
-  it.each(cases)('harms nobody when it is a rejection that was left behind: %s', async (_how, change) => {
+  it.each(cases)('does no harm as a rejection that was left behind: %s', async (_how, change) => {
     const background = oneThread();
     await background.add(errors.leaveBranded, change).settled;
     const next = await background.add(errors.byName, 'TypeError').settled;

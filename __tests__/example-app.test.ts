@@ -222,7 +222,7 @@ describe('when an upload is refused', () => {
 
 describe('while 20 thumbnails are made', () => {
   it(
-    'answers others: no ping waits for the thumbnails',
+    'answers other requests: no ping waits for the thumbnails',
     async () => {
       const idle = await pingUntil(example.url, work(1_000));
 
@@ -249,7 +249,7 @@ describe('while 20 thumbnails are made', () => {
 
 describe('while 20 thumbnails are made on the event loop instead', () => {
   it(
-    'lets others wait, and reports the task and the line that they wait for: to the page and in the log',
+    'makes other requests wait, and reports the task and the line that blocks: to the page and in the log',
     async () => {
       const batch = fetch(`${example.url}/thumbnails?executor=event-loop`, { method: 'POST' })
         .then((response) => response.json() as Promise<Accepted>)
@@ -321,7 +321,7 @@ describe('when the application gets SIGTERM', () => {
   );
 
   it(
-    'takes a signal that comes twice for one, as it does where npm passes on what the terminal sends to both',
+    'treats a signal that comes twice as one, as it does where npm passes on what the terminal sends to both',
     async () => {
       ending = await startExample();
       const { url, output } = ending;

@@ -14,7 +14,7 @@ const RECORD_STATES = `
   }).observe(document.getElementById('rows'), { subtree: true, childList: true, attributes: true });
 `;
 
-/** The page itself looks, now and then: to be asked without end would take the core from what is looked at. */
+/** The page itself checks, now and then: constant queries would take the core from what is observed. */
 const UNTIL_COMPLETED = `new Promise((resolve) => {
   const look = () => {
     if (thumbnailStates.includes('waiting') && thumbnailStates.at(-1) === 'completed') resolve();
@@ -165,7 +165,7 @@ describePage("the example application's page", () => {
     PATIENCE,
   );
 
-  it('has logged no error so far, and asked nobody but the application', () => {
+  it('has logged no error so far, and sent requests only to the application', () => {
     expect(problems).toEqual([]);
     expect(strangers).toEqual([]);
   });

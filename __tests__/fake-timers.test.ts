@@ -27,7 +27,7 @@ describe('when a test has exchanged the timers for fake ones', () => {
   });
 
   it.each([threads, processes])(
-    'a cancelled $executor that is deaf to its signal is ended, and close() comes to its end',
+    'a cancelled $executor that ignores its signal is ended, and close() comes to its end',
     async (kind) => {
       const background = kind.open(2);
       const gates = await makeWorkerGates(2);

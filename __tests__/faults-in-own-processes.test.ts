@@ -19,7 +19,7 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
   // One server bears them all, and each is a test: the first to begin has them committed.
   let reports: Promise<readonly Report[]> | undefined;
   it.concurrent.each(bearable)(
-    '$what: it alone is told, and all else goes on',
+    '$what: only its caller is told, and everything else goes on',
     async (fault) => {
       reports ??= runInOwnProcess(executor, bearable, LIMIT);
       expectBorne((await reports)[bearable.indexOf(fault)] as Report, fault, executor);

@@ -51,7 +51,7 @@ const realProcess = runInThisContext('process') as NodeJS.Process;
 
 /** The ports of threads, and the processes, that keep this process alive. */
 async function heldHandles(): Promise<string[]> {
-  // What has been closed is let go of a turn later.
+  // What has been closed is released one turn later.
   for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   return realProcess.getActiveResourcesInfo().filter((name) => name === 'MessagePort' || name === 'ProcessWrap');
 }
@@ -74,7 +74,7 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
   }
 
   it.each(faultsOf(executor, { inOwnProcess: false }))(
-    '$what: it alone is told, and all else goes on',
+    '$what: only its caller is told, and everything else goes on',
     async (fault) => expectBorne(await commit(fault), fault, executor),
     TEST_TIMEOUT,
   );

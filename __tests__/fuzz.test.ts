@@ -65,7 +65,7 @@ afterAll(async () => {
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
 }, TEST_TIMEOUT);
 
-/** The outcome; fails where there is none. */
+/** The outcome; fails if there is none. */
 async function settle({ settled }: TaskHandle): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -218,7 +218,7 @@ interface Description {
 }
 
 const plainValue = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.bigInt(), fc.constantFrom(undefined, Number.NaN, -0));
-// No `then`: one that calls nobody is a task that never ends.
+// No `then`: one that never calls back is a task that never ends.
 const ODD_NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'stack', 'message', 'errors', 'toJSON'];
 const key = fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom(...ODD_NAMES));
 const TRAPS = ['get', 'has', 'ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor', 'apply'] as const;
@@ -271,7 +271,7 @@ describe('whatever is thrown', () => {
   it.each(EXECUTORS)(
     'fails its task on the executor %s with an error that can be read',
     async (executor) => {
-      // On the event loop an error in a timer is nobody's: Node ends the process for it.
+      // On the event loop an error in a timer belongs to no task: Node ends the process for it.
       const ways = ['throwIt', 'rejectWithIt', ...(executor === 'event-loop' ? [] : ['throwItInTimer'])];
       await fc.assert(
         fc.asyncProperty(fc.constantFrom(...ways), thing, async (way, description) => {
@@ -319,12 +319,12 @@ describe('whatever is thrown', () => {
   );
 
   it.each(['thread', 'process'] as const)(
-    'harms nobody when it is a rejection that was left behind in a %s',
+    'does no harm as a rejection that was left behind in a %s',
     async (executor) => {
       await fc.assert(
         fc.asyncProperty(thing, async (description) => {
           const left = await settle(background.add(taskOf(executor, 'leaveItRejected'), description));
-          // Node tells of it before or after the task has answered: then the task is to blame, or over.
+          // Node reports it before the task has settled, and the task fails, or afterwards.
           expect(['completed', 'failed']).toContain(left.state);
           const next = await settle(background.add(taskOf(executor, 'echo'), 'next'));
           expect(next).toMatchObject({ state: 'completed', value: ['next'] });
@@ -434,7 +434,7 @@ describe('options, whatever they are', () => {
   });
 });
 
-/** What `make` makes; nothing where it refuses an option as it should. */
+/** What `make` returns, or `undefined` if it refuses an option as it should. */
 function attempt<T>(make: () => T): T | undefined {
   try {
     return make();

@@ -1,4 +1,4 @@
-/** The lifecycle contract, row by row: tasks that fail, whatever they throw, and whoever fails at hearing of it. */
+/** The lifecycle contract, row by row: tasks that fail, whatever they throw, and hooks and loggers that fail when they are told. */
 import { describe, expect, it } from '@jest/globals';
 import type { Logger, Outcome, TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';

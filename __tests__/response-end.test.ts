@@ -135,7 +135,7 @@ describe('when the connection is kept alive', () => {
 });
 
 describe('when requests are pipelined', () => {
-  /** Sends so many requests at once, and waits until a handler has been called for each. */
+  /** Sends this many requests at once, and waits until a handler has been called for each. */
   async function pipeline(
     count: number,
     onRequest: (res: TaskedResponse, number: number) => void,
@@ -499,7 +499,7 @@ describe.each(expresses)('when the client expects 100-continue, under $name', ({
     expect(background.stats()).toMatchObject({ added: 1, settled: 1 });
   });
 
-  it('does neither where the application sends the interim answer itself', async () => {
+  it('does not either if the application sends the interim answer itself', async () => {
     const { app, added } = await startApp();
     const server = createServer().on('checkContinue', (req, res) => {
       res.writeContinue();

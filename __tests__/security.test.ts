@@ -240,7 +240,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
     throw new Error('a hook');
   }
 
-  /** Lets tasks come to every end, and resolves to all that a logger was given meanwhile, by the name of the task. */
+  /** Runs tasks with every outcome, and resolves to all that a logger was given meanwhile, by the name of the task. */
   async function logOf(options: BackgroundTasksOptions): Promise<{ lines: Map<string, string>; outcomes: Outcome[] }> {
     const lines = new Map<string, string>();
     const write = (...all: unknown[]): void => {
@@ -275,7 +275,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
     return { lines, outcomes: await Promise.all(all) };
   }
 
-  it('holds no argument, no result and nothing of the context, whatever becomes of them', async () => {
+  it('holds no argument, no result and nothing of the context, however they end', async () => {
     const { lines, outcomes } = await logOf({});
     expect(outcomes.map(({ name, state }) => ({ name, state }))).toEqual(
       plans.map(({ name, state }) => ({ name, state })),
@@ -337,7 +337,7 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
   const write = (message: string): void => void lines.push(message);
   const shared = share({ timeout: 20_000, logger: { error: write, warn: write, info: write, debug: () => {} } });
 
-  /** And whoever comes next finds the server and its only worker as they were. */
+  /** And the next task finds the server and its only worker as they were. */
   async function outcomeOf(task: string, ...args: unknown[]): Promise<Outcome> {
     lines.length = 0;
     const outcome = await shared().add(tasks[task] as Task<unknown[]>, ...args).settled;

@@ -1,4 +1,4 @@
-/** What is told of a blocked event loop, where it takes a process of its own: exits, debuggers, signals, workers, loaders. */
+/** What is reported of a blocked event loop, where the test needs a process of its own: exits, debuggers, signals, workers, loaders. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -201,7 +201,7 @@ describe('a program that exits', () => {
     ['spin', 'in the task'],
     ['derive', 'in the task'],
     ['spin', 'on the next turn'],
-  ])('after it was blocked by %s, %s, does so at once, with its code and without a word', async (how, when) => {
+  ])('after it was blocked by %s, %s, does so at once, with its code, and prints nothing', async (how, when) => {
     const left = [...durations];
     const ended: Ended[] = [];
     const runSome = async (): Promise<void> => {
@@ -239,7 +239,7 @@ describe('a `debugger` statement that was left in the code', () => {
   });
 });
 
-describe('a main thread that is asked in the middle of Node’s own code', () => {
+describe('a main thread that is paused in the middle of Node’s own code', () => {
   it('still runs its ticks afterwards', async () => {
     expect(await runToEnd('watchdog-paused-in-ticks.mjs')).toMatchObject({ code: 0, stderr: '' });
   });
@@ -252,7 +252,7 @@ describe('a task that ends in native code', () => {
     await program.run('writeReport', 400_000);
     await program.untilPrinted('written');
     const blocksOfReport = (): BlockedEvent[] => program.blocks.filter(({ task }) => task?.name === 'readReport');
-    // On a busy machine the sample may come too late: the block is told of as nobody's then.
+    // On a busy machine the sample may come too late: the block is then reported without a cause.
     while (blocksOfReport().length === 0) {
       const before = program.blocks.length;
       await program.run('readReport');
@@ -271,7 +271,7 @@ describe('a process that is stopped and goes on', () => {
     program.child.kill('SIGCONT');
   }
 
-  /** Whatever there was to tell would have been told before the block that is made here. */
+  /** Earlier blocks would have been reported before the block that is made here. */
   async function blocksUntilNow(program: WatchedProgram, from: number): Promise<unknown[]> {
     await program.block('announceAndSpin', 200);
     return program.blocks.slice(from).map(({ cause, task }) => `${cause} ${task?.name}`);
@@ -319,7 +319,7 @@ describe('a machine that is busy', () => {
     execFileSync('/usr/bin/taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(child.pid)]);
   }
 
-  onOneCore('makes tasks take longer, and none of them is told of as if it had blocked', async () => {
+  onOneCore('makes tasks take longer, and none of them is reported as if it had blocked', async () => {
     const program = server({ threshold: THRESHOLD });
     await program.untilWatched();
     for (let count = 0; count < OTHERS; count += 1) {
@@ -334,7 +334,7 @@ describe('a machine that is busy', () => {
       await program.run('spinAndTellHowLong', BRIEF);
       await program.untilPrinted('took', count);
     }
-    // Whatever there was to tell would have been told before this.
+    // Earlier blocks would have been reported before this.
     await program.block('announceAndSpin', 200);
     const told = program.blocks.filter(({ task }) => task?.name === 'spinAndTellHowLong');
     // Not all that it lacked counts as waiting: not what a hypervisor takes, nor the time that the threads take which help
@@ -345,7 +345,7 @@ describe('a machine that is busy', () => {
 });
 
 describe('a server in a worker thread', () => {
-  it('is told of its blocks without stacks: the only one to be had is that of the main thread', async () => {
+  it('is told of its blocks without stacks: the inspector reaches only the main thread', async () => {
     const program = new WatchedProgram('watchdog-in-worker.mjs');
     expect(await program.exited).toBe(0);
     expect(program.stderr).toBe('');
@@ -414,7 +414,7 @@ describe('the lines that are named', () => {
 });
 
 describe('heavy load that behaves', () => {
-  it('is told of as nobody’s fault', async () => {
+  it('is reported without blaming any code', async () => {
     const { code, stdout, stderr } = await execute([
       join(root, 'scripts/watchdog-false-positives.mjs'),
       '--seconds',
@@ -429,7 +429,7 @@ describe('heavy load that behaves', () => {
     });
     expect(tasks).toBeGreaterThan(100);
     expect(collections).toBeGreaterThan(0);
-    // It was watched all the time: a task that did block was told of at the end.
+    // It was watched all the time: a task that did block was reported at the end.
     expect(proof).toBe('task');
   });
 });

@@ -97,7 +97,7 @@ describe('the command', () => {
   });
 
   it.each(['REDIS:/user:hunter2@localhost', 'postgres:/user:hunter2@localhost'])(
-    'tells no password of a URL that is mistyped: %s',
+    'shows no password of a URL that is mistyped: %s',
     async (url) => {
       const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', url]);
       expect(await program.exited).not.toBe(0);
@@ -161,7 +161,7 @@ describe('a worker program', () => {
     expect(program.output).toMatch(/^Ended: 0 completed, 0 failed, 1 given back$/m);
   });
 
-  it('takes a signal that comes twice for one, as it does where npx passes on what the terminal sends to both', async () => {
+  it('treats a signal that comes twice as one, as it does where npx passes on what the terminal sends to both', async () => {
     const program = work('worker-registry.mjs', [], { TASK: 'tasks.takeSomeTime', ARGUMENT: '300' });
     await program.until(/^task: started$/m);
     program.kill('SIGINT');
@@ -171,7 +171,7 @@ describe('a worker program', () => {
     expect(program.output).toMatch(/^task: done$[\s\S]*^Ended: 1 completed/m);
   });
 
-  it('ends at once when it is asked again', async () => {
+  it('ends at once at a second signal', async () => {
     const program = work('worker-registry.mjs', ['--timeout', '60000'], { TASK: 'tasks.untilAborted' });
     await program.until(/^task: started$/m);
     const asking = setInterval(() => program.kill('SIGTERM'), 50);
@@ -179,7 +179,7 @@ describe('a worker program', () => {
     expect(await program.exited).toBe(1);
   });
 
-  it('ends in order also where nobody reads any more what it prints', async () => {
+  it('ends in order also when nothing reads its output any more', async () => {
     const args = [
       COMMAND,
       'work',

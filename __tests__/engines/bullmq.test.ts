@@ -180,11 +180,11 @@ describe('options', () => {
     'user:hunter2@localhost:6379',
     `http://user:hunter2${'x'.repeat(200)}@localhost`,
     new URL('redis://user:hunter2@localhost'),
-  ])('tells no password of a connection that it refuses: %s', (value) => {
+  ])('shows no password of a connection that it refuses: %s', (value) => {
     for (const options of [{ connection: value }, String(value)]) expect(refusalOf(options)).not.toMatch(/hunter2/);
   });
 
-  it('refuses no options at all', () => {
+  it('refuses a call without options', () => {
     expect(refusalOf(undefined)).toMatch(/Expected the options of bullmq\(\) to be an object/);
   });
 
@@ -220,7 +220,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     direct?.disconnect();
   });
 
-  it('has nothing to say of a Redis that keeps what it is given', async () => {
+  it('does not warn of a Redis that keeps what it is given', async () => {
     const host = makeHost();
     const engine = await startEngine({ connection: redis.url }, host);
     await engine.stage([taskOf()], {});
@@ -255,7 +255,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
   });
 
-  it('keeps its connection as a user who may not ask whether somebody is there: a refusal is an answer', async () => {
+  it('keeps its connection as a user who may not send PING: a refusal is an answer', async () => {
     const user = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all', '-ping'];
     const server = await startRedis({ args: user });
     const link = jest.spyOn(globalThis, 'setInterval');
@@ -319,7 +319,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     ['options', (port: number) => ({ port, ...unsuitable })],
     ['a URL', (port: number) => `redis://127.0.0.1:${port}/0?maxRetriesPerRequest=3&stringNumbers=true&lazyConnect=`],
     ['a URL among options', (port: number) => ({ url: `redis://127.0.0.1:${port}?stringNumbers=true` })],
-  ])('takes no option over that it could not work with: %s', async (_what, connectionFor) => {
+  ])('does not take over an option that it could not work with: %s', async (_what, connectionFor) => {
     const host = makeHost();
     const engine = await startEngine({ connection: connectionFor(redis.port) }, host);
     const ran = makeGate();
@@ -370,7 +370,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(found?.error?.stack).toMatch(/^TypeError: attempt 3\n {4}at [\s\S]*bullmq\.test\.ts[^{]*$/);
   });
 
-  it('does not try again what another attempt cannot help', async () => {
+  it('does not retry what another attempt cannot fix', async () => {
     const engine = await startEngine({ connection: redis.url });
     const [fatal, next] = [taskOf({ retry: retryOf(5, 0) }), taskOf()];
     await engine.stage([fatal, next], {});
@@ -383,7 +383,7 @@ describeWithRedis('bullmq() with redis-server', () => {
   });
 
   it.each(['DelayedError', 'WaitingError', 'UnrecoverableError'])(
-    'takes an error of a task for what it is, whatever BullMQ means by %s',
+    'treats an error of a task as such, whatever %s means to BullMQ',
     async (name) => {
       const engine = await startEngine({ connection: redis.url });
       const task = taskOf({ retry: retryOf(2, 0) });
@@ -407,7 +407,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
   });
 
-  it('does not cut the wait between two attempts short by a late release, nor discards what was tried', async () => {
+  it('neither shortens the wait between two attempts at a late release, nor discards a task that was tried', async () => {
     const engine = await startEngine({ connection: redis.url });
     const task = taskOf({ retry: retryOf(2, HELD) });
     await engine.stage([task], {});
@@ -485,11 +485,11 @@ describeWithRedis('bullmq() with redis-server', () => {
     await engine.start(host);
     await engine.stage([taskOf()], {});
     await starts(engine, 1);
-    // What start() rejects with is told by whoever called it.
+    // The error of start() is reported by its caller.
     expect(host.errors).toEqual([]);
   });
 
-  it('rejects while Redis is down, tells it once, and goes on when it is back', async () => {
+  it('rejects while Redis is down, reports it once, and goes on when it is back', async () => {
     const server = await startRedis();
     const host = makeHost();
     const engine = await startEngine({ connection: server.url }, host);
@@ -566,7 +566,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     },
   );
 
-  it('says so where it is led to a replica for good', async () => {
+  it('says so if its connection leads to a replica permanently', async () => {
     const [master, replica] = await startTwo();
     direct = new Redis(replica.url);
     await direct.replicaof('127.0.0.1', master.port);

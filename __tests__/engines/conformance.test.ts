@@ -118,7 +118,7 @@ describe.each(engines)('$name()', ({ name, entry, missing, prepare }) => {
   });
 
   it(
-    'keeps no process from its end once it is closed',
+    'does not keep a process alive once it is closed',
     async () => {
       const tookMs = await runScript('engine-works-and-ends.mjs', entry, name, JSON.stringify(nextStore()));
       expect(Number(tookMs)).toBeLessThan(ENDS_WITHIN);

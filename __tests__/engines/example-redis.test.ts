@@ -223,7 +223,7 @@ if (redisIsInstalled) {
     await example.until('completed', uploaded);
   });
 
-  it('20 thumbnails are told of with their times, and without a warning', async () => {
+  it('20 thumbnails are reported with their times, and without a warning', async () => {
     const { program, url } = await startExample();
     const events = await listenTo(url);
     atEnd(events.close);
@@ -238,7 +238,7 @@ if (redisIsInstalled) {
     expect(program.output).not.toContain('Warning');
   });
 
-  it('ends in order also where nobody reads any more what it prints', async () => {
+  it('ends in order also when nothing reads its output any more', async () => {
     const child = spawn(process.execPath, [SERVER, '--engine', 'redis'], {
       env: { ...process.env, PORT: '0', DATA: makeFolder() },
       stdio: ['ignore', 'pipe', 'ignore'],

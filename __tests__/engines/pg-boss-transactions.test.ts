@@ -143,7 +143,7 @@ if (missing !== '') {
       const shop = await openShop(async (client, res) => {
         isStaged.open();
         if (!res.closed) await once(res, 'close');
-        // The engine was told before there is anything to be found.
+        // The engine was called before there is anything to be found.
         await until(
           async () => shop.answers,
           ({ length }) => length >= 2,

@@ -35,7 +35,7 @@ const UNREACHABLE = 'postgres://postgres@127.0.0.1:1/postgres';
 expectNoProcessFaults();
 
 describe('pgBoss()', () => {
-  it('says what to install where pg-boss is not', async () => {
+  it('says what to install if pg-boss is missing', async () => {
     expect(await runScript('pg-boss-without-peer.cjs')).toBe(
       'ERR_BACKGROUND_PEER Expected the package pg-boss to be installed, since express-background-tasks/pg-boss was imported: npm install pg-boss.\n',
     );
@@ -196,7 +196,7 @@ if (missing !== '') {
         await worker.started(task.envelope.id);
       });
 
-      it('take an object with executeSql', async () => {
+      it('may be an object with executeSql', async () => {
         const engine = await started();
         const client = await connected();
         const executeSql = (text: string, values?: unknown[]) => client.query(text, values);
@@ -207,7 +207,7 @@ if (missing !== '') {
         expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
       });
 
-      it('are nothing else', async () => {
+      it('may be nothing else', async () => {
         const engine = await started();
         await expect(engine.stage([makeTask()], { transaction: {} })).rejects.toMatchObject({
           code: 'ERR_BACKGROUND_OPTION',
@@ -233,7 +233,7 @@ if (missing !== '') {
         await untilSoon('all clients are back', () => pool.idleCount === pool.totalCount);
       });
 
-      it('may be a pool of one client: workers look for tasks then', async () => {
+      it('may be a pool of one client: workers poll for tasks then', async () => {
         const pool = new Pool({ connectionString: server.url, max: 1 });
         atEnd(() => pool.end());
         const engine = await started({ connection: pool, pollingIntervalSeconds: 0.1 });
@@ -247,7 +247,7 @@ if (missing !== '') {
         expect(await engine.find(await stageOne(engine))).toMatchObject({ state: 'held' });
       });
 
-      it('may be what executes statements', async () => {
+      it('may be an object that executes statements', async () => {
         const client = await connected();
         const executeSql = (text: string, values?: unknown[]) => client.query(text, values);
         const engine = await started({ connection: { executeSql }, pollingIntervalSeconds: 0.1 });
@@ -255,7 +255,7 @@ if (missing !== '') {
         await worker.started(await stageOne(engine, { holdMs: 0 }));
       });
 
-      it('listen again when a pool has lost the client that did', async () => {
+      it('listen again when a pool has lost the listening client', async () => {
         const pool = new Pool({ connectionString: server.url });
         atEnd(() => pool.end());
         const engine = await started({ connection: pool, pollingIntervalSeconds: 600 });
@@ -274,7 +274,7 @@ if (missing !== '') {
     });
 
     describe('the start', () => {
-      it('fails without its tables where it must not make them', async () => {
+      it('fails without its tables if it may not create them', async () => {
         const engine = pgBoss(fresh({ schema: 'nobody_made_it', migrate: false }));
         atEnd(() => engine.close());
         await expect(engine.start(host())).rejects.toThrow('pg-boss');
@@ -343,7 +343,7 @@ if (missing !== '') {
         expect(worker.starts).toHaveLength(2);
       });
 
-      it('that somebody else put there fail, and the rest goes on', async () => {
+      it('of other writers fail, and the rest go on', async () => {
         const options = fresh();
         const engine = await start(options);
         const client = await connected();
@@ -362,7 +362,7 @@ if (missing !== '') {
         expect(worker.starts.map((one) => one.envelope.id)).toEqual([id]);
       });
 
-      it('of tasks that nobody has run are not deleted for their age', async () => {
+      it('of tasks that no worker has run are not deleted for their age', async () => {
         const engine = await started();
         const id = await stageOne(engine, { holdMs: 0 });
         const client = await connected();
@@ -470,7 +470,7 @@ if (missing !== '') {
         TIMEOUT,
       );
 
-      it('that take long are not given to another while their worker can be heard', async () => {
+      it('that take long are not given to another worker while their own sends heartbeats', async () => {
         const engine = await started({ heartbeatSeconds: 1, superviseIntervalSeconds: 1 });
         const gate = makeGate();
         const worker = await watch(engine, async () => {
@@ -494,8 +494,8 @@ if (missing !== '') {
         expect(worker.starts[0]?.context.signal.aborted).toBe(false);
       });
 
-      it('that were given to another without their knowledge change nothing of what it does', async () => {
-        // Nobody is heard, or missed, for as long as this takes.
+      it('that were given to another worker unnoticed do not affect what it does', async () => {
+        // While this runs, no heartbeat is sent, and none is missed.
         const engine = await started({ heartbeatSeconds: 600 });
         const gates = [makeGate(), makeGate()];
         const worker = await watch(engine, async ({ envelope, context: { attempt } }) => {
@@ -563,7 +563,7 @@ if (missing !== '') {
     );
 
     it.each(['stop', 'kill'] as const)(
-      'rejects at once when there is a %s, tells of it once, and goes on when it is back',
+      'rejects at once when there is a %s, reports it once, and goes on when it is back',
       async (how) => {
         const server = await startPostgres();
         const told: Error[] = [];
@@ -583,7 +583,7 @@ if (missing !== '') {
         await server[how]();
         await expect(engine.stage([makeTask()], {})).rejects.toThrow();
         await expect(engine.release([held])).rejects.toThrow();
-        // It ends while nobody can write that down.
+        // The task ends while its end cannot be written.
         gate.open();
         await untilRefused(server.port, 20);
         expect(told.length).toBeGreaterThan(0);
@@ -615,7 +615,7 @@ if (missing !== '') {
     );
 
     it(
-      'closes in bounded time, and without a word',
+      'closes in bounded time, and logs nothing',
       async () => {
         const server = await startPostgres();
         const engine = await start({ connection: server.url });
@@ -716,7 +716,7 @@ function untilState(engine: TaskEngine, id: string, state: DurableState): Promis
   });
 }
 
-/** Of what happens in a database nobody tells a test: it has to ask. */
+/** A database does not notify a test of changes: the test has to ask. */
 async function untilSoon<Found>(what: string, ask: () => Found | Promise<Found>): Promise<NonNullable<Found>> {
   const deadline = performance.now() + TIMEOUT / 3;
   for (;;) {
@@ -727,7 +727,7 @@ async function untilSoon<Found>(what: string, ask: () => Found | Promise<Found>)
   }
 }
 
-/** In the place of a server that is down: resolves when it has sent so many connections away. */
+/** Stands in for a server that is down: resolves when it has refused this many connections. */
 async function untilRefused(port: number, count: number): Promise<void> {
   const enough = makeGate();
   let refused = 0;

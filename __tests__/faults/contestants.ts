@@ -74,7 +74,7 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
     logger: false,
     order: 'parallel',
     timeout: Number.POSITIVE_INFINITY,
-    // Of equal priority, as the workers of the others are: on a busy machine the time limits would speak of that alone.
+    // Of equal priority, as the workers of the others are: on a busy machine a lower priority would decide the time limits.
     pool: { maxThreads: workers, resourceLimits, niceIncrement: 0 },
     processes: { maxProcesses: workers, resourceLimits, niceIncrement: 0 },
   });

@@ -1,4 +1,4 @@
-/** Commits one fault, among tasks that commit none, in a server that is asked all the while. */
+/** Commits one fault, among tasks that commit none, in a server that gets requests all the time. */
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';

@@ -1,4 +1,4 @@
-/** A fault that may take the whole server with it, in a server that nobody needs. */
+/** Commits a fault that may end the whole server, in a server of its own. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';

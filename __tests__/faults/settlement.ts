@@ -1,4 +1,4 @@
-/** How a task ended, as one line of text that can be compared and printed, whatever library told it. */
+/** How a task ended, as one line of text that can be compared and printed, for all libraries. */
 import { inspect, types } from 'node:util';
 
 /** What every error has, where our own point into the documents, and paths of this machine. */

@@ -3,10 +3,10 @@
 export const EXECUTORS = ['event-loop', 'thread', 'process'] as const;
 export type ExecutorName = (typeof EXECUTORS)[number];
 
-/** What the caller must be told, as text or as a pattern of it. */
+/** What the caller must be told, as text or as a pattern. */
 export type Expectation = string | RegExp | Impossible;
 
-/** That an executor cannot commit such a fault at all, for want of something. */
+/** That such a fault is not possible on an executor, which lacks something for it. */
 export interface Impossible {
   readonly forWantOf: string;
 }

@@ -10,7 +10,7 @@ import { EXECUTORS, type ExecutorName, FAULTS } from './table.ts';
 
 const program = fileURLToPath(new URL('./weighed-server.mjs', import.meta.url));
 
-/** Short: whether it is the task or its module's loading that is ended makes no difference to what is left behind. */
+/** Short: it makes no difference to what is left behind whether the task or the loading of its module is ended. */
 const TIMEOUT = 50;
 
 const LONGEST_EXCERPT = 4_000;
@@ -53,7 +53,7 @@ const BATCH: readonly Order[] = FAULTS.flatMap((fault) =>
 export class WeighedServer {
   readonly #child: ChildProcess;
   readonly #port: number;
-  /** One connection for all: what is left on it by each request would add up. */
+  /** One connection for all, so that anything that each request leaves on it adds up. */
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
   /** Of its errors, the last. */

@@ -1,11 +1,11 @@
-/** What nobody holds any more. */
+/** Whether objects are collected. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Collections after which something that is still there is held by somebody. */
+/** Collections after which an object that is still there must be referenced. */
 const MOST_COLLECTIONS = 50;
 
-/** Resolves when it is gone; rejects if somebody holds it. */
+/** Resolves when it is collected; rejects if it is still referenced. */
 export async function untilCollected(reference: WeakRef<object>): Promise<void> {
   setFlagsFromString('--expose-gc');
   const collectGarbage = runInNewContext('gc') as () => void;

@@ -1,4 +1,4 @@
-/** A program that starts a server, in a process of its own: asked over real sockets, heard by what it prints. */
+/** A program that starts a server, in a process of its own: requests go over real sockets, its output is read. */
 import { type ChildProcess, fork, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { atEnd } from './cleanup.ts';

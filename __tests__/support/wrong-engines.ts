@@ -161,7 +161,7 @@ export const wrongEngines: readonly WrongEngine[] = [
         },
       };
     },
-    found: 'two workers on one connection both get tasks, and one does without the other',
+    found: 'two workers on one connection both get tasks, and each works without the other',
     says: /in vain: 2 starts/,
   },
   {
@@ -171,7 +171,7 @@ export const wrongEngines: readonly WrongEngine[] = [
         for (const task of tasks) await engine.stage([task], options);
       },
     }),
-    found: 'of a call that fails no task is kept',
+    found: 'a call that fails keeps none of its tasks',
     says: /equal/,
   },
 ];

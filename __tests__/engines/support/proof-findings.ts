@@ -1,4 +1,4 @@
-/** What a test of the proof has found: noted for the table in the documentation, and held against what is promised. */
+/** What a test of the proof has found: noted for the table in the documentation, and compared with what is promised. */
 import { appendFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import type { Journal } from './proof-journal.ts';

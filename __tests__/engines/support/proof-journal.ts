@@ -13,7 +13,7 @@ export interface Entry {
   readonly code: string | undefined;
 }
 
-/** Milliseconds by a clock that all processes of a machine share, and that nobody sets. */
+/** Milliseconds by a clock that all processes of a machine share, and that is never adjusted. */
 export function now(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

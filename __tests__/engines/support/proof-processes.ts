@@ -23,7 +23,7 @@ export function proveProcesses(engine: EngineUnderProof): void {
         while (deaths.length < KILLS) {
           const web = await programs.web({ env: { HOLD: String(HOLD) } });
           const before = journal.of('accepted').length;
-          // Half of the responses never end: nobody will release their tasks.
+          // Half of the responses never end, so their tasks are never released.
           const loads = [load(web, 'after=never', 3), load(web, 'ms=1', 3)];
           await journal.until(() => journal.of('accepted').length >= before + 10);
           await web.kill('SIGKILL');

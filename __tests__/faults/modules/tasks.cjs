@@ -45,7 +45,7 @@ exports.killItself = async (signal) => {
   process.kill(process.pid, signal);
   await delay(60_000);
 };
-/** What the process prints when it dies so is nobody's business here; a thread shares its outputs with the server. */
+/** Silences what the process prints when it dies like this; a thread shares its outputs with the server. */
 function silence() {
   if (!isMainThread) return;
   closeSync(2);
@@ -126,7 +126,7 @@ exports.fillBuffers = (megabytes) => {
 exports.closeOutputs = async () => {
   for (const descriptor of [1, 2]) {
     closeSync(descriptor);
-    // It is given to the next that asks: to a file to which nobody can write, lest a connection of the server take what is printed.
+    // The descriptor is given to the next file that is opened: one that cannot be written to, so that no connection of the server gets the output.
     openSync(__filename, 'r');
   }
   // The console forgives one line that fails.
