@@ -1,4 +1,4 @@
-// The server that is soaked. It counts its tasks by its own book, and holds the package's counts against it every second.
+// The server that is soaked. It keeps its own account of its tasks, and compares the package's counts with it every second.
 import express from 'express';
 import { backgroundTasks, blocking } from 'express-background-tasks';
 import * as functions from './soak-tasks.mjs';
@@ -7,7 +7,7 @@ const url = new URL('./soak-tasks.mjs', import.meta.url);
 const tasks = { 'event-loop': functions, thread: blocking(url), process: blocking(url, { executor: 'process' }) };
 const SECOND = 1_000;
 /**
- * An executor that has tasks and ends none for so long stands still: longer than a task takes with its attempts and the
+ * An executor that has tasks and ends none for this long is stuck: longer than a task takes with its attempts and the
  * waits between them. A single task may wait longer, behind those of a higher priority, where the machine is slow.
  */
 const STANDSTILL = 30 * SECOND;
@@ -63,7 +63,7 @@ function add(adder, { executor, behaviour, argument, cancelAfter, addsAnother, w
 const server = app.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
 const startedAt = performance.now();
 
-/** Conservation, by the package's sums and by the book. */
+/** Checks that no task is missing, by the package's counts and by this server's own. */
 function check() {
   const stats = background.stats();
   const { waiting, running, retrying } = stats;
@@ -124,13 +124,13 @@ process.on('message', async ({ end }) => {
   process.send({ summary }, () => process.disconnect());
 });
 
-/** Whoever soaked it was ended: nobody asks for its summary any more. */
+/** The process that soaked it has ended: no one asks for the summary any more. */
 function endAlone() {
   process.exit(1);
 }
 process.on('disconnect', endAlone);
 
-/** Resolves to `undefined` if that is not over in time. */
+/** Resolves to `undefined` if the promise does not settle in time. */
 function within(milliseconds, event) {
   return Promise.race([event, new Promise((resolve) => setTimeout(resolve, milliseconds).unref())]);
 }
