@@ -24,7 +24,7 @@ const TITLES = { ...OURS, ...RIVALS };
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in TITLES));
 if (unknown.length > 0)
-  throw new Error(`Nobody is called ${unknown.join(', ')}. There are ${Object.keys(TITLES).join(', ')}.`);
+  throw new Error(`No contestant is called ${unknown.join(', ')}. There are ${Object.keys(TITLES).join(', ')}.`);
 const names = wanted.length === 0 ? Object.keys(TITLES) : wanted;
 
 /** How many servers at a time: each has two workers. */

@@ -122,7 +122,7 @@ async function runRound(round) {
   if (overrunMs > SLACK) faults.push(`exited ${exitMs} ms after SIGTERM, with a timeout of ${timeout} ms`);
   if (lost.length > 0)
     faults.push(`lost ${lost.map(({ id, executor, name }) => `${name} ${id} (${executor})`).join(', ')}`);
-  if (misnamed.length > 0) faults.push(`${misnamed.length} abandoned tasks are not told by name and arguments`);
+  if (misnamed.length > 0) faults.push(`${misnamed.length} abandoned tasks are not reported with name and arguments`);
   if (done.size < lines.length) faults.push(`${lines.length - done.size} tasks were done twice`);
   if (told === undefined) faults.push('wrote no report');
   else {
@@ -130,7 +130,7 @@ async function runRound(round) {
     if (stats.added !== stats.settled) faults.push(`added ${stats.added}, settled ${stats.settled}`);
     // Every task succeeds at its last attempt: one that failed was harmed by the shutdown.
     if (failed > 0 || stats.outcomes.failed > 0) faults.push(`${stats.outcomes.failed} tasks failed`);
-    if (stats.outcomes.abandoned !== abandoned.size) faults.push('the report names not all that were abandoned');
+    if (stats.outcomes.abandoned !== abandoned.size) faults.push('the report does not name every abandoned task');
   }
   return {
     round,

@@ -75,7 +75,7 @@ const summary = await Promise.race([
 if (summary === undefined) {
   const { exitCode, signalCode } = server;
   const end = exitCode ?? signalCode;
-  faults.push(end === null ? 'the server gave no account of itself' : `the server ended before its time, with ${end}`);
+  faults.push(end === null ? 'the server sent no summary' : `the server ended too early, with ${end}`);
   server.kill('SIGKILL');
 } else {
   const [code] = await Promise.race([exited, delay(PATIENCE, ['nothing'], { ref: false })]);

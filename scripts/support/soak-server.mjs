@@ -70,9 +70,10 @@ function check() {
   if (stats.added !== waiting + running + retrying + stats.settled)
     fault(`the counts do not add up: ${JSON.stringify(stats)}`);
   if (stats.added !== added || stats.settled !== settled) {
-    fault(`added ${stats.added}, settled ${stats.settled}; by the book ${added} and ${settled}`);
+    fault(`added ${stats.added}, settled ${stats.settled}; by this server's count ${added} and ${settled}`);
   }
-  if (stats.backlog.size !== open.size) fault(`the backlog is ${stats.backlog.size}; by the book ${open.size}`);
+  if (stats.backlog.size !== open.size)
+    fault(`the backlog is ${stats.backlog.size}; by this server's count ${open.size}`);
   for (const counts of Object.values(stats.executors)) {
     if (counts.waiting < 0 || counts.running < 0 || counts.retrying < 0)
       fault(`a count below zero: ${JSON.stringify(counts)}`);
@@ -80,7 +81,7 @@ function check() {
   for (const [name, { waiting: ready, running: busy, retrying: later }] of Object.entries(stats.executors)) {
     const hasTasks = ready + busy + later > 0;
     if (hasTasks && performance.now() - lastSettledAt[name] > STANDSTILL) {
-      fault(`the executor ${name} stands still: ${JSON.stringify(stats.executors[name])}`);
+      fault(`the executor ${name} is stuck: ${JSON.stringify(stats.executors[name])}`);
     }
   }
   return stats;
