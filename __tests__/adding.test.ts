@@ -195,7 +195,7 @@ describe('outside a response', () => {
 });
 
 describe('addBackgroundTask()', () => {
-  /** Code that knows nothing of requests, some awaits and other async resources away from the handler. */
+  /** Code without the request, some awaits and other async resources away from the handler. */
   async function service(names: string[], name: string): Promise<TaskHandle> {
     await work(1);
     return new Promise((resolve) => {

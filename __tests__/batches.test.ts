@@ -22,7 +22,7 @@ const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(
   new URL('./fixtures/batch-tasks.mjs', import.meta.url),
 );
 const COUNT = 12;
-/** So often a task must have run until it is taken for short, whatever the machine does at the time. */
+/** How often a task must have run until it counts as short, even on a busy machine. */
 const LESSONS = 30;
 
 const countRuns = (): Int32Array => new Int32Array(new SharedArrayBuffer(COUNT * Int32Array.BYTES_PER_ELEMENT));
@@ -53,7 +53,7 @@ async function addTogether<Handle>(background: BackgroundTasks, add: () => Handl
 const settle = (handles: readonly TaskHandle[]): Promise<Outcome[]> =>
   Promise.all(handles.map(({ settled }) => settled));
 
-/** Until the test ends, no port takes a message with this argument in it; what it returns counts those that were refused. */
+/** Until the test ends, no port accepts a message that contains this argument; the returned function counts the refused ones. */
 function refuseToSend(refused: string): () => number {
   let refusals = 0;
   const { postMessage } = MessagePort.prototype;
@@ -101,7 +101,7 @@ describe('tasks that wait for the same thread', () => {
   it('take few messages, once they have proved to be short', async () => {
     const background = await makeTaught();
     const fewest = COUNT / 2;
-    // A machine that is busy may make them look long, for a while.
+    // On a busy machine they may look long for a while.
     for (let seen = COUNT; seen > fewest; ) {
       const handles = await addTogether(background, () =>
         Array.from({ length: COUNT }, () => background.add(tasks.short)),
@@ -138,7 +138,7 @@ describe('tasks that wait for the same thread', () => {
     const handles: TaskHandle[] = [];
     for (let breath = 0; breath < 200 && Atomics.load(runs, 0) < 100; breath += 1) {
       for (let added = 0; added < 32; added += 1) handles.push(background.add(tasks.unruly, runs, 0));
-      // Nobody notifies: this lends the core to the thread, and blocks the event loop as a handler does that only adds.
+      // Nothing notifies it: this gives the core to the thread, and blocks the event loop like a handler that only adds.
       Atomics.wait(others, 0, 0, 10);
     }
     expect(Atomics.load(runs, 0)).toBeGreaterThanOrEqual(100);
@@ -181,7 +181,7 @@ describe('in a batch', () => {
       }),
     );
     for (let lesson = 0; lesson < LESSONS; lesson += 1) await background.add(tasks.forWhom).settled;
-    // A machine that is busy may make them look long, for a while, and send each alone.
+    // On a busy machine they may look long for a while, and are then sent one by one.
     for (let messages = 2; messages > 1; ) {
       handles.length = 0;
       const gate = makeThreadGate();

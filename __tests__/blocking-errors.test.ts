@@ -146,7 +146,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       const before = await place();
       const outcome = await background.add(tasks.returnAndExit, 9).settled;
       expect(outcome).toMatchObject({ state: 'completed', value: 'returned' });
-      // Until it is gone, tasks may still run there; the one that meets its end fails.
+      // Until it has ended, tasks may still run there; the one that runs when it ends fails.
       let now = before;
       while (now === before || now === undefined) now = await place();
       expect((await background.add(tasks.add, 1, 1).settled).value).toBe(2);
@@ -243,7 +243,7 @@ describe.each(workerKinds)('a $executor that dies', (kind) => {
     const outcome = await dying;
     expect(outcome).toMatchObject({ state: 'failed', attempts: 1, executor, error: death.error });
     expect(outcome.error?.message).toContain(death.word);
-    // The other one is held: what waited can only run in one that took the dead one's place.
+    // The other one is occupied: the waiting tasks can only run in the replacement of the dead one.
     expect(await behind.settled).toMatchObject({ state: 'completed', value: 2 });
     expect(kind.counts(background).workers).toBe(2);
     gate.open();

@@ -31,7 +31,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(codeOf(outcome)).toBe('ERR_BACKGROUND_TIMEOUT');
       expect(kind.isGone(place?.pid as number)).toBe(true);
       expect(beside.state).toBe('running');
-      // The other one is held: only a new one can do this.
+      // The other one is occupied: only a new one can do this.
       expect((await background.add(tasks.add, 1, 2).settled).value).toBe(3);
       gate.open();
       expect(await beside.settled).toMatchObject({ state: 'completed', value: besidePid });
@@ -41,7 +41,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       `aborts the signal first: a task that heeds it keeps its ${executor}: %s`,
       async (name) => {
         const background = shared();
-        await background.add(aware.describeTask).settled; // Loading the module is not to be a part of the time.
+        await background.add(aware.describeTask).settled; // So that the time does not include loading the module.
         const before = await kind.placeOf(background);
         const gate = await makeWorkerGate();
         const outcome = await background.with({ timeout: 80 }).add(aware[name], gate.port).settled;
@@ -178,7 +178,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
 
     it('the end of one attempt does not abort the next, even if the task ignored its signal', async () => {
       const background = shared();
-      await background.add(aware.describeTask).settled; // Loading the module is not to be a part of the time.
+      await background.add(aware.describeTask).settled; // So that the time does not include loading the module.
       const outcome = await background
         .with({ timeout: 500, retry: { attempts: 2, delay: 120, jitter: 0 } })
         .add(aware.busyAtFirst, 600).settled;

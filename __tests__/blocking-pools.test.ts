@@ -146,7 +146,7 @@ const atOnce = ({ what, workers, ...rest }: BrokenStart): BrokenStart => ({
 
 const brokenStarts: Record<WorkerKind['executor'], readonly BrokenStart[]> = {
   thread: [refused.thread, throwing, atOnce(throwing)],
-  // What is thrown at its start, or is wrong with its flags, a process prints: see script-process-bad-flag.mjs.
+  // A process prints what it throws at its start, and wrong flags: see script-process-bad-flag.mjs.
   process: [refused.process, exiting, atOnce(exiting)],
 };
 

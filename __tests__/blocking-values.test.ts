@@ -1,4 +1,4 @@
-/** What a blocking task is given and what it returns, to and from threads and processes alike. */
+/** What a blocking task is given and what it returns, to and from threads and processes. */
 import { types } from 'node:util';
 import { MessageChannel } from 'node:worker_threads';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';

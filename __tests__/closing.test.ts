@@ -1,4 +1,4 @@
-/** The end of an instance: idle(), close(), and what becomes of every task that was in. */
+/** The end of an instance: idle(), close(), and what becomes of every accepted task. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, expect, it, jest } from '@jest/globals';

@@ -87,7 +87,7 @@ describe('the suite for engines', () => {
       ({ name }) => name === 'a released task runs, once',
     );
     await expect(waits?.run()).rejects.toThrow(
-      'Waited 50 ms in vain: 1 tasks completed. The engine told: Error: connection lost',
+      'Waited 50 ms in vain: 1 tasks completed. The engine reported: Error: connection lost',
     );
   });
 

@@ -1,4 +1,4 @@
-/** What a task throws arrives as what it was, whatever it was and wherever it was thrown. */
+/** What a task throws arrives unchanged, whatever it is and wherever it was thrown. */
 import { describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError, blocking, type Outcome } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
@@ -38,7 +38,7 @@ const url = new URL('./fixtures/thread-errors.mjs', import.meta.url);
 const errors = blocking<ThreadErrors>(url);
 const anyOf = blocking<Record<string, Thrower>>(url);
 
-/** A task that hangs where it should fail ends as timed out, soon enough for the test to say so. */
+/** A task that hangs instead of failing is timed out soon enough for the test to report it. */
 const oneThread = shareThread({ timeout: 15_000 });
 
 async function errorOf(task: Thrower | (typeof errors)['storage']): Promise<Error> {

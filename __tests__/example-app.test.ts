@@ -192,7 +192,7 @@ describe('when the upload is no image', () => {
 
       const next = await events.settled((await uploadPhoto()).tasks);
       expect(next[0]?.state).toBe('completed');
-      // Looked for last: what a process writes comes another way than what it answers.
+      // Checked last: the process's output arrives separately from its responses.
       const lines = example.output().split('\n');
       expect(lines.filter((line) => line.includes(accepted.tasks[0]?.id ?? 'no id'))).toHaveLength(1);
     },
@@ -325,7 +325,7 @@ describe('when the application gets SIGTERM', () => {
     async () => {
       ending = await startExample();
       const { url, output } = ending;
-      // Enough to be at work still when the second comes.
+      // Enough to be still at work when the second signal comes.
       await Promise.all([1, 2, 3, 4].map(() => uploadPhoto(photo, url)));
       const stopped = ending.stop();
       await untilHolds(() => output().includes('no more requests'));

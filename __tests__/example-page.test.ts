@@ -5,7 +5,7 @@ import { type Example, startExample } from './support/example-app.ts';
 
 const PATIENCE = 60_000;
 
-/** What the row of the thumbnail has shown, however short a time: a machine under load may skip a glance, not a change. */
+/** The states that the thumbnail's row has shown, however briefly: polling on a busy machine might miss one. */
 const RECORD_STATES = `
   window.thumbnailStates = [];
   new MutationObserver(() => {

@@ -13,13 +13,13 @@ expectNoProcessFaults();
 /** Node, the compiler and the test runner start a few threads when they like. A leak in every row is many more. */
 const OTHER_THREADS = 4;
 
-/** What takes longer hangs, in milliseconds. */
+/** In milliseconds: anything that takes longer counts as hanging. */
 const LIMIT = 15_000;
 const TEST_TIMEOUT = 4 * LIMIT;
 
 const WORKERS = 2;
 
-/** The servers of one executor: all faults are committed in the same one, but those that need one worker only. */
+/** The servers of one executor: all faults are committed in the same one, except those that need a single worker. */
 class Servers {
   readonly #executor: ExecutorName;
   readonly #servers = new Map<number, Promise<FaultyServer>>();
@@ -46,7 +46,7 @@ class Servers {
   }
 }
 
-// Jest hands tests a copy of `process` that knows of no handle.
+// Jest gives tests a copy of `process` that has no handles.
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
 /** The ports of threads, and the processes, that keep this process alive. */

@@ -1,4 +1,4 @@
-/** What a handle says and does, and how one finds it again. */
+/** What a handle shows and does, and how to find it again. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';

@@ -161,7 +161,7 @@ describe.each(frameworks)('under $name', (framework) => {
   });
 });
 
-/** No promise, and yet `await` takes it for one. */
+/** No promise, but `await` treats it as one. */
 function thenable(then: (yes: (value: unknown) => void, no: (thrown: unknown) => void) => void): unknown {
   return Object.fromEntries([['then', then]]);
 }

@@ -43,7 +43,7 @@ const noSpan = [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY];
 /** Infinity is one. */
 const noSize = [...noInteger.filter((value) => value !== Number.POSITIVE_INFINITY), 0, -1];
 
-/** For each option that can be said of a task: what it refuses. */
+/** For each option that a task can have: values that it refuses. */
 const wrongTaskOptions: Record<string, readonly unknown[]> = {
   when: ['never', 'Always', '', 1, null, true, {}, []],
   timeout: [...noNumber, 0, -1, tooLong, Number.NEGATIVE_INFINITY],
@@ -128,7 +128,7 @@ function optionsWith(path: string, value: unknown): Record<string, unknown> {
   return names.reduce<unknown>((inner, name) => ({ [name]: inner }), value) as Record<string, unknown>;
 }
 
-/** Every place that takes the options of a task, and the names of those that it takes. */
+/** Every function that takes options of a task, with the names of those options. */
 const places: readonly [string, (options: unknown) => unknown, readonly string[]][] = [
   ['defineTask()', (options) => defineTask(nothing, options as TaskOptions), optionNames.definedTask],
   ['blocking()', (options) => blocking(moduleUrl, options as TaskOptions), optionNames.task],

@@ -1,4 +1,4 @@
-/** What is said of a task, on three levels, and what comes of it: `when`, `timeout`, `retry`, `priority`, `name`. */
+/** Options of a task, on three levels, and their effect: `when`, `timeout`, `retry`, `priority`, `name`. */
 import { createHook } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import {
@@ -61,7 +61,7 @@ async function respond(
 describe('the three levels of options', () => {
   const own: TaskOptions = { name: 'own', timeout: 40 };
 
-  // Each ends by its time limit, and its error says which level set that.
+  // Each ends by its time limit; its error shows which level set it.
   const kinds: readonly [
     string,
     (background: BackgroundTasks, options: TaskOptions, nearer?: TaskOptions) => Promise<Outcome>,

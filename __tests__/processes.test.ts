@@ -1,4 +1,4 @@
-/** What is peculiar to tasks in child processes: signals, their standard output, their end with the server's. See also blocking*.test.ts. */
+/** What is particular to tasks in child processes: signals, standard output, their end with the server. See also blocking*.test.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -124,7 +124,7 @@ describe('a task that waits for a process', () => {
     const gate = await makeWorkerGate();
     const holding = background.add(processes.tasks.hold, gate.port);
     await gate.entered();
-    // No system takes so much: the start throws.
+    // No system accepts this much: the start throws.
     env['TOO_MUCH'] = 'x'.repeat(8 * 2 ** 20);
     const waiting = background.add(processes.tasks.add, 1, 2);
     gate.open();

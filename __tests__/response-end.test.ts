@@ -354,7 +354,7 @@ describe('when many tasks are added to one response', () => {
 });
 
 describe('when the client does not read', () => {
-  // More than the buffers of the two kernels' ends take.
+  // More than the kernel's buffers at both ends hold.
   const BODY = Buffer.alloc(32 * 1024 * 1024, 'x');
 
   /** Starts to send the body to a client that does not read it; `add` says when the task is added. */

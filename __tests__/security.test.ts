@@ -1,4 +1,4 @@
-/** What SECURITY.md promises: of values that cross, of log lines, of the environment, and of results. */
+/** What SECURITY.md promises about values that cross, log lines, the environment and results. */
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import { runInThisContext } from 'node:vm';
@@ -85,7 +85,7 @@ describe.each(WORKER_KINDS)('values with the names of prototypes that go to a %s
   const plain = inherits('Object');
   const EXPECTED: Facts = {
     ...{ plain, still: plain, key: plain, value: plain, named: plain, member: plain, cause: plain },
-    // Its class stays behind.
+    // Its class is lost.
     instance: plain,
     list: inherits('Array'),
     // Of an error, only what every error has.
@@ -187,11 +187,11 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
     readonly task: string;
     readonly options?: TaskOptions;
     readonly state: Outcome['state'];
-    /** What its line must say, so that it is the one that is meant. */
+    /** A part of its log line, to identify it. */
     readonly says: string;
   }
 
-  /** Every end that a task can come to. */
+  /** Every outcome that a task can have. */
   const ANYWHERE: readonly Plan[] = [
     { name: 'completes', task: 'complete', state: 'completed', says: 'completed' },
     { name: 'fails', task: 'fail', state: 'failed', says: 'failed: as asked' },
@@ -366,7 +366,7 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
     const EVERY = 20;
     const task = tasks['returnSometimesUnreadable'] as Task<[number, number]>;
     const numbers = Array.from({ length: 10 * EVERY }, (_, number) => number);
-    // Tasks go together once they have shown to be short.
+    // Tasks go together once they have proved to be short.
     for (const number of numbers.slice(0, EVERY - 1)) await shared().add(task, number, EVERY).settled;
     const handles = numbers.map((number) => shared().add(task, number, EVERY));
     const outcomes = await Promise.all(handles.map(({ settled }) => settled));

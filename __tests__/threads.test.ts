@@ -1,4 +1,4 @@
-/** What is peculiar to tasks in threads: memory and ports that they share with the server. See also blocking*.test.ts. */
+/** What is particular to tasks in threads: memory and ports that they share with the server. See also blocking*.test.ts. */
 import { existsSync } from 'node:fs';
 import nodeModule from 'node:module';
 import { availableParallelism, getPriority } from 'node:os';

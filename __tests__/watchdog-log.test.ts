@@ -7,7 +7,7 @@ import { type LogLine, openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { keepWatching, listenTo, type Watched, watch } from './support/watched.ts';
 
-// On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.
+// On a slow machine a sample costs more, and it takes longer until the budget allows the next one.
 jest.setTimeout(90_000);
 expectNoProcessFaults();
 keepWatching();

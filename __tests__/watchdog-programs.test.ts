@@ -108,7 +108,7 @@ describe('requests that come during a block', () => {
   });
 });
 
-/** Resolves when the system has it: the other side can read it then, whether it does or not. */
+/** Resolves when the system has the data: the other side could read it then. */
 function sent({ socket }: RawClient, text: string): Promise<void> {
   return new Promise((resolve) => socket.write(text, () => resolve()));
 }
@@ -172,7 +172,7 @@ describe('with --inspect', () => {
 const OPCODE_TEXT = 0x81;
 const MASKED = 0x80;
 
-/** As a websocket client would, in the few bytes that it takes. */
+/** A minimal websocket handshake. */
 async function attachDebugger(program: WatchedProgram): Promise<{ debuggerClient: RawClient; enabled: Promise<void> }> {
   const [, port, path] = await program.untilStderr(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)(\/\S+)/);
   const debuggerClient = await RawClient.connect(Number(port));

@@ -21,7 +21,7 @@ import { expresses, listen } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { type Blocks, keepWatching, listenTo, THRESHOLD, watch } from './support/watched.ts';
 
-// On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.
+// On a slow machine a sample costs more, and it takes longer until the budget allows the next one.
 jest.setTimeout(90_000);
 expectNoProcessFaults();
 
@@ -111,7 +111,7 @@ describe('a task that blocks', () => {
     void told.then(() => {
       isTold = true;
     });
-    // What the machine takes away in the meantime may be taken for more than it was.
+    // Time that the machine withholds in the meantime may be overestimated.
     while (!isTold) {
       background.with({ name: 'brief' }).add(() => spin(60));
       await work(1);

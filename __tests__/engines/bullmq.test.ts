@@ -1,4 +1,4 @@
-/** What is BullMQ's own: its options, what it says of the Redis it finds, and what it does without one. */
+/** What is particular to BullMQ: its options, what it reports about Redis, and what it does without one. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -27,7 +27,7 @@ type BullMQOptions = Parameters<typeof bullmq>[0];
 
 const HELD = 600_000;
 const TLS_HANDSHAKE = 22;
-/** Between two looks whether Redis is there. */
+/** Between two checks whether Redis is up. */
 const LONGEST_SILENCE = 5_000;
 const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
 
@@ -46,7 +46,7 @@ interface Host {
   readonly errors: Error[];
   warn(message: string): void;
   error(error: Error): void;
-  /** Resolves when an error has been told. */
+  /** Resolves when an error has been reported. */
   readonly failed: Promise<void>;
 }
 
@@ -552,7 +552,7 @@ describeWithRedis('bullmq() with redis-server', () => {
       );
       await engine.stage([before], {});
       await started.opened;
-      // A failover that is planned waits until the replica has all.
+      // A planned failover waits until the replica has everything.
       await toOld.set('the last before the failover', 1);
       expect(await toOld.wait(1, 10_000)).toBe(1);
       await toNext.replicaof('NO', 'ONE');

@@ -1,4 +1,4 @@
-/** The command finds its engine by a URL; what else there is to it is tried in worker-program.test.ts. */
+/** The command finds its engine by a URL; everything else about it is tested in worker-program.test.ts. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

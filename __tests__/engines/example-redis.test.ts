@@ -31,7 +31,7 @@ interface Example {
   readonly url: string;
   readonly pid: number;
   readonly workerPid: number;
-  /** What is to be pasted for another worker. */
+  /** The printed line that starts another worker. */
   readonly command: string;
   /** `undefined` where the Redis is not its own. */
   readonly redisPid: number | undefined;
@@ -51,7 +51,7 @@ function runExample(env: Environment, args: readonly string[] = ['--engine', 're
   return startProgram([SERVER, ...args], { detached: true, cwd: root, env: { ...process.env, PORT: '0', ...env } });
 }
 
-/** Who runs beside the server outlives the test if it is not ended by the example. */
+/** The processes beside the server: they outlive the test if the example does not end them. */
 async function besides(program: Program): Promise<Pick<Example, 'workerPid' | 'redisPid' | 'command'>> {
   const [, redis, worker, command = ''] = await program.until(
     /Redis(?: \(process (\d+)\))? keeps .* worker \(process (\d+)\).*\n {2}(.+)\n/,

@@ -12,7 +12,7 @@ import { type PostgresServer, startPostgres } from './support/postgres-server.ts
 import { openRelay, type Relay } from './support/relay.ts';
 
 const TIMEOUT = 60_000;
-/** No call may rightly take longer. */
+/** No call may take longer. */
 const LONGEST_CALL = 60_000;
 const KEEP_ALIVE_AFTER = 10_000;
 const HURRY = 50;

@@ -28,14 +28,14 @@ interface Shop {
   readonly background: DurableBackgroundTasks;
   readonly log: LogBook;
   readonly port: number;
-  /** What came of each release and each discard of a task. */
+  /** The result of each release and each discard of a task. */
   readonly answers: readonly string[];
   orders(): Promise<number>;
   /** Of the tasks, as the engine has them. */
   states(): Promise<unknown[]>;
 }
 
-/** The same engine; what it answers about holds is written down. */
+/** The same engine; its answers about holds are recorded. */
 function overheard(engine: TaskEngine, answers: string[]): TaskEngine {
   return new Proxy(engine, {
     get(target, name) {

@@ -1,4 +1,4 @@
-/** What is pg-boss's own; what every engine must do is tried in conformance.test.ts. */
+/** What is particular to pg-boss; what every engine must do is tested in conformance.test.ts. */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -480,7 +480,7 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0 });
         await worker.started(id);
         const client = await connected();
-        // Three times as long as it may be silent, and as it takes until that is looked for.
+        // Three times the longest silence, and three times the interval of the check.
         await untilSoon('it was heard for long', async () => {
           const { rows } = await client.query(
             "SELECT 1 FROM pgboss.job WHERE id = $1 AND heartbeat_on > started_on + interval '3 seconds'",
@@ -506,11 +506,11 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0 });
         await worker.started(id);
         const client = await connected();
-        // As pg-boss does with a job whose worker it takes for lost.
+        // As pg-boss does with a job whose worker it considers lost.
         await client.query("UPDATE pgboss.job SET state = 'retry' WHERE id = $1", [id]);
         await untilSoon('it was started again', () => worker.starts.length === 2);
         gates[0]?.open();
-        // What ends later is written down later.
+        // A task that ends later is recorded later.
         await untilState(engine, await stageOne(engine, { holdMs: 0, args: ['later'] }), 'completed');
         expect(await engine.find(id)).toMatchObject({ state: 'running', attempts: 2 });
         gates[1]?.open();
@@ -533,7 +533,7 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0, retry: { attempts: 2 } });
         await worker.started(id);
         const client = await connected();
-        // As pg-boss does with a job whose worker it takes for lost.
+        // As pg-boss does with a job whose worker it considers lost.
         await client.query("UPDATE pgboss.job SET state = 'retry' WHERE id = $1", [id]);
         const signal = worker.starts[0]?.context.signal as AbortSignal;
         if (!signal.aborted) await once(signal, 'abort');

@@ -49,7 +49,7 @@ app.get('/hang', (_req, res) => {
 });
 app.get('/weight', async (req, res) => {
   await background.idle();
-  // Whoever replaces the dead must be there.
+  // The replacements of the dead workers must have started.
   const echoes = ['thread', 'process'].map((executor) => background.add(taskOf(executor, 'tasks.cjs', 'echo'), 1));
   for (const { settled } of echoes) await settled;
   if (faulty !== undefined) listenersOfResponse = listenersOf(faulty);

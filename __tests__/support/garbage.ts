@@ -10,7 +10,7 @@ export async function untilCollected(reference: WeakRef<object>): Promise<void> 
   setFlagsFromString('--expose-gc');
   const collectGarbage = runInNewContext('gc') as () => void;
   for (let collections = 0; collections < MOST_COLLECTIONS; collections += 1) {
-    // What was looked at stays until the turn has ended.
+    // An object that was dereferenced stays until the turn has ended.
     await new Promise(setImmediate);
     collectGarbage();
     if (reference.deref() === undefined) return;

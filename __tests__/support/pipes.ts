@@ -10,7 +10,7 @@ export function makePipe(): { readonly path: string; release(): void } {
   const path = join(mkdtempSync(join(tmpdir(), 'background-tasks-pipe-')), 'pipe');
   execFileSync('mkfifo', [path]);
   const release = (): void => closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
-  // Whoever still waits there keeps the test's process from its end.
+  // A reader that still waits there keeps the test's process alive.
   atEnd(() => {
     release();
     rmSync(dirname(path), { recursive: true });

@@ -1,4 +1,4 @@
-/** Whether a process is there, asked of the system. */
+/** Whether a process exists, according to the system. */
 import { readFileSync } from 'node:fs';
 import { work } from './time.ts';
 

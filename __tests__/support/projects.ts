@@ -19,7 +19,7 @@ import { afterAll } from '@jest/globals';
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const ours = join(root, 'node_modules');
 
-/** A program that has not ended by then hangs. */
+/** A program that has not ended by then counts as hanging. */
 const TIMEOUT = 60_000;
 
 const directories: string[] = [];

@@ -38,7 +38,7 @@ function heardAs(child: ChildProcess): Program {
   };
 }
 
-/** Whatever port the program asks for, it is given one that is free, and says which. */
+/** Gives the program a free port, whichever it asks for, and prints it. */
 const ANY_PORT = `data:text/javascript,${encodeURIComponent(`
   import { Server } from 'node:net';
   const { listen } = Server.prototype;

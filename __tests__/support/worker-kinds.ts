@@ -1,4 +1,4 @@
-/** Threads and processes, side by side: for what the tests ask of both in the same words. */
+/** Threads and processes, side by side, for tests of what both have in common. */
 import {
   type BackgroundTasks,
   type BackgroundTasksOptions,
@@ -40,7 +40,7 @@ export interface WorkerKind {
   /** Whether the process that a task had to itself is gone. A thread has no process of its own. */
   readonly isGone: (pid: number) => boolean;
   readonly tasks: BlockingModule<BlockingTasks>;
-  /** Those that need the package, which takes a worker as long to load as to start. */
+  /** Tasks that need the package, which takes a worker as long to load as to start. */
   readonly aware: BlockingModule<AwareTasks>;
   /** References to the exports of another fixture. */
   refer<Module extends object>(file: string): BlockingModule<Module>;

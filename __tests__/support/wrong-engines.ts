@@ -11,7 +11,7 @@ import {
   type WorkContext,
 } from 'express-background-tasks/testing/engine';
 
-/** What an engine does otherwise than the memory engine that it is made of. */
+/** What an engine does differently from the memory engine that it wraps. */
 type Changed = Partial<Pick<TaskEngine, 'stage' | 'release' | 'discard' | 'work'>>;
 
 type Change = (engine: MemoryEngine) => Changed;
@@ -56,7 +56,7 @@ export function casesOf(change: Change, ...names: string[]): readonly EngineCase
   return cases.filter(({ name }) => names.includes(name));
 }
 
-/** Stages what `change` makes of each task. */
+/** Stages each task as changed by `change`. */
 const staging =
   (change: (task: StagedTask) => StagedTask) =>
   (engine: MemoryEngine): Changed => ({ stage: (tasks, options) => engine.stage(tasks.map(change), options) });

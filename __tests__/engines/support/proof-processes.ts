@@ -91,7 +91,7 @@ export function proveProcesses(engine: EngineUnderProof): void {
     prove(
       'that has no time for that gives it back: it runs elsewhere, at once, as if it had not been tried',
       async () => {
-        // By the limits in force it would take half a minute to be missed.
+        // With the limits in force it would take half a minute until its loss is noticed.
         const programs = programsOn(engine, (await startServer()).url, {});
         const { journal } = programs;
         const web = await programs.web();

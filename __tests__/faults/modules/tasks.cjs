@@ -71,7 +71,7 @@ exports.cutChannel = async () => {
   return 'cut';
 };
 
-/** An error that is its own cause: V8 writes it, and cannot read it. */
+/** An error that is its own cause: V8 can write it, but not read it. */
 exports.sendUnreadable = async () => {
   const error = new Error('a ring');
   error.cause = error;
@@ -129,7 +129,7 @@ exports.closeOutputs = async () => {
     // The descriptor is given to the next file that is opened: one that cannot be written to, so that no connection of the server gets the output.
     openSync(__filename, 'r');
   }
-  // The console forgives one line that fails.
+  // The console ignores the first line that fails.
   for (let line = 1; line <= 2; line += 1) {
     console.log('to nobody');
     console.error('to nobody');
@@ -142,7 +142,7 @@ exports.floodOutput = (megabytes) => {
   for (let written = 0; written < megabytes * 1_000; written += 1) process.stdout.write(line);
   return megabytes;
 };
-/** Straight to the descriptor, which a reader that is slow makes wait. */
+/** Directly to the descriptor, where a slow reader makes the writer wait. */
 exports.floodDescriptor = (megabytes) => {
   const chunk = Buffer.alloc(10_000, 'x');
   for (let written = 0; written < megabytes * 1_000_000; ) {
