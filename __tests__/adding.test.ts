@@ -140,6 +140,20 @@ describe('a list', () => {
     for (const [index, handle] of [...handles, late].entries()) expect(listed[index]).toBe(handle);
     expect(listed.map(({ state }) => state)).toEqual(['completed', 'skipped', 'completed', 'completed']);
   });
+
+  it.each(['add', 'with'] as const)('says what to write where its `%s` is called without it', async (method) => {
+    const background = makeBackground();
+    await inRequest(background, (list) => {
+      const { [method]: alone } = list as unknown as Record<typeof method, (argument: unknown) => unknown>;
+      for (const call of [() => alone(() => {}), () => alone.call({}, () => {})]) {
+        const error = thrownBy(call);
+        expect(error.code).toBe('ERR_BACKGROUND_NO_REQUEST');
+        expect(error.message).toBe(
+          `Expected ${method}() to be called on the list of a response, got a call without it: write res.locals.backgroundTasks.${method}(…).`,
+        );
+      }
+    });
+  });
 });
 
 describe('outside a response', () => {
@@ -381,6 +395,15 @@ describe('the option `context`', () => {
   it('is undefined for a task without a request', async () => {
     const background = makeBackground({ context: () => ({ user: 'ada' }) });
     expect((await background.add(() => currentTask()?.context).settled).value).toBeUndefined();
+  });
+
+  it('fails the add in the handler where it is asynchronous, whatever becomes of its promise', async () => {
+    const background = makeBackground({ context: () => Promise.reject(new Error('no user')) });
+    await inRequest(background, (tasks) => {
+      expect(() => tasks.add(() => {})).toThrow(
+        expect.objectContaining({ code: 'ERR_BACKGROUND_HOOK', message: expect.stringContaining('promise') }),
+      );
+    });
   });
 
   it('fails the add in the handler where it throws, and nothing is counted', async () => {

@@ -141,6 +141,13 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     expect(outcome.error?.message).toContain('number');
   });
 
+  it('a function of a function that is exported as a whole is found, and named among those that there are', async () => {
+    const { other, missing } = kind.refer<Record<'other' | 'missing', (x: number) => number>>('module-as-function.cjs');
+    expect((await shared().add(other, 4).settled).value).toBe(8);
+    const { error } = await shared().add(missing, 4).settled;
+    expect(error?.message).toMatch(/Its functions are: default, other\.$/);
+  });
+
   it('a generator is no task: none of its code would run', async () => {
     const { double, steps } = kind.refer<Record<'double' | 'steps', (x: number) => unknown>>('module-as-whole.cjs');
     const background = shared();
@@ -185,6 +192,15 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
 
     it('runs with a loader, syntax beyond types included', async () => {
       expect(await withLoader().add(width, 'Large').settled).toMatchObject({ state: 'completed', value: 1_000 });
+    });
+
+    it('runs where what is preloaded teaches require() alone to read it, and says of a module what is wrong with it', async () => {
+      const background = kind.open(1, { execArgv: ['--require', 'tsx/cjs'] });
+      expect(await background.add(width, 'Small').settled).toMatchObject({ state: 'completed', value: 100 });
+      const { broken } = kind.refer<{ broken(): void }>('module-broken.ts');
+      const { error } = await background.add(broken).settled;
+      expect(error).toMatchObject({ code: 'ERR_BACKGROUND_MODULE' });
+      expect(error?.message).toContain('no-such-module');
     });
 
     it('is found by a .js URL if only the .ts file exists', async () => {

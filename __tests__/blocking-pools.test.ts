@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
@@ -17,6 +18,12 @@ import { processes, type WorkerKind, type WorkerOptions, workerKinds } from './s
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();
+
+/** To read the package, and nothing else. */
+const permissions = [
+  process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission',
+  ...['--allow-fs-read', fileURLToPath(new URL('../*', import.meta.url)), '--allow-worker', '--allow-child-process'],
+];
 
 describe.each(workerKinds)('$plural', (kind) => {
   const { tasks } = kind;
@@ -144,6 +151,18 @@ const atOnce = ({ what, workers, ...rest }: BrokenStart): BrokenStart => ({
   ...rest,
 });
 
+/** Options of a pool whose workers cannot start until the obstacle is removed. */
+function obstacle(): { readonly options: WorkerOptions; remove(): void } {
+  const directory = mkdtempSync(join(tmpdir(), 'background-tasks-start-'));
+  atEnd(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'obstacle');
+  writeFileSync(file, '');
+  return {
+    options: { ...preloading('preload-exits-while.mjs'), env: { ...process.env, EXIT_WHILE: file } },
+    remove: () => unlinkSync(file),
+  };
+}
+
 const brokenStarts: Record<WorkerKind['executor'], readonly BrokenStart[]> = {
   thread: [refused.thread, throwing, atOnce(throwing)],
   // A process prints what it throws at its start, and wrong flags: see script-process-bad-flag.mjs.
@@ -175,17 +194,34 @@ describe.each(workerKinds)('$plural that cannot start', (kind) => {
   });
 
   it.each([[{}], [{ min: 1 }]])('start as soon as they can, and the next task completes: %j', async (workers) => {
-    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-start-'));
-    atEnd(() => rmSync(directory, { recursive: true }));
-    const obstacle = join(directory, 'obstacle');
-    writeFileSync(obstacle, '');
-    const { execArgv } = preloading('preload-exits-while.mjs');
-    const background = kind.open(1, { ...workers, execArgv, env: { ...process.env, EXIT_WHILE: obstacle } });
+    const { remove, options } = obstacle();
+    const background = kind.open(1, { ...workers, ...options });
     for (let count = 1; count <= 2; count += 1) {
       expect(codeOf(await background.add(tasks.add, count, count).settled)).toBe(cannotStart);
     }
-    unlinkSync(obstacle);
+    remove();
     expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3 });
+  });
+
+  it('cost an attempt each, under whose number all that is told of the task speaks of it', async () => {
+    const told: unknown[] = [];
+    const { remove, options } = obstacle();
+    const log = (_message: string, { attempt }: { attempt: number }): unknown => told.push(['logged', attempt]);
+    const logger = { error: log, warn: log, info: log, debug: log };
+    const background = kind.open(1, options, { logger, retry: { attempts: 2, delay: 0 } });
+    background.on('started', ({ attempt }) => told.push(['started', attempt]));
+    background.on('retrying', ({ attempt }) => {
+      told.push(['retrying', attempt]);
+      remove();
+    });
+    const outcome = await background.add(kind.aware.describeTask).settled;
+    expect(outcome).toMatchObject({ state: 'completed', attempts: 1, value: { attempt: 2 } });
+    expect(told).toEqual([
+      ['logged', 1],
+      ['retrying', 1],
+      ['started', 2],
+      ['logged', 2],
+    ]);
   });
 
   it('do no harm to tasks of the other executor, or on the event loop', async () => {
@@ -261,6 +297,20 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     );
     expect(preloads).toBe(1);
     expect(nodeOptions).toContain('--no-warnings');
+  });
+
+  it.each([
+    ['the permission model', permissions, 'ERR_ACCESS_DENIED'],
+    ['no warnings of a kind', ['--disable-warning', 'ExperimentalWarning'], 'a secret'],
+    ['no code made of text', ['--disallow-code-generation-from-strings'], 'a secret'],
+  ])('runs tasks under what it was started with, and blocks do not end it: %s', async (_what, nodeOptions, read) => {
+    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-secrets-'));
+    atEnd(() => rmSync(directory, { recursive: true }));
+    const secret = join(directory, 'secret');
+    writeFileSync(secret, 'a secret');
+    const options = JSON.stringify(kind.options(1, { execArgv: ['--no-deprecation'] }));
+    const printed = await runScriptWith(nodeOptions, 'script-restricted.mjs', executor, options, secret);
+    expect(JSON.parse(printed)).toEqual({ read, blocked: 'block' });
   });
 
   it('still runs a blocking task that it adds just before its end', async () => {

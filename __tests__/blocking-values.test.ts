@@ -215,13 +215,24 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect([onLoop.value, blocking.value, bytes.length]).toEqual([16, 16, 16]);
     });
 
-    it('names the task that cannot be given what was moved away before', () => {
+    it('tells which argument of which task was moved away before', () => {
       const background = shared();
-      const bytes = move(bytesOf(16));
-      background.add(tasks.lengthOf, bytes);
-      const error = thrownBy(() => background.add(tasks.lengthOf, bytes));
-      expect(error.code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
-      expect(error.message).toContain('lengthOf');
+      const bytes = bytesOf(16);
+      background.add(tasks.lengthOf, move(bytes));
+      for (const again of [bytes, move(bytes)]) {
+        const error = thrownBy(() =>
+          background.add(tasks.lengthOf as never, ...([move(bytesOf(8)), again] as never[])),
+        );
+        expect(error.code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
+        expect(error.message).toContain('argument 1 of task lengthOf');
+      }
+    });
+
+    it('takes nothing along of the memory that another argument shares with strangers', async () => {
+      const pooled = Buffer.from('pooled');
+      expect(pooled.buffer.byteLength).toBeGreaterThan(pooled.byteLength);
+      const { value } = await shared().add(tasks.memoryOf, pooled, move(bytesOf(8))).settled;
+      expect(Math.max(...(value as number[]))).toBeLessThan(pooled.buffer.byteLength);
     });
   });
 
@@ -272,5 +283,29 @@ describe('move()', () => {
     for (const value of ['text', {}, undefined]) {
       expect(thrownBy(() => move(value as never)).code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
     }
+  });
+
+  it.each<[string, unknown, string]>([
+    ['null', null, 'got null.'],
+    ['undefined', undefined, 'got undefined.'],
+    ['a string', 'text', 'got a string.'],
+    ['an array', [1], 'got an array.'],
+    ['an instance of a class without a name', new (class {})(), 'got an object.'],
+  ])('says what came: %s', (_what, value, message) => {
+    expect(thrownBy(() => move(value as never)).message).toBe(
+      `Expected move() to be given a typed array, a Buffer, an ArrayBuffer or a MessagePort, ${message}`,
+    );
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a SharedArrayBuffer', new SharedArrayBuffer(8), 'SharedArrayBuffer'],
+    ['a typed array in one', new Uint8Array(new SharedArrayBuffer(8)), 'Uint8Array'],
+    ['a Buffer in one', Buffer.from(new SharedArrayBuffer(8)), 'Buffer'],
+  ])('says that shared memory cannot be moved: %s', (_what, value, name) => {
+    const { code, message } = thrownBy(() => move(value as never));
+    expect(code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
+    expect(message).toBe(
+      `Expected move() to be given memory of its own, got an object of class ${name} in shared memory, which cannot be moved: pass it without move(), and a thread has the same memory.`,
+    );
   });
 });

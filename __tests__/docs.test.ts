@@ -21,6 +21,7 @@ const TIMEOUT = 30_000;
 const { errorCodes } = requireBuilt<typeof import('../lib/errors.ts')>('errors');
 const { optionNames, resolveOptions } =
   requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
+const { workerOptionNames } = requireBuilt<typeof import('../lib/options/create-worker.ts')>('options/create-worker');
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
   .map((name) => name.replaceAll(sep, '/'))
@@ -148,6 +149,7 @@ describe('docs/options.md', () => {
     ['Durable task options', optionNames.durableTask, { ...policy, executor: 'thread' }],
     ['Task options', optionNames.task, { ...policy, executor: 'thread' }],
     ['retry', optionNames.retry, policy.retry as unknown as Record<string, unknown>],
+    ['Options of createWorker', workerOptionNames, { ...middleware, ...work, concurrency: undefined }],
     ['Options of close', ['timeout'], { timeout: defaultOfClose() }],
   ];
 

@@ -138,15 +138,23 @@ describe('`accepted`', () => {
     expect(await app.find(id)).toBeUndefined();
   });
 
-  it('rejects with the reason for which the engine refuses a task, and then nothing is withdrawn', async () => {
+  it('rejects with the refusal of the engine itself, which nobody is told to try again, and there is nothing to take back', async () => {
     const app = await durableApp(
       async (_req, res) => {
-        const { accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
-        res.end(await accepted.then(String, (error: Error) => error.message));
+        const { accepted, settled } = res.locals.backgroundTasks.add(tasks.echo, 1);
+        const error: unknown = await accepted.catch((thrown: unknown) => thrown);
+        const outcome = await settled;
+        res.end(JSON.stringify([error, (error as Error).message, error === outcome.error]));
       },
       { faults: { stage: () => Promise.reject(new BackgroundTaskError('ERR_BACKGROUND_OPTION', 'not like this')) } },
     );
-    expect((await app.request()).body).toContain('was not accepted. Expected memory to accept tasks: not like this');
+    const [error, message, isThatOfItsOutcome] = JSON.parse((await app.request()).body) as unknown[];
+    expect({ error, message, isThatOfItsOutcome }).toEqual({
+      error: expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION' }),
+      message: 'not like this',
+      isThatOfItsOutcome: true,
+    });
+    expect(error).not.toHaveProperty('status', 503);
     await app.background.close();
     expect(app.calls('discard')).toEqual([]);
   });
@@ -185,6 +193,23 @@ describe('`accepted`', () => {
     expect((await app.request()).body).toBe('undefined');
     // However often it was tried, the reason was logged once.
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
+  });
+
+  it('an engine that lets nobody fetch tasks is asked again until it does, and the reason is logged once', async () => {
+    let refusals = 2;
+    const app = await durableApp(() => {}, {
+      work: true,
+      faults: {
+        work: (proceed) => {
+          refusals -= 1;
+          return refusals < 0 ? proceed() : Promise.reject(new Error('no more workers'));
+        },
+      },
+    });
+    const { id } = app.background.add(tasks.echo, 1);
+    await app.background.ready();
+    await app.until(id, 'completed');
+    expect(app.log.lines.filter(({ message }) => message === 'The engine memory: no more workers')).toHaveLength(1);
   });
 
   it('`accepted` that has rejected keeps nothing of its task in memory, though the engine is still not up', async () => {
@@ -312,7 +337,7 @@ describe('what is staged', () => {
   it.each<[string, unknown, string]>([
     ['a date', { sentAt: new Date(0) }, 'an object of class Date at [0].sentAt'],
     ['a function', [() => 1], 'function (anonymous) at [0][0]'],
-    ['undefined', undefined, 'a undefined at [0]'],
+    ['undefined', undefined, 'undefined at [0]'],
     ['a number that is none', Number.NaN, 'NaN at [0]'],
     ['a big integer', 1n, 'a bigint at [0]'],
     ['a map', new Map(), 'an object of class Map at [0]'],
@@ -508,6 +533,21 @@ describe('options that have no meaning for a task', () => {
           .with({ retry: { retryIf: () => true } })
           .add(tasks.echo),
     ],
+    [
+      'a name at `add`, with an engine',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ engine: memoryEngine() }).with({ name: 'custom' }).add(tasks.echo),
+    ],
+    [
+      'a name at `add`, without one',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ logger: false }).with({ name: 'custom' }).add(tasks.echo),
+    ],
+    [
+      'a name at `add`, in a test',
+      'Expected no `name` of with() for the durable task tasks.echo, got',
+      () => makeBackground({ engine: memoryEngine(), mode: 'record' }).with({ name: 'custom' }).add(tasks.echo),
+    ],
     ['`work` without an engine', 'Expected `engine`', () => backgroundTasks({ work: true })],
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
     [
@@ -612,6 +652,30 @@ describe('in tests of an application', () => {
     expect(await background.engineStats()).toEqual({ held: 0, waiting: 0, running: 0, failed: 0 });
     await background.close();
     expect(calls).toEqual([]);
+  });
+
+  it('an instance that was made for tests cannot be watched in mode run, since its engine was never connected', async () => {
+    const { logger, lines } = openLogBook();
+    const background = makeBackground({ mode: 'inline', engine: memoryEngine(), logger });
+    const error = thrownBy(() => watchTasks(background, 'run'));
+    expect(error.code).toBe('ERR_BACKGROUND_OPTION');
+    expect(error.message).toBe(
+      "Expected the mode of watchTasks() to be 'inline' or 'record', got 'run': this backgroundTasks() was made with mode: 'inline', so that its engine was never connected. Make it without `mode`, or without `engine`.",
+    );
+    const watcher = watchTasks(background, 'record');
+    background.add(tasks.echo, 1);
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'skipped' }]);
+    watcher.restore();
+    expect((await background.add(tasks.echo, 2).settled).value).toEqual([2]);
+    expect(lines).not.toContainEqual(expect.objectContaining({ level: 'warn' }));
+  });
+
+  it('an instance that was made for tests without an engine can be watched in mode run', async () => {
+    const background = makeBackground({ mode: 'inline' });
+    const watcher = watchTasks(background, 'run');
+    background.add(tasks.echo, 1);
+    expect(await watcher.outcomesOf(tasks.echo)).toMatchObject([{ state: 'completed', value: [1] }]);
+    expect(background.stats().executors.thread.threads).toBe(1);
   });
 });
 

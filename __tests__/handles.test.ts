@@ -302,6 +302,25 @@ describe('find()', () => {
     expect(found).toEqual([undefined, undefined, 3, 4]);
   });
 
+  it('keeps the outcomes of the tasks that settled last, whatever the order in which they were added', async () => {
+    const [count, history] = [40, 7];
+    const background = makeBackground({ history });
+    const running = Array.from({ length: count }, () => {
+      const gate = makeGate();
+      return { gate, handle: background.add(() => gate.opened) };
+    });
+    const settled: string[] = [];
+    // Every task once, none after its neighbour: 11 and 40 have no divisor in common.
+    for (let turn = 0; turn < count; turn += 1) {
+      const { gate, handle } = running[(turn * 11) % count] as (typeof running)[number];
+      gate.open();
+      await handle.settled;
+      settled.push(handle.id);
+      const kept = settled.filter((id) => background.find(id) !== undefined);
+      expect(kept).toEqual(settled.slice(-history));
+    }
+  });
+
   it('keeps none with history: 0', async () => {
     const background = makeBackground({ history: 0 });
     const { id, settled } = background.add(() => {});

@@ -1,11 +1,25 @@
 /** The lifecycle contract, row by row: tasks that fail, whatever they throw, and hooks and loggers that fail when they are told. */
 import { describe, expect, it } from '@jest/globals';
-import type { Logger, Outcome, TaskHandle } from 'express-background-tasks';
+import { BackgroundTaskError, type Logger, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { frameworks, type Handler, start } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { watchWarnings } from './support/warnings.ts';
+
+describe('a class of yours that extends BackgroundTaskError', () => {
+  class QuotaError extends BackgroundTaskError {}
+
+  it('has its own instances, and no other errors of the package', () => {
+    const [ours, theirs] = [
+      new BackgroundTaskError('ERR_BACKGROUND_FULL', 'full'),
+      new QuotaError('ERR_BACKGROUND_FULL', 'quota'),
+    ];
+    expect([theirs instanceof QuotaError, theirs instanceof BackgroundTaskError]).toEqual([true, true]);
+    expect([ours instanceof QuotaError, ours instanceof BackgroundTaskError]).toEqual([false, true]);
+    expect([new Error('x') instanceof QuotaError, (null as unknown) instanceof QuotaError]).toEqual([false, false]);
+  });
+});
 
 describe.each(frameworks)('under $name', (framework) => {
   describe('when one of several tasks fails', () => {

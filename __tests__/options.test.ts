@@ -252,6 +252,64 @@ describe('an option of the wrong type or out of range', () => {
   });
 });
 
+describe('what a refusal says of the value', () => {
+  const PASSWORD = 'hunter2';
+  const connection = {
+    host: 'redis',
+    password: PASSWORD,
+    sentinelPassword: PASSWORD,
+    url: `redis://:${PASSWORD}@redis`,
+  };
+  const environment = { TOKEN: PASSWORD, N: 1 };
+  const to = 'of backgroundTasks() to be';
+
+  it.each<[string, object, string]>([
+    ['a number', { order: 1 }, `\`order\` ${to} 'sequential', 'parallel', got 1 (number).`],
+    ['a string', { order: 'reverse' }, `\`order\` ${to} 'sequential', 'parallel', got 'reverse' (string).`],
+    ['null', { order: null }, `\`order\` ${to} 'sequential', 'parallel', got null.`],
+    ['an object', { order: {} }, `\`order\` ${to} 'sequential', 'parallel', got an object.`],
+    ['an array', { order: [] }, `\`order\` ${to} 'sequential', 'parallel', got an array.`],
+    ['a symbol', { order: Symbol('s') }, `\`order\` ${to} 'sequential', 'parallel', got Symbol(s) (symbol).`],
+    ['an entry', { pool: { argv: ['-v', 1] } }, `\`pool.argv\` ${to} an array of strings, got a number at index 1.`],
+  ])('names it: %s', (_what, options, message) => {
+    expect(refusalOf(() => makeBackground(options)).message).toBe(`Expected ${message}`);
+  });
+
+  it.each<[string, object, string]>([
+    [
+      'an environment',
+      { pool: { env: environment } },
+      `\`pool.env\` ${to} an object of strings, got a number as \`N\`.`,
+    ],
+    ['an environment as a string', { processes: { env: PASSWORD } }, 'an object of strings, got a string.'],
+    ['an environment as a list', { processes: { env: [PASSWORD] } }, 'an object of strings, got an array.'],
+    ['arguments', { pool: { argv: [PASSWORD, null] } }, 'an array of strings, got null at index 1.'],
+    ['a connection in the place of an engine', { engine: connection }, 'got an object.'],
+    ['a connection inside of another option', { logger: { connection } }, 'got an object.'],
+    ['a connection as a URL', { engine: `redis://:${PASSWORD}@redis` }, "got 'redis://…@redis' (string)."],
+    [
+      'a password in a query',
+      { engine: `postgres://db?password=${PASSWORD}&x=1` },
+      "got 'postgres://db?password=…&x=1' (string).",
+    ],
+    [
+      'an instance of a class',
+      { engine: Object.assign(new (class Redis {})(), connection) },
+      'got an object of class Redis.',
+    ],
+  ])('tells no secret that is in it: %s', (_what, options, message) => {
+    const refusal = refusalOf(() => makeBackground({ logger: false, ...options }));
+    expect(refusal.message).toContain(message);
+    expect(refusal.message).not.toContain(PASSWORD);
+  });
+
+  it('tells no secret of options that are none', () => {
+    expect(refusalOf(() => backgroundTasks([connection] as never)).message).toBe(
+      'Expected the options of backgroundTasks() to be an object, got an array.',
+    );
+  });
+});
+
 describe('an option that does not exist', () => {
   it.each([
     ['timout', 'timeout'],

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
-import { makeWorkerGate } from './support/gates.ts';
+import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { isAlive, untilGone } from './support/process-ids.ts';
@@ -101,6 +101,21 @@ describe('tasks in processes', () => {
     expect(line?.message).toContain('SIGKILL');
     expect(await processes.placeOf(background)).not.toEqual(before);
     expect(background.stats().outcomes.failed).toBe(failed);
+  });
+});
+
+describe('processes of a server that is debugged', () => {
+  it('open ports of their own where NODE_OPTIONS demands one', async () => {
+    // Not written to standard error: nobody is to read it here.
+    const env = { ...process.env, NODE_OPTIONS: '--inspect --inspect-publish-uid=http' };
+    const background = processes.open(2, { env });
+    const gates = await makeWorkerGates(2);
+    const handles = gates.map(({ port }) => background.add(tasks.debuggerAddress, port));
+    for (const gate of gates) await gate.entered();
+    for (const gate of gates) gate.open();
+    const addresses = await Promise.all(handles.map(async ({ settled }) => (await settled).value));
+    expect(addresses).toEqual([expect.stringMatching(/^ws:/), expect.stringMatching(/^ws:/)]);
+    expect(new Set(addresses.map((address) => new URL(address as string).port)).size).toBe(2);
   });
 });
 

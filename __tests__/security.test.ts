@@ -408,6 +408,12 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
     expect(await resultOf(background.add(tasks['returnText'] as Task<[number]>, 10_001))).toBeUndefined();
     expect(await resultOf(background.add(tasks['returnBytes'] as Task<[number]>, 10_001))).toBeUndefined();
     expect(await resultOf(background.add(tasks['returnItself'] as Task))).toHaveProperty('name', 'a ring');
+
+    // What crosses of a view inside an object is the whole memory that it shows a part of, in a thread's message only.
+    const parts = await resultOf(background.add(tasks['returnPartsOfBytes'] as Task<[number]>, 10_001));
+    if (executor === 'thread') expect(parts).toBeUndefined();
+    else expect(parts).toHaveLength(2);
+    expect(await resultOf(background.add(tasks['returnPartsOfBytes'] as Task<[number]>, 9_000))).toHaveLength(2);
   });
 
   it('may be a circle', async () => {

@@ -237,6 +237,7 @@ describe('a watcher', () => {
     const coded = expect.objectContaining({ code: 'ERR_BACKGROUND_OPTION' });
     expect(() => watchTasks(express() as never)).toThrow(coded);
     expect(() => watchTasks(undefined as never)).toThrow(coded);
+    expect(() => watchTasks({ env: { TOKEN: 'hunter2' } } as never)).toThrow(/got an object\.$/);
     expect(() => watchTasks(background, 'fast' as never)).toThrow(coded);
   });
 });
@@ -282,5 +283,19 @@ describe('the matchers', () => {
     expect(() => expect(tasks).not.toHaveAdded(sendWelcome)).toThrow(
       /Expected task sendWelcome not to have been added/,
     );
+  });
+
+  it.each<[string, () => unknown, string]>([
+    ['the middleware', () => background, 'function backgroundTasksMiddleware'],
+    ['nothing', () => undefined, 'undefined'],
+    ['a list', () => [], 'an array'],
+  ])('say what to expect something of where they are given %s', (_what, given, got) => {
+    application();
+    const coded = expect.objectContaining({
+      code: 'ERR_BACKGROUND_OPTION',
+      message: `Expected toHaveAdded() to be called on what watchTasks() returned, got ${got}: write const tasks = watchTasks(background) before the tasks are added, and then expect(tasks).toHaveAdded(…).`,
+    });
+    expect(() => expect(given()).toHaveAdded(sendWelcome)).toThrow(coded);
+    expect(() => expect(given()).not.toHaveAdded(sendWelcome)).toThrow(coded);
   });
 });

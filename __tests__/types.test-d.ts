@@ -8,6 +8,7 @@ import {
   addBackgroundTask,
   type BackgroundTaskError,
   type BackgroundTaskErrorCode,
+  type BackgroundTaskEvents,
   type BackgroundTasks,
   type BackgroundTasksOptions,
   type BlockedEvent,
@@ -20,6 +21,8 @@ import {
   currentTask,
   type DurableTask,
   defineTask,
+  type EventListener,
+  type EventName,
   type ExecutorName,
   type FoundTask,
   type Logger,
@@ -27,10 +30,13 @@ import {
   type Outcome,
   type OutcomeState,
   type ResponseEnd,
+  type StartedEvent,
   type TaskAdder,
   type TaskEngine,
   type TaskHandle,
   type TaskList,
+  type TaskState,
+  type TaskWorker,
 } from 'express-background-tasks';
 import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
 import winston from 'winston';
@@ -158,8 +164,20 @@ export function exportsThatAreNoFunctionsAreNoTasks(tasks: TaskList): void {
   images.sum = {} as typeof images.sum;
 }
 
+export function aWorkerIsWhatItsListenersAreAddedTo(worker: TaskWorker): void {
+  const listener = ({ attempt }: StartedEvent): number => attempt;
+  expectTypeOf(worker.on('started', listener)).toEqualTypeOf<TaskWorker>();
+  expectTypeOf(worker.off('started', listener)).toEqualTypeOf<TaskWorker>();
+  // @ts-expect-error: a worker adds no tasks.
+  worker.on('started', listener).add(() => {});
+  // @ts-expect-error: no such event.
+  worker.on('done', () => {});
+}
+
 export async function outcomesAreNarrowedByTheirState(tasks: TaskList): Promise<void> {
   const handle = tasks.add(sendEmail, 'ada@example.com', 'Welcome');
+  expectTypeOf(handle.state).toEqualTypeOf<TaskState>();
+  expectTypeOf<TaskState>().toEqualTypeOf<OutcomeState | 'waiting' | 'running' | 'retrying'>();
   const outcome = await handle.settled;
   expectTypeOf(outcome).toEqualTypeOf<Outcome<number>>();
   expectTypeOf(outcome.state).toEqualTypeOf<OutcomeState>();
@@ -253,6 +271,12 @@ export function eventsAreTypedByTheirName(background: BackgroundTasks): void {
     .off('settled', () => {});
   // @ts-expect-error: no such event.
   background.on('done', () => {});
+  const listeners: { readonly [Name in EventName]?: EventListener<Name> } = {
+    added: ({ id }) => id,
+    settled: () => {},
+  };
+  if (listeners.added !== undefined) background.on('added', listeners.added);
+  expectTypeOf<EventName>().toEqualTypeOf<keyof BackgroundTaskEvents>();
   background.on('blocked', (event) => expectTypeOf(event).toEqualTypeOf<BlockedEvent>());
   // @ts-expect-error: a task that was just added has no delay.
   background.on('added', ({ delayMs }) => delayMs);

@@ -245,7 +245,7 @@ describe("a user's project with jest and TypeScript", () => {
     'tests its tasks inline, recorded, in threads and mocked, and ends by itself',
     async () => {
       const report = join(project, 'report.json');
-      const args = ['--runInBand', '--no-cache', '--json', '--outputFile', report];
+      const args = ['--detectOpenHandles', '--no-cache', '--json', '--outputFile', report];
       const { code, stderr } = await runNode([commandOf('jest'), ...args], project);
       const { numPassedTests, numTotalTests, testResults } = readReport(report);
       expect(testResults.map(({ message }) => message).join('')).toBe('');

@@ -345,7 +345,7 @@ describe('a machine that is busy', () => {
 });
 
 describe('a server in a worker thread', () => {
-  it('is told of its blocks without stacks: the inspector reaches only the main thread', async () => {
+  it('is told of its blocks without stacks, and each instance once of the reason: only the main thread has any', async () => {
     const program = new WatchedProgram('watchdog-in-worker.mjs');
     expect(await program.exited).toBe(0);
     expect(program.stderr).toBe('');
@@ -355,7 +355,19 @@ describe('a server in a worker thread', () => {
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
     ]);
     const noStacksLines = program.of('log').filter(({ message }) => message.includes('continues without stacks'));
-    expect(noStacksLines).toMatchObject([{ level: 'info', message: expect.stringContaining('only the main thread') }]);
+    const line = { level: 'info', message: expect.stringContaining('only the main thread') };
+    expect(noStacksLines).toMatchObject([line, line]);
+  });
+});
+
+describe('a program that has the package twice', () => {
+  it('is told of each block once, by the instance that has the task', async () => {
+    const program = new WatchedProgram('watchdog-both-builds.mjs');
+    expect(await program.exited).toBe(0);
+    expect(program.of('blocked')).toMatchObject([
+      { by: 0, event: { task: { name: 'block' } } },
+      { by: 1, event: { task: { name: 'block' } } },
+    ]);
   });
 });
 

@@ -57,6 +57,21 @@ describe('the command', () => {
       ['work', 'a', '--timeout', ''],
       'Expected --timeout to be an integer from 0 to 2147483647, got nothing.',
     ],
+    ...['0x10', '1e1', '+8', '8.0'].map((text): [string, readonly string[], string] => [
+      `a number that is not written in digits, ${text}`,
+      ['work', 'a', '--concurrency', text],
+      `Expected --concurrency to be an integer of at least 1, got ${text}.`,
+    ]),
+    [
+      'a host without a port',
+      ['work', 'a', '--health-host', '0.0.0.0'],
+      'Expected --health-port with --health-host, got no port: without one nothing listens there.',
+    ],
+    [
+      'a variable without a value for a host',
+      ['work', 'a', '--health-port', '0', '--health-host', ''],
+      'Expected --health-host to be an address, got nothing.',
+    ],
     [
       'a port that there is not',
       ['work', 'a', '--health-port', '65536'],
@@ -108,7 +123,7 @@ describe('the command', () => {
 
   it.each<[string, string, string]>([
     [
-      'an export is missing',
+      'an export is missing that was named before another file has registered the same',
       'worker-registry-missing-export.mjs',
       'to export a function takeNoTime. Its functions are: takeSomeTime, untilAborted.',
     ],

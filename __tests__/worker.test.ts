@@ -13,6 +13,7 @@ import {
 } from 'express-background-tasks';
 import { type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
 import type * as durableTasks from './fixtures/durable-tasks.cjs';
+import { requireBuilt } from './support/built.ts';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { localTasks, tasks, until } from './support/durable-app.ts';
@@ -21,6 +22,8 @@ import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { serve, type TaskedResponse } from './support/servers.ts';
+
+const { workerOptionNames } = requireBuilt<typeof import('../lib/options/create-worker.ts')>('options/create-worker');
 
 expectNoProcessFaults();
 
@@ -85,6 +88,11 @@ async function connected(engine: MemoryEngine): Promise<MemoryEngine> {
   const connection = engine.connect();
   await connection.start({ warn() {}, error() {} });
   return connection;
+}
+
+/** Other faults are looked for where there is an engine. */
+function withEngine(options: unknown): unknown {
+  return typeof options === 'object' && options !== null ? { engine: memoryEngine(), ...options } : options;
 }
 
 /** A message as another version of the package, or another program, may have written it. */
@@ -187,8 +195,9 @@ describe('a worker', () => {
   });
 
   it('refuses arguments that are no list', async () => {
-    const refused = await on.until(await stage(on.engine, { args: { length: 1 } }), 'failed');
+    const refused = await on.until(await stage(on.engine, { args: { length: 1, card: '4111 1111' } }), 'failed');
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
+    expect(refused.error?.message).toBe('Expected the arguments of task tasks.echo to be an array, got an object.');
   });
 
   it('keeps what a task returns where it is JSON, and no larger than it may be', async () => {
@@ -218,6 +227,11 @@ describe('a worker', () => {
     const { id } = on.web.add(localTasks.echo, 1);
     expect(await settled).toMatchObject({ id, state: 'completed', executor: 'event-loop', value: [1] });
     expect(worker.stats().settled).toBeGreaterThan(before);
+  });
+
+  it('is what `on` and `off` return, so that calls can be chained', () => {
+    const listener = (): void => {};
+    expect(worker.on('started', listener).off('started', listener)).toBe(worker);
   });
 });
 
@@ -342,14 +356,47 @@ describe('`createWorker`', () => {
 
   it.each<[string, unknown, string]>([
     ['no options', undefined, 'Expected `engine` of createWorker() to be given.'],
-    ['an option that there is not', { engine: memoryEngine(), thread: 1 }, '`thread` is not an option'],
-    ['no concurrency', { engine: memoryEngine(), concurrency: 0 }, '`work.concurrency`'],
+    ['options that are none', null, 'Expected the options of createWorker() to be an object, got null'],
+    ['an engine that is none', { engine: 'redis' }, 'Expected `engine` of createWorker() to be an engine'],
+    ['an option that there is not', { thread: 1 }, '`thread` is not an option of createWorker(). The options are '],
+    ['a misspelt option', { concurency: 8 }, 'Did you mean `concurrency`?'],
+    [
+      'no concurrency',
+      { concurrency: 0 },
+      'Expected `concurrency` of createWorker() to be a safe integer of at least 1',
+    ],
+    [
+      'a span that is none',
+      { unknownFor: -1 },
+      'Expected `unknownFor` of createWorker() to be a number of milliseconds',
+    ],
+    [
+      'sizes that contradict',
+      { pool: { minThreads: 3, maxThreads: 2 } },
+      'Expected `pool.minThreads` of createWorker()',
+    ],
+    [
+      'sizes of the process pool that contradict',
+      { processes: { minProcesses: 3, maxProcesses: 2 } },
+      'Expected `processes.minProcesses` of createWorker()',
+    ],
   ])('refuses %s', async (_name, options, message) => {
-    await expect(createWorker(options as WorkerOptions)).rejects.toMatchObject({
+    await expect(createWorker(withEngine(options) as WorkerOptions)).rejects.toMatchObject({
       code: 'ERR_BACKGROUND_OPTION',
       message: expect.stringContaining(message),
     });
   });
+
+  it.each(['mode', 'order', 'when', 'timeout', 'retry', 'context', 'ambient', 'durable', 'work'])(
+    'refuses what only says how tasks are added, since a worker adds none: %s',
+    async (name) => {
+      const refusal = createWorker(withEngine({ [name]: undefined }) as WorkerOptions);
+      await expect(refusal).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_OPTION',
+        message: `\`${name}\` is not an option of createWorker(). The options are ${workerOptionNames.join(', ')}.`,
+      });
+    },
+  );
 });
 
 describe('`durable`', () => {
@@ -359,8 +406,13 @@ describe('`durable`', () => {
     );
   });
 
-  it('refuses a name that stands for another module, and accepts the same module again', () => {
-    expect(() => durable('tasks', fixture('durable-tasks.cjs'))).not.toThrow();
+  it('refuses a name that stands for another module, or for the same one elsewhere', () => {
+    expect(() => durable('tasks', fixture('durable-tasks.cjs'), { executor: 'process' })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_BACKGROUND_REGISTRY',
+        message: expect.stringContaining("for 'process' after 'thread'"),
+      }),
+    );
     expect(() => durable('tasks', fixture('arithmetic.cjs'))).toThrow(
       expect.objectContaining({
         code: 'ERR_BACKGROUND_REGISTRY',

@@ -2,12 +2,13 @@
 import type { IncomingMessage } from 'node:http';
 import { type Clone, cloneFor, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentOwner, currentTask } from './current-task.ts';
+import { describe } from './describe.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
 import { argumentsFor, contextFor, type DurableTasks } from './durable/durable-tasks.ts';
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { hookError } from './hooks.ts';
+import { hookError, isTooLate } from './hooks.ts';
 import { forgetMoves } from './move.ts';
 import type { Mode, ResolvedOptions } from './options/middleware.ts';
 import { DEFAULT_POLICY, type Policy } from './options/policy.ts';
@@ -110,6 +111,7 @@ export class Admission {
   }
 
   #acceptDurable(addition: Addition): TaskRun {
+    refuseName(addition);
     const { durable, mode, options } = this.#host;
     if (mode === 'run' && durable !== undefined) return this.#handOver(durable, addition);
     if (mode === 'run') this.#sayWithoutEngine(addition.name);
@@ -188,6 +190,15 @@ export class Admission {
   }
 }
 
+/** With or without an engine, so that what is written without one runs with one. */
+function refuseName({ definition, options }: Addition): void {
+  if (options?.name === undefined) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected no \`name\` of with() for the durable task ${definition.name}, got ${describe(options.name)}: it is known to its engine by the names of its module and its export.`,
+  );
+}
+
 function refuseRetryIf(name: string, options: AddOptions | undefined): void {
   if (options?.retry?.retryIf === undefined) return;
   throw new BackgroundTaskError(
@@ -198,8 +209,10 @@ function refuseRetryIf(name: string, options: AddOptions | undefined): void {
 
 function askForContext(context: NonNullable<ResolvedOptions['context']>, req: IncomingMessage): unknown {
   try {
-    return context(req);
+    const value = context(req);
+    if (!isTooLate(value)) return value;
   } catch (thrown) {
     throw hookError('`context`', thrown);
   }
+  throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', 'Expected `context` to answer at once, got a promise.');
 }

@@ -85,26 +85,48 @@ export function snapshotArguments(
   clone: Clone,
   attempts: number,
 ): unknown[] {
+  const nameOf = (index: number): string => `argument ${index} of task ${taskName}`;
   const transfer = transferListOf(args);
-  if (transfer.length === 0 || clone === cloneBySerialization) {
-    const copies = args.map((arg, index) => snapshot(arg, `argument ${index} of task ${taskName}`, clone));
-    // A process shares no memory with this one: the buffer was copied, and is emptied here as `move` promises.
-    if (transfer.length > 0) structuredClone(undefined, { transfer: transfer as never });
-    return copies;
-  }
-  // Buffers that are moved may be reached from several arguments: they cross in one go.
-  for (const [index, arg] of args.entries()) {
-    const what = `argument ${index} of task ${taskName}`;
-    if (transferListOf([arg]).length === 0) snapshot(arg, what, clone);
+  if (transfer.length > 0 && clone === cloneByAlgorithm) return handedOver(args, nameOf, attempts);
+  const copies = args.map((arg, index) => snapshot(arg, nameOf(index), clone));
+  // A process has no part in this one's memory: what is moved there leaves the caller, and is copied all the same.
+  if (transfer.length > 0) structuredClone(undefined, { transfer: transfer as never });
+  return copies;
+}
+
+/** Buffers that are moved may be reached from several arguments: all cross in one go. */
+function handedOver(args: readonly unknown[], nameOf: (index: number) => string, attempts: number): unknown[] {
+  const givenAway = transferListOf(args);
+  const given = args.map((arg) => {
+    const isReachedOtherwise = types.isArrayBufferView(arg) && givenAway.includes(arg.buffer as ArrayBuffer);
+    return isReachedOtherwise ? arg : (copyOfBytes(arg) ?? arg);
+  });
+  const isMoved = given.map((arg) => transferListOf([arg]).length > 0);
+  for (const [index, arg] of given.entries()) {
+    const what = nameOf(index);
+    if (!isMoved[index]) snapshot(arg, what, cloneByAlgorithm);
+    else if (isDetached(arg)) throw notCloneable(what, arg, new TypeError(MOVED_BEFORE));
     else if (attempts > 1 && arg instanceof MessagePort) throw notCloneable(what, arg, new TypeError(ONE_PORT));
   }
-  const isMoved = args.map((arg) => transferListOf([arg]).length > 0);
   try {
-    const clones = toThisRealm(structuredClone(args as unknown[], { transfer: transfer as never }));
+    const clones = toThisRealm(structuredClone(given, { transfer: transferListOf(given) as never }));
     // They are moved once more, into the thread.
     return clones.map((clone, index) => (isMoved[index] ? move(clone as ArrayBuffer) : clone));
   } catch (cause) {
-    throw notCloneable(`the moved arguments of task ${taskName}`, args, cause);
+    // Of a port that is closed or was moved away before nothing can be asked beforehand.
+    const index = given.findIndex((arg) => arg instanceof MessagePort);
+    throw notCloneable(nameOf(index), given[index], cause);
+  }
+}
+
+function isDetached(moved: unknown): boolean {
+  const memory = types.isArrayBufferView(moved) ? moved.buffer : moved;
+  if (!types.isArrayBuffer(memory)) return false;
+  try {
+    new Uint8Array(memory);
+    return false;
+  } catch {
+    return true;
   }
 }
 
@@ -118,6 +140,7 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
   }
 }
 
+const MOVED_BEFORE = 'It was moved away before.';
 /** Each attempt but the last is given a copy of what is moved. */
 const ONE_PORT = 'It can be moved only once, and `retry` allows several attempts.';
 

@@ -13,7 +13,8 @@ export interface CloseOptions {
   /**
    * The longest that `close` may take, in milliseconds, from the call; `Infinity` waits for every task. The last fifth of
    * it, at most a second, is kept for stopping what is left: aborted tasks in threads and processes have half of that to
-   * heed their signal, then their threads and processes are ended; aborted tasks on the event loop have the rest.
+   * heed their signal, then their threads and processes are ended; aborted tasks on the event loop have the rest. A thread
+   * within native code may take half a second more, an engine that does not answer a second.
    *
    * @default 10_000
    */
@@ -35,7 +36,7 @@ interface Durable {
   /** Fetches no more tasks to run. */
   stop(): void;
   /** When nothing is under way any more. */
-  close(): Promise<void>;
+  close(timeLeft: number): Promise<void>;
 }
 
 /** What there is to be closed. */
@@ -71,7 +72,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - now()));
   await Promise.all([...ends, executors['event-loop'].close(left)]);
   await backlog.idle();
-  await durable?.close();
+  await durable?.close(deadline - now());
 
   const report = tally.report();
   reporter.closed(report);

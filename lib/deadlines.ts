@@ -1,5 +1,5 @@
 /** Time limits of running tasks. Most share one duration, so that they pass in the order in which they were set. */
-import { AsyncResource } from 'node:async_hooks';
+import { NOWHERE } from './async-context.ts';
 
 /** What has a time limit. All but `timeOut` belongs to the deadlines; each entry can have one limit at a time. */
 export interface Limited {
@@ -30,8 +30,6 @@ const MOST_ROWS_AT_REST = 32;
  */
 export class Deadlines {
   readonly #rows = new Map<number, Row>();
-  /** A timer must not carry the async context of the task that happened to set it to those that it fires for. */
-  readonly #neutral = new AsyncResource('BackgroundTaskDeadlines');
 
   set(entry: Limited, duration: number, now: number): void {
     const row = this.#rows.get(duration) ?? this.#addRow(duration);
@@ -84,7 +82,8 @@ export class Deadlines {
 
   #startTimer(row: Row, milliseconds: number): NodeJS.Timeout {
     row.startedWith = setTimeout;
-    return this.#neutral.runInAsyncScope(() => setTimeout(() => this.#fire(row), milliseconds));
+    // A timer must not carry the context of the task that happened to set it to those that it fires for.
+    return NOWHERE.runInAsyncScope(() => setTimeout(() => this.#fire(row), milliseconds));
   }
 
   /** `row.timer` keeps the timer that has fired until the loop ends, so that a limit set meanwhile starts no second one. */

@@ -20,18 +20,20 @@ export function describe(value: unknown): string {
   }
 }
 
-/** The text with user and password of any URL in it masked, even of a malformed one: a mistyped URL ends up in a log too. */
+/** The text with user and password of any URL in it masked, also in a query, even of a malformed one: a mistyped URL ends up in a log too. */
 export function withoutPassword(text: string): string {
-  return text.replace(/([a-z][\w+.-]+:\/*|\/\/)\S*@/gi, '$1…@');
+  return text.replace(/([a-z][\w+.-]+:\/*|\/\/)\S*@/gi, '$1…@').replace(/(password=)[^&\s]*/gi, '$1…');
 }
 
 /** What a value is, without what is in it: arguments may be personal data. */
 export function describeKind(value: unknown): string {
-  if (typeof value !== 'object' || value === null)
-    return typeof value === 'function' ? describe(value) : `a ${typeof value}`;
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'function') return describe(value);
+  if (typeof value !== 'object') return `a ${typeof value}`;
   try {
+    if (Array.isArray(value)) return 'an array';
     const { name } = value.constructor;
-    return name === 'Object' ? 'an object' : `an object of class ${name}`;
+    return name === 'Object' || name === '' ? 'an object' : `an object of class ${name}`;
   } catch {
     return 'an object';
   }

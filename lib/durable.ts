@@ -30,7 +30,6 @@ export function durable<Module extends object>(
   const module = moduleUrl(url, 'durable()');
   const { executor = 'thread', parse = {}, ...taskOptions } = resolveDurableOptions(options);
   const parsers: Readonly<Record<string, TaskDefinition['parse']>> = parse;
-  const named = new Set(Object.keys(parsers));
 
   const tasks = taskReferences<Record<string, () => unknown>>(module, (exportName) => {
     named.add(exportName);
@@ -42,6 +41,7 @@ export function durable<Module extends object>(
       parse: Object.hasOwn(parsers, exportName) ? parsers[exportName] : undefined,
     };
   });
-  register({ name, module, executor, named, definitionOf: (exportName) => definitionOf(tasks[exportName]) });
+  const named = register({ name, module, executor, definitionOf: (exportName) => definitionOf(tasks[exportName]) });
+  for (const exportName of Object.keys(parsers)) named.add(exportName);
   return tasks as BlockingModule<Module>;
 }

@@ -84,6 +84,9 @@ export class BackgroundTaskError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
+    // Every error of the package has the brand, and not every one is of a class that extends this.
+    // biome-ignore lint/complexity/noThisInStatic: the class that was asked is this one, or one that extends it.
+    if (this !== BackgroundTaskError) return super[Symbol.hasInstance](value);
     return typeof value === 'object' && value !== null && BRAND in value;
   }
 }

@@ -24,7 +24,7 @@ export interface AddedEvent extends TaskFacts {
 
 /** An attempt began. */
 export interface StartedEvent extends TaskFacts {
-  /** Which attempt, from `1`. */
+  /** Which attempt, from `1`. Those that failed before they started count. */
   readonly attempt: number;
   /** Milliseconds from `add` to the first start. */
   readonly waitedMs: number;
@@ -50,7 +50,9 @@ export interface BackgroundTaskEvents {
   readonly blocked: BlockedEvent;
 }
 
+/** The names of the events. */
 export type EventName = keyof BackgroundTaskEvents;
+/** What `on` and `off` take: a function of what the event carries. */
 export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => void;
 
 /** All of them, for checking what `on` is given. */

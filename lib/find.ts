@@ -11,7 +11,7 @@ export type FoundTask = TaskHandle | Outcome | undefined;
 export function find({ runtime }: Instance, id: string): FoundTask {
   const text = String(id);
   const number = numberInId(text) ?? Number.parseInt(text.split('-')[1] ?? '', 36);
-  const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number);
+  const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number, text);
   return found?.id === id ? found : undefined;
 }
 

@@ -26,7 +26,14 @@ export type {
 } from './durable/engine.ts';
 export { durable } from './durable.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
-export type { AddedEvent, BackgroundTaskEvents, RetryingEvent, StartedEvent } from './events.ts';
+export type {
+  AddedEvent,
+  BackgroundTaskEvents,
+  EventListener,
+  EventName,
+  RetryingEvent,
+  StartedEvent,
+} from './events.ts';
 export type { ExecutorName } from './executor-names.ts';
 export type { FoundTask } from './find.ts';
 export type { TaskHandle } from './handle.ts';
@@ -34,6 +41,7 @@ export type { Logger } from './log.ts';
 export { backgroundTasks } from './middleware.ts';
 export type { BlockingModule } from './module-tasks.ts';
 export { move } from './move.ts';
+export type { WorkerOptions } from './options/create-worker.ts';
 export type { DurableOptions, WorkOptions } from './options/durable.ts';
 export type { BackgroundTasksOptions, Mode, Order } from './options/middleware.ts';
 export type {
@@ -59,6 +67,7 @@ export type { Percentiles } from './statistics.ts';
 export type { BackgroundTasksStats, ExecutorCounts, ProcessStats, ThreadStats } from './stats.ts';
 export { type BlockingTask, defineTask, type Task, type TaskFunction } from './task.ts';
 export type { TaskAdder, TaskList } from './task-list.ts';
+export type { TaskState } from './task-state.ts';
 export type { BlockCause, BlockedEvent, BlockedFrame, BlockedRequest } from './watchdog/block.ts';
 export type { BlockStats, BlockTally } from './watchdog/block-stats.ts';
-export { createWorker, type TaskWorker, type WorkerOptions } from './worker.ts';
+export { createWorker, type TaskWorker } from './worker.ts';

@@ -20,7 +20,8 @@ import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';
 
-const ID_PREFIX_BYTES = 4;
+/** So many that no two processes of an application will have the same. */
+const ID_PREFIX_BYTES = 6;
 
 /** Stands in for the engine where there is none. No task is given to it. */
 const NO_ENGINE: Executor = new EventLoopExecutor(callOf);

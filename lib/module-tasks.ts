@@ -64,9 +64,15 @@ export function moduleUrl(url: URL | string, caller: string): string {
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_MODULE',
     href === undefined
-      ? `Expected ${caller} to be given a file URL or an absolute path, got ${describe(url)}: write new URL('./tasks.js', import.meta.url), or require.resolve('./tasks').`
+      ? `Expected ${caller} to be given a file URL or an absolute path, got ${describe(url)}: ${adviceFor(url)}.`
       : `Expected ${caller} to be given a module that exists, got ${href}: no such file.`,
   );
+}
+
+function adviceFor(url: unknown): string {
+  return typeof url === 'number'
+    ? "a bundler has put a number in place of require.resolve(); write path.join(__dirname, 'tasks.js')"
+    : "write new URL('./tasks.js', import.meta.url), or require.resolve('./tasks')";
 }
 
 /** The `file:` URL that is meant, or `undefined` for what names no file. */
@@ -77,14 +83,18 @@ function hrefOf(url: unknown): string | undefined {
   return text.startsWith('file:') && URL.canParse(text) ? new URL(text).href : undefined;
 }
 
-const SOURCES_OF: Readonly<Record<string, string>> = { '.js': '.ts', '.mjs': '.mts', '.cjs': '.cts' };
+/** What a compiler makes these of, and how some name what they make. */
+const COUNTERPARTS: Readonly<Record<string, readonly string[]>> = {
+  '.js': ['.ts', '.tsx', '.mjs', '.cjs'],
+  '.mjs': ['.mts'],
+  '.cjs': ['.cts'],
+};
 
-/** The file itself, or its TypeScript source where only that is there: under tsx, type stripping or jest. */
+/** The file itself, or its counterpart where only that is there: the source under tsx, type stripping or jest. */
 function existingFile(href: string): string | undefined {
   if (isFile(href)) return href;
   const [, stem, extension] = /^(.*)(\.[cm]?js)$/.exec(href) ?? [];
-  const source = extension === undefined ? undefined : `${stem}${SOURCES_OF[extension]}`;
-  return source !== undefined && isFile(source) ? source : undefined;
+  return COUNTERPARTS[extension ?? '']?.map((other) => `${stem}${other}`).find(isFile);
 }
 
 function isFile(href: string): boolean {

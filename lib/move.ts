@@ -25,14 +25,23 @@ const moved = processWide('moved', () => new WeakSet<object>());
  * res.locals.backgroundTasks.add(images.thumbnail, move(upload.buffer), 200);
  */
 export function move<T extends ArrayBufferView | Movable>(value: T): T {
-  if (transferableOf(value) === undefined) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_NOT_CLONEABLE',
-      `Expected move() to be given a typed array, a Buffer, an ArrayBuffer or a MessagePort, got ${describeKind(value)}.`,
-    );
-  }
+  if (transferableOf(value) === undefined) throw notMovable(value);
   moved.add(value);
   return value;
+}
+
+function notMovable(value: unknown): BackgroundTaskError {
+  const kind = describeKind(value);
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_NOT_CLONEABLE',
+    isInSharedMemory(value)
+      ? `Expected move() to be given memory of its own, got ${kind} in shared memory, which cannot be moved: pass it without move(), and a thread has the same memory.`
+      : `Expected move() to be given a typed array, a Buffer, an ArrayBuffer or a MessagePort, got ${kind}.`,
+  );
+}
+
+function isInSharedMemory(value: unknown): boolean {
+  return types.isSharedArrayBuffer(types.isArrayBufferView(value) ? value.buffer : value);
 }
 
 /** A mark holds for one call: an object that is passed again without `move` is copied. */

@@ -18,10 +18,8 @@ export interface Reported {
   readonly facts: { readonly id: string; readonly name: string; readonly executor: ExecutorName };
   readonly args: readonly unknown[];
   readonly priority: number;
-  /** The number of the current or the last attempt. */
+  /** The number of the current or the last attempt; `0` before the first. */
   readonly attemptNumber: number;
-  /** How many attempts started. */
-  readonly attempts: number;
   readonly waitedMs: number;
   readonly ranMs: number;
 }
@@ -41,8 +39,8 @@ function toAddedEvent({ facts, priority }: Reported): AddedEvent {
   return { ...facts, priority };
 }
 
-function toStartedEvent({ facts, attempts, waitedMs }: Reported): StartedEvent {
-  return { ...facts, attempt: attempts, waitedMs };
+function toStartedEvent({ facts, attemptNumber, waitedMs }: Reported): StartedEvent {
+  return { ...facts, attempt: attemptNumber, waitedMs };
 }
 
 const asItIs = (outcome: Outcome): Outcome => outcome;
@@ -193,7 +191,7 @@ export class Reporter {
     return {
       task: run.facts.name,
       id: run.facts.id,
-      attempt: run.attempts,
+      attempt: run.attemptNumber,
       waitedMs: Math.round(run.waitedMs),
       ranMs: Math.round(run.ranMs),
       ...(this.#logArguments ? { arguments: run.args.map(describe) } : {}),

@@ -1,5 +1,5 @@
 /** One task, from `add` to its outcome: start → attempt → end of the attempt → another one, or settled. */
-import { AsyncResource } from 'node:async_hooks';
+import { AsyncContext, NOWHERE } from './async-context.ts';
 import { type Attempted, TaskAttempt } from './attempt.ts';
 import type { PendingRun } from './backlog.ts';
 import type { Limited } from './deadlines.ts';
@@ -32,9 +32,6 @@ export interface NewTask {
   readonly attemptsBefore?: number;
 }
 
-/** A neutral async context: the one in which the package was loaded. */
-const NOWHERE = new AsyncResource('BackgroundTask');
-
 /** For tasks that only this process keeps: they are accepted when `add` returns. */
 const ACCEPTED = Promise.resolve();
 
@@ -58,7 +55,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
 
   #id: string | undefined;
   /** Holds the async context of the place where the task was added. Threads have one of their own. */
-  readonly #addedIn: AsyncResource | undefined;
+  readonly #addedIn: AsyncContext | undefined;
   readonly #addedAt = performance.now();
   /** Where it is until it has settled. */
   #pending: PendingState = 'waiting';
@@ -86,7 +83,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.attempts = task.attemptsBefore ?? 0;
     this.#attemptNumber = this.attempts;
     this.number = this.#runtime.backlog.nextNumber;
-    this.#addedIn = task.definition.target.kind === 'function' ? new AsyncResource('BackgroundTask') : undefined;
+    this.#addedIn = task.definition.target.kind === 'function' ? new AsyncContext() : undefined;
   }
 
   get #runtime(): Runtime {

@@ -1,6 +1,7 @@
 /** What `res.locals.backgroundTasks` holds: the tasks of one response, from `add` to the response's end and beyond. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { currentOwner } from './current-task.ts';
+import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
 import type { Instance } from './instance.ts';
@@ -37,7 +38,10 @@ export interface TaskAdder {
   add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;
 }
 
-/** The tasks of one response. Iterate over it for their handles. */
+/**
+ * The tasks of one response. Iterate over it for their handles, which it keeps until the response itself is forgotten: code
+ * that lives on and adds without end adds with `background.add`.
+ */
 export interface TaskList extends TaskAdder, Iterable<TaskHandle> {
   /** How many tasks were added to it, those that have settled included. */
   readonly size: number;
@@ -104,10 +108,12 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>> {
+    checkIsList(this, 'add');
     return this.#add(task, args, undefined);
   }
 
   with(options: AddOptions): TaskAdder {
+    checkIsList(this, 'with');
     const resolved = resolveAddOptions(options);
     return { add: (task, ...args) => this.#add(task, args, resolved) };
   }
@@ -184,6 +190,15 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
       this.#advance();
     });
   }
+}
+
+/** A method that knows its list would have to be made for each request, also for those that add nothing. */
+function checkIsList(list: unknown, method: string): void {
+  if (list instanceof ResponseTasks) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_NO_REQUEST',
+    `Expected ${method}() to be called on the list of a response, got a call without it: write res.locals.backgroundTasks.${method}(…).`,
+  );
 }
 
 function isStartable(run: TaskRun): boolean {

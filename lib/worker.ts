@@ -1,29 +1,19 @@
 /** `createWorker()`: a process that runs durable tasks, and adds none. */
 
 import type { DurableBackgroundTasks } from './background-tasks.ts';
-import type { TaskEngine } from './durable/engine.ts';
-import { BackgroundTaskError } from './errors.ts';
+import type { EventListener, EventName } from './events.ts';
 import type { Instance } from './instance.ts';
 import { backgroundTasks, INSTANCE } from './middleware.ts';
-import type { WorkOptions } from './options/durable.ts';
-import type { BackgroundTasksOptions } from './options/middleware.ts';
-
-/** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
-export interface WorkerOptions
-  extends WorkOptions,
-    Pick<
-      BackgroundTasksOptions,
-      'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'history' | 'maxBacklog' | 'watchdog'
-    > {
-  /** The engine that keeps the tasks. */
-  readonly engine: TaskEngine;
-}
+import { resolveWorkerOptions, type WorkerOptions } from './options/create-worker.ts';
 
 /** What `createWorker` resolves to: the control methods of `backgroundTasks`. */
-export interface TaskWorker
-  extends Pick<DurableBackgroundTasks, 'idle' | 'close' | 'stats' | 'engineStats' | 'on' | 'off'> {
+export interface TaskWorker extends Pick<DurableBackgroundTasks, 'idle' | 'close' | 'stats' | 'engineStats'> {
   /** The names of the tasks that the worker runs. */
   readonly tasks: readonly string[];
+  /** As in {@link DurableBackgroundTasks.on}. Returns the worker. */
+  on<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
+  /** Removes a listener that `on` has added. Returns the worker. */
+  off<Name extends EventName>(event: Name, listener: EventListener<Name>): this;
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -42,11 +32,7 @@ export interface TaskWorker
  * process.once('SIGTERM', () => worker.close({ timeout: 30_000 }));
  */
 export async function createWorker(options: WorkerOptions): Promise<TaskWorker> {
-  const { engine, concurrency, unknownFor, ...others } = options ?? {};
-  if (engine === undefined) {
-    throw new BackgroundTaskError('ERR_BACKGROUND_OPTION', 'Expected `engine` of createWorker() to be given.');
-  }
-  const background = backgroundTasks({ ...others, engine, work: { concurrency, unknownFor } });
+  const background = backgroundTasks(resolveWorkerOptions(options));
   try {
     await background.ready();
   } catch (thrown) {
@@ -54,15 +40,21 @@ export async function createWorker(options: WorkerOptions): Promise<TaskWorker> 
     throw thrown;
   }
   const { durable } = (background as unknown as Record<typeof INSTANCE, Instance>)[INSTANCE];
-  const { idle, close, stats, engineStats, on, off } = background;
+  const { idle, close, stats, engineStats } = background;
   const worker: TaskWorker = {
     tasks: [...(durable?.tasks.keys() ?? [])],
     idle,
     close,
     stats,
     engineStats,
-    on: on as TaskWorker['on'],
-    off: off as TaskWorker['off'],
+    on(event, listener) {
+      background.on(event, listener);
+      return worker;
+    },
+    off(event, listener) {
+      background.off(event, listener);
+      return worker;
+    },
     [Symbol.asyncDispose]: background[Symbol.asyncDispose],
   };
   return worker;

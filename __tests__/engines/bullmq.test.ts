@@ -180,8 +180,10 @@ describe('options', () => {
     'user:hunter2@localhost:6379',
     `http://user:hunter2${'x'.repeat(200)}@localhost`,
     new URL('redis://user:hunter2@localhost'),
+    [{ password: 'hunter2', sentinelPassword: 'hunter2' }],
   ])('shows no password of a connection that it refuses: %s', (value) => {
-    for (const options of [{ connection: value }, String(value)]) expect(refusalOf(options)).not.toMatch(/hunter2/);
+    for (const options of [{ connection: value }, { connection: [value] }, String(value)])
+      expect(refusalOf(options)).not.toMatch(/hunter2/);
   });
 
   it('refuses a call without options', () => {

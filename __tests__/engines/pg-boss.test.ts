@@ -209,9 +209,9 @@ if (missing !== '') {
 
       it('may be nothing else', async () => {
         const engine = await started();
-        await expect(engine.stage([makeTask()], { transaction: {} })).rejects.toMatchObject({
+        await expect(engine.stage([makeTask()], { transaction: { password: 'hunter2' } })).rejects.toMatchObject({
           code: 'ERR_BACKGROUND_OPTION',
-          message: 'Expected `transaction` to be a client of pg, or an object with executeSql(), got {}.',
+          message: 'Expected `transaction` to be a client of pg, or an object with executeSql(), got an object.',
         });
       });
     });

@@ -44,6 +44,7 @@ export interface HealthOptions {
 export type Command = WorkCommand | { readonly kind: 'help' } | { readonly kind: 'version' };
 
 const DEFAULT_TIMEOUT = 30_000;
+const DEFAULT_HEALTH_HOST = '127.0.0.1';
 const LAST_PORT = 65_535;
 
 const OPTIONS = {
@@ -79,10 +80,18 @@ export function commandOf(args: readonly string[], env: Readonly<Record<string, 
     timeout: integer('timeout', values.timeout, 0, LONGEST_TIMER) ?? DEFAULT_TIMEOUT,
     health: {
       port: integer('health-port', values['health-port'], 0, LAST_PORT),
-      host: values['health-host'] ?? '127.0.0.1',
+      host: healthHost(values['health-host'], values['health-port']),
       file: values['health-file'],
     },
   };
+}
+
+function healthHost(host: string | undefined, port: string | undefined): string {
+  if (host === undefined) return DEFAULT_HEALTH_HOST;
+  // Node would listen on every address for an empty one, which is the value of a variable that is not set.
+  if (host.trim() === '') throw new UsageError('Expected --health-host to be an address, got nothing.');
+  if (port !== undefined) return host;
+  throw new UsageError('Expected --health-port with --health-host, got no port: without one nothing listens there.');
 }
 
 function parsed(args: readonly string[]) {
@@ -100,9 +109,9 @@ function integer(
   most: number = Number.MAX_SAFE_INTEGER,
 ): number | undefined {
   if (text === undefined) return undefined;
-  // `Number('')` is 0, but an empty string is the value of a variable that is not set: no number.
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  // `Number` takes more than digits for a number: nothing at all, 0x10, 1e3.
+  const value = /^-?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   throw new UsageError(`Expected --${name} to be an integer ${range}, got ${text.trim() || 'nothing'}.`);
 }

@@ -22,8 +22,9 @@ export interface DurableTasksOptions {
   readonly work: ResolvedWorkOptions | undefined;
 }
 
-/** How long the engine may take to be closed, in milliseconds. */
-const CLOSE_LIMIT = 2 * SECOND;
+/** How long the engine may take to be closed, in milliseconds, whatever time is left. */
+const LONGEST_CLOSE = 4 * SECOND;
+const SHORTEST_CLOSE = 1 * SECOND;
 /** How long the engine may take to answer a question, in milliseconds. */
 const ASK_LIMIT = 5 * SECOND;
 
@@ -111,7 +112,9 @@ export class DurableTasks {
     if (this.#stopping !== undefined) return;
     const { concurrency, unknownFor } = workOptions;
     const known: KnownTasks = { byName: tasks, unknownFor };
-    this.#worker = await this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });
+    this.#worker = await this.#link.untilDone(() =>
+      this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency }),
+    );
     // stop() was called while the engine made the worker.
     if (this.#stopping !== undefined) await this.#worker.stop();
   }
@@ -168,8 +171,13 @@ export class DurableTasks {
     this.#stopping.catch((error: Error) => this.#reporter.engineFailed(this.engine.name, error));
   }
 
-  /** To be called when every task is handed over, and none that was fetched still runs. */
-  async close(): Promise<void> {
+  /**
+   * To be called when every task is handed over, and none that was fetched still runs.
+   *
+   * @param timeLeft in milliseconds, until `close` is to have come to its end.
+   */
+  async close(timeLeft: number): Promise<void> {
+    const limit = Math.min(Math.max(timeLeft, SHORTEST_CLOSE), LONGEST_CLOSE);
     this.#closed.reject(
       new BackgroundTaskError(
         'ERR_BACKGROUND_CLOSED',
@@ -177,7 +185,7 @@ export class DurableTasks {
       ),
     );
     this.stop();
-    await doneWithin(CLOSE_LIMIT, this.#stopping as Promise<void>).catch(() => {});
-    await this.#link.close(CLOSE_LIMIT);
+    await doneWithin(limit / 2, this.#stopping as Promise<void>).catch(() => {});
+    await this.#link.close(limit / 2);
   }
 }

@@ -1,6 +1,6 @@
 /** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
 
-import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { BackgroundTaskError } from '../errors.ts';
 import type { Attempt, Executor } from '../executors/executor.ts';
 import type { TaskState } from '../task-state.ts';
 import { toError } from '../to-error.ts';
@@ -8,7 +8,7 @@ import { Batches } from './batches.ts';
 import type { DurableRun } from './durable-run.ts';
 import type { ReleaseResult, StagedTask } from './engine.ts';
 import { type Held, HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
-import type { EngineLink } from './link.ts';
+import { type EngineLink, isRefusal } from './link.ts';
 import { Repetition } from './repetition.ts';
 import { type Acceptance, Withdrawals } from './withdrawals.ts';
 
@@ -68,9 +68,6 @@ interface Staging {
  */
 const WITHDRAWN_AFTER: ReadonlySet<TaskState> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
 
-/** With these codes an engine says that it has not taken a task. After any other error it may have taken it. */
-const REFUSALS: ReadonlySet<unknown> = new Set(['ERR_BACKGROUND_OPTION']);
-
 export class HandOver implements Executor {
   readonly #link: EngineLink;
   readonly #options: HandOverOptions;
@@ -111,7 +108,7 @@ export class HandOver implements Executor {
       await this.#link.inTime('accept tasks', this.#options.acceptTimeout, answer);
     } catch (thrown) {
       handed.isGivenUp = true;
-      const error = notAccepted(handed.name, toError(thrown));
+      const error = isRefusal(thrown) ? toError(thrown) : notAccepted(handed.name, toError(thrown));
       if (handed.attempt === undefined) handed.run.fail(error);
       else handed.attempt.ended({ ok: false, thrown: error });
       throw error;
@@ -209,7 +206,7 @@ async function acceptanceAfter(answer: Promise<void>): Promise<Acceptance> {
     await answer;
     return 'accepted';
   } catch (thrown) {
-    return REFUSALS.has(codeOf(thrown)) ? 'refused' : 'unknown';
+    return isRefusal(thrown) ? 'refused' : 'unknown';
   }
 }
 

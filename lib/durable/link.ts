@@ -1,13 +1,18 @@
 /** Starts an engine, again and again until it succeeds, and makes calls to it with a time limit. */
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
 
 const FIRST_DELAY = 0.25 * SECOND;
 const LONGEST_DELAY = 5 * SECOND;
+
+/** Whether an engine has said that it does not take what it was given. After any other error it may have taken it. */
+export function isRefusal(thrown: unknown): boolean {
+  return codeOf(thrown) === 'ERR_BACKGROUND_OPTION';
+}
 
 export class EngineLink {
   readonly engine: TaskEngine;
@@ -18,7 +23,6 @@ export class EngineLink {
   readonly #waiting = new Set<() => void>();
   /** Each makes a pending call reject. */
   readonly #ends = new Set<(reason: Error) => void>();
-  readonly #backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
   #hasStarted = false;
   #isClosed = false;
   #lastError: Error | undefined;
@@ -30,7 +34,7 @@ export class EngineLink {
     this.#host = host;
     this.#keepsAlive = keepsAlive;
     // Not within the constructor: an engine that fails at once would report to an instance that does not exist yet.
-    queueMicrotask(() => void this.#tryToStart());
+    queueMicrotask(() => void this.#begin().catch(() => {}));
   }
 
   /** Resolves when the engine has started. Never rejects. */
@@ -38,23 +42,37 @@ export class EngineLink {
     return this.#start.promise;
   }
 
-  async #tryToStart(): Promise<void> {
-    try {
-      await this.engine.start(this.#host);
-    } catch (thrown) {
-      if (this.#isClosed) return;
-      this.#failed(toError(thrown));
-      this.#timer = setTimeout(() => void this.#tryToStart(), this.#backoff.next());
-      if (!this.#keepsAlive) this.#timer.unref();
-      return;
-    }
-    this.#lastError = undefined;
+  async #begin(): Promise<void> {
+    await this.untilDone(() => this.engine.start(this.#host));
     this.#hasStarted = true;
     this.#start.resolve();
     for (const begin of this.#waiting) begin();
   }
 
-  /** Tells why the engine can't start: once, and again when the reason changes. */
+  /** Repeats `attempt`, with growing pauses, until it succeeds. Rejects only where it fails after the link was closed. */
+  async untilDone<Result>(attempt: () => Promise<Result>): Promise<Result> {
+    const backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
+    for (;;) {
+      try {
+        const result = await attempt();
+        this.#lastError = undefined;
+        return result;
+      } catch (thrown) {
+        if (this.#isClosed) throw thrown;
+        this.#failed(toError(thrown));
+        await this.#pause(backoff.next());
+      }
+    }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#timer = setTimeout(resolve, milliseconds);
+      if (!this.#keepsAlive) this.#timer.unref();
+    });
+  }
+
+  /** Tells why the engine can't start or fetch tasks: once, and again when the reason changes. */
   #failed(error: Error): void {
     if (error.message !== this.#lastError?.message) this.#host.error(error);
     this.#lastError = error;
@@ -64,7 +82,7 @@ export class EngineLink {
    * Makes a call when the engine has started.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` if the call fails, or takes longer than `limit` milliseconds, the
-   * wait for the start included.
+   * wait for the start included; what the engine says where it refuses what it was given.
    */
   call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
     return this.#told(what, this.begin(limit, call));
@@ -95,6 +113,7 @@ export class EngineLink {
     try {
       return await answer;
     } catch (thrown) {
+      if (isRefusal(thrown)) throw thrown;
       const { name } = this.engine;
       const cause = toError(thrown);
       const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;

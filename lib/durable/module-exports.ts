@@ -1,5 +1,5 @@
 /** Which functions a module exports: asked in a thread or process, where the module will run. */
-import { functionNames, loadModule } from '../executors/worker/task-module.ts';
+import { functionNames, loadModule } from '../executors/task-module.ts';
 
 export async function functionsOf(module: string): Promise<string[]> {
   return functionNames(await loadModule(module));

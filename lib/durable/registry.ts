@@ -11,7 +11,7 @@ export interface RegisteredModule {
   readonly module: string;
   readonly executor: 'thread' | 'process' | 'event-loop';
   /** Exports that a reference or `parse` has named: the module must have them. */
-  readonly named: ReadonlySet<string>;
+  readonly named: Set<string>;
   definitionOf(exportName: string): TaskDefinition;
 }
 
@@ -21,10 +21,14 @@ const NAME = /^[a-z][\w/#-]{0,63}$/i;
 const modules = processWide('durable-modules', () => new Map<string, RegisteredModule>());
 
 /**
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` for a malformed name, or one that stands for another module.
+ * Under a name that was registered before, the later options win.
+ *
+ * @returns where the exports go that are named from now on.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_REGISTRY` for a malformed name, or one that stands for another module, or
+ * for the same one elsewhere.
  */
-export function register(registered: RegisteredModule): void {
-  const { name, module } = registered;
+export function register(registered: Omit<RegisteredModule, 'named'>): Set<string> {
+  const { name, module, executor } = registered;
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_REGISTRY',
@@ -38,7 +42,15 @@ export function register(registered: RegisteredModule): void {
       `Expected the name ${name} to stand for one module, got durable('${name}', …) for ${module}, and before for ${present.module}.`,
     );
   }
-  modules.set(name, registered);
+  if (present !== undefined && present.executor !== executor) {
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_REGISTRY',
+      `Expected the name ${name} to have one executor, got durable('${name}', …) for '${executor}' after '${present.executor}'.`,
+    );
+  }
+  const named = present?.named ?? new Set<string>();
+  modules.set(name, { ...registered, named });
+  return named;
 }
 
 export function registeredModules(): readonly RegisteredModule[] {

@@ -1,6 +1,6 @@
 /** One attempt at a task from an engine: looks up its name, checks its arguments, runs it, and answers with the result. */
 
-import { describe } from '../describe.ts';
+import { describe, describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { isTooLate } from '../hooks.ts';
 import type { Outcome } from '../outcome.ts';
@@ -115,7 +115,7 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   if (Array.isArray(parsedArgs)) return parsedArgs;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_ARGUMENTS',
-    `Expected the arguments of task ${task} to be an array, got ${describe(parsedArgs)}.`,
+    `Expected the arguments of task ${task} to be an array, got ${describeKind(parsedArgs)}.`,
   );
 }
 

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { here } from '../here.ts';
+import { isAtLeast, majorOf, type Oldest } from './version.ts';
 
 const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
 
@@ -24,15 +25,12 @@ export function requirePeer<Peer>(entry: string, name: string, install = name): 
   }
 }
 
-/** The first version of a package that an engine was tried with, and works with. */
-type Oldest = readonly [major: number, minor: number];
-
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` for an older version, and for one of another major. */
-export function checkPeerVersion(name: string, version: string, [oldestMajor, oldestMinor]: Oldest): void {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (major === oldestMajor && minor >= oldestMinor) return;
+export function checkPeerVersion(name: string, version: string, oldest: Oldest): void {
+  const [major] = oldest;
+  if (majorOf(version) === major && isAtLeast(version, oldest)) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_ENGINE',
-    `Expected ${name} ${oldestMajor}.${oldestMinor} or a later ${oldestMajor}, got ${version}: npm install ${name}@${oldestMajor}.`,
+    `Expected ${name} ${oldest.join('.')} or a later ${major}, got ${version}: npm install ${name}@${major}.`,
   );
 }

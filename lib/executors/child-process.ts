@@ -11,6 +11,7 @@ import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
+import { startAdvice } from './start-advice.ts';
 import {
   type Order,
   type ProcessMessage,
@@ -27,6 +28,9 @@ const TERMINATION_GRACE = 100;
 
 /** How long to wait for the end of the channel when a process has exited, in milliseconds. */
 const LAST_WORDS_GRACE = 100;
+
+/** Where a debugger's port is opened (NODE_OPTIONS, SIGUSR1): the usual one is the server's. */
+const ANY_DEBUGGER_PORT = '--inspect-port=0';
 
 interface Exit {
   readonly code: number | null;
@@ -48,7 +52,12 @@ export class ChildProcess implements PoolWorker {
     this.#child = fork(fileURLToPath(processEntry), options.argv === undefined ? [] : [...options.argv], {
       // Map, Date, BigInt, Buffer and typed arrays cross as they do to a thread.
       serialization: 'advanced',
-      execArgv: [...inheritedExecArgv(), ...memoryFlags(options.resourceLimits), ...(options.execArgv ?? [])],
+      execArgv: [
+        ...inheritedExecArgv(),
+        ANY_DEBUGGER_PORT,
+        ...memoryFlags(options.resourceLimits),
+        ...(options.execArgv ?? []),
+      ],
       ...(options.env === undefined ? {} : { env: { ...options.env } }),
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
@@ -204,7 +213,7 @@ function exitError(
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_PROCESS_START',
-    `A child process could not start, look at the options of \`processes\`: ${cause.message}`,
+    `A child process could not start, ${startAdvice(processEntry, 'processes')}: ${cause.message}`,
     { cause },
   );
 }

@@ -1,19 +1,19 @@
-/** Which of the process's own Node options its threads are given. */
+/** Which of the process's own Node options its threads and processes are given. */
 
-/** Options of Node's that say how modules are loaded: those with a value of their own, and those without. */
-const LOADER_OPTION_WITH_VALUE = /^(--import|--require|-r|--loader|--experimental-loader|--conditions|-C)$/;
-const LOADER_OPTION =
-  /^(--(import|require|loader|experimental-loader|conditions)=|--(no-)?experimental-|--enable-source-maps|--preserve-symlinks|--no-warnings|--disable-warning)/;
+/** How modules are loaded, what the code may do, and what it is warned of. */
+const KEPT_OPTION =
+  /^(--(import|require|loader|conditions|(no-)?experimental-|enable-source-maps|preserve-symlinks|permission|allow-|no-warnings|disable-warning)|-[rC]$)/;
+
+/** Options whose value may be an argument of its own. */
+const WITH_VALUE: ReadonlySet<string | undefined> = new Set([
+  ...['--import', '--require', '-r', '--loader', '--experimental-loader', '--conditions', '-C'],
+  ...['--disable-warning', '--allow-fs-read', '--allow-fs-write'],
+]);
 
 /**
- * `execArgv` replaces what a thread would inherit. The process's loaders (tsx and the like) must be in force in the
- * threads as well; of its other options, a thread refuses those of V8 and of the process as a whole.
+ * `execArgv` replaces what a thread would inherit. The process's loaders (tsx and the like) and its permissions must be in
+ * force in the threads as well; of its other options, a thread refuses those of V8 and of the process as a whole.
  */
 export function inheritedExecArgv(execArgv: readonly string[] = process.execArgv): string[] {
-  return execArgv.filter(
-    (option, index) =>
-      LOADER_OPTION.test(option) ||
-      LOADER_OPTION_WITH_VALUE.test(option) ||
-      LOADER_OPTION_WITH_VALUE.test(execArgv[index - 1] ?? ''),
-  );
+  return execArgv.filter((option, index) => KEPT_OPTION.test(option) || WITH_VALUE.has(execArgv[index - 1]));
 }

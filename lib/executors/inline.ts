@@ -5,7 +5,7 @@ import type { TaskTarget } from '../task.ts';
 import { toError } from '../to-error.ts';
 import { EventLoopExecutor } from './event-loop.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
-import { loadFunction } from './worker/task-module.ts';
+import { loadFunction } from './task-module.ts';
 
 type Callable = (...args: unknown[]) => unknown;
 

@@ -1,5 +1,5 @@
 /** Starts and ends of jobs that workers have reported, until the runs are told of them. */
-import { AsyncResource } from 'node:async_hooks';
+import { NOWHERE } from '../async-context.ts';
 import { queueMicrotask } from '../real-time.ts';
 import type { AttemptResult } from './executor.ts';
 import type { Job } from './job.ts';
@@ -19,8 +19,6 @@ export class News {
   readonly #starts: { readonly job: Job; readonly at: number }[] = [];
   /** Whether it is being told, or will be in a moment. */
   #isTelling = false;
-  /** News belong to no request, though it may be one that makes them heard. */
-  readonly #neutral = new AsyncResource('BackgroundTaskNews');
 
   constructor(onEnd: (end: EndOfJob) => void) {
     this.#onEnd = onEnd;
@@ -38,7 +36,7 @@ export class News {
   tell(): void {
     if (this.#isTelling || this.#ends.length + this.#starts.length === 0) return;
     this.#isTelling = true;
-    this.#neutral.runInAsyncScope(this.#tellAll, this);
+    NOWHERE.runInAsyncScope(this.#tellAll, this);
     this.#isTelling = false;
   }
 

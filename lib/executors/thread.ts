@@ -13,6 +13,7 @@ import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
 import { Receipt } from './receipt.ts';
+import { startAdvice } from './start-advice.ts';
 import { ThreadBatch } from './thread-batch.ts';
 import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
 
@@ -54,6 +55,8 @@ export class Thread implements PoolWorker {
     const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
       filename: fileURLToPath(threadStart),
+      // Piscina would look for a default export, and for want of one make code of text, which Node can be told to forbid.
+      name: WARM_UP,
       // No thread before the warm-up, none in place of one that died, and none ended for being idle.
       minThreads: 0,
       maxThreads: 1,
@@ -237,7 +240,7 @@ function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskEr
 export function startError(cause: Error): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_THREAD_START',
-    `A worker thread could not start, look at the options of \`pool\`: ${cause.message}`,
+    `A worker thread could not start, ${startAdvice(threadStart, 'pool')}: ${cause.message}`,
     { cause },
   );
 }

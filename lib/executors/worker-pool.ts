@@ -1,6 +1,6 @@
 /** A pool of workers, threads or processes: which of them takes which tasks, and what becomes of these. */
 
-import { AsyncResource } from 'node:async_hooks';
+import { NOWHERE } from '../async-context.ts';
 import { deferred } from '../deferred.ts';
 import { transferListOf } from '../move.ts';
 import { Queue } from '../queue.ts';
@@ -51,8 +51,6 @@ export class WorkerPool implements Executor {
   /** How many attempts it has taken on that have not ended. */
   #size = 0;
   readonly #news = new News((end) => this.#ended(end));
-  /** Workers belong to no request, though it may be one that has them started. */
-  readonly #neutral = new AsyncResource('BackgroundTaskPool');
   readonly #turn = new TurnBudget(() => this.#turned());
   /** Whether what waits is given out when the loop has turned, and not before. */
   #isPostponed = false;
@@ -63,7 +61,7 @@ export class WorkerPool implements Executor {
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
     const { start } = options;
-    const startNeutrally: StartWorker = (observer) => this.#neutral.runInAsyncScope(start, undefined, observer);
+    const startNeutrally: StartWorker = (observer) => NOWHERE.runInAsyncScope(start, undefined, observer);
     this.#workforce = new Workforce(
       { ...options, start: startNeutrally },
       {

@@ -115,7 +115,7 @@ export interface BackgroundTasksOptions {
   readonly ambient?: boolean | undefined;
   /**
    * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well.
-   * Called at each `add`; must not be asynchronous. If it throws, `add` throws `ERR_BACKGROUND_HOOK`. A task that a task
+   * Called at each `add`. If it throws, or returns a promise, `add` throws `ERR_BACKGROUND_HOOK`. A task that a task
    * adds with `background.add` has the context of that task.
    *
    * @default none: the context is `undefined`
@@ -165,6 +165,7 @@ export interface BackgroundTasksOptions {
   readonly mode?: Mode | undefined;
 }
 
+const PLACE = 'backgroundTasks()';
 const DEFAULT_MAX_BACKLOG = 10_000;
 const DEFAULT_HISTORY = 1_000;
 const LONGEST_HISTORY = 1_000_000;
@@ -181,7 +182,8 @@ const ENGINE_METHODS: readonly (keyof TaskEngine)[] = [
   'close',
 ];
 
-const rules: Rules<BackgroundTasksOptions> = {
+/** Those that `createWorker` has as well are taken from here. */
+export const middlewareRules: Rules<BackgroundTasksOptions> = {
   pool: anObjectOf(poolRules, REFUSED_POOL_OPTIONS),
   processes: anObjectOf(processRules),
   order: oneOf('sequential', 'parallel'),
@@ -217,7 +219,7 @@ function hasMethods(value: unknown, names: readonly string[]): boolean {
 export const optionNames = {
   ...taskOptionNames,
   ...workerOptionNames,
-  middleware: Object.keys(rules),
+  middleware: Object.keys(middlewareRules),
   watchdog: Object.keys(watchdogRules),
   durable: Object.keys(durableRules),
   work: Object.keys(workRules),
@@ -247,11 +249,11 @@ export interface ResolvedOptions {
 
 /** Checks the options of `backgroundTasks` and fills in what they leave out. */
 export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOptions {
-  const given = check(options, rules, 'backgroundTasks()');
-  const pool = resolvePool(given.pool ?? {});
+  const given = check(options, middlewareRules, PLACE);
+  const pool = resolvePool(given.pool ?? {}, PLACE);
   return Object.freeze({
     pool,
-    processes: resolveProcesses(given.processes ?? {}),
+    processes: resolveProcesses(given.processes ?? {}, PLACE),
     order: given.order ?? 'sequential',
     policy: mergePolicy(DEFAULT_POLICY, given),
     maxBacklog: given.maxBacklog ?? DEFAULT_MAX_BACKLOG,

@@ -1,6 +1,6 @@
 /** How an option is checked: rules that say what was expected, and the walk that says what came and what was meant. */
 
-import { describe, withoutPassword } from '../describe.ts';
+import { describe, describeKind, withoutPassword } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { LONGEST_TIMER } from '../timers.ts';
 import { nearestOf } from './nearest-name.ts';
@@ -9,6 +9,8 @@ import { nearestOf } from './nearest-name.ts';
 export interface Rule {
   readonly expected: string;
   readonly accepts: (value: unknown) => boolean;
+  /** In words, what of a value that is not accepted is wrong; without it, the value or its kind. */
+  readonly faultOf?: (value: unknown) => string;
   /** For an option that is an object: the rules of its own fields. */
   readonly fields?: Readonly<Record<string, Rule>>;
   /** For an option that is an object: names that are known and refused, with the reason. */
@@ -96,6 +98,32 @@ export function anObjectOf<Options>(fields: Rules<Options>, refused: Readonly<Re
   return { expected: 'an object', accepts: isPlainObject, fields: fields as Readonly<Record<string, Rule>>, refused };
 }
 
+/** An array of which each entry is like that. `entries` completes the phrase "an array of …". */
+export function anArrayOf(entries: string, accepts: (entry: unknown) => boolean): Rule {
+  return collection(`an array of ${entries}`, Array.isArray, accepts, (index) => `at index ${index}`);
+}
+
+/** The same for an object with any properties. */
+export function aRecordOf(entries: string, accepts: (entry: unknown) => boolean): Rule {
+  return collection(`an object of ${entries}`, isPlainObject, accepts, (key) => `as \`${key}\``);
+}
+
+function collection(
+  expected: string,
+  isCollection: (value: unknown) => value is object,
+  accepts: (entry: unknown) => boolean,
+  at: (key: string) => string,
+): Rule {
+  return {
+    expected,
+    accepts: (value) => isCollection(value) && Object.values(value).every(accepts),
+    faultOf(value) {
+      const wrong = isCollection(value) ? Object.entries(value).find(([, entry]) => !accepts(entry)) : undefined;
+      return wrong === undefined ? describeKind(value) : `${describeKind(wrong[1])} ${at(wrong[0])}`;
+    },
+  };
+}
+
 function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -107,9 +135,7 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
  */
 export function check<Options>(options: Options, rules: Rules<Options>, place: string, path = ''): Options {
   if (!isPlainObject(options)) {
-    throw optionError(
-      `Expected the options of ${place} to be an object, got ${describeOption(options)} (${typeof options}).`,
-    );
+    throw optionError(`Expected the options of ${place} to be an object, got ${describeOption(options)}.`);
   }
   checkFields(
     options,
@@ -127,18 +153,18 @@ function checkFields(options: Record<string, unknown>, rule: Rule, place: string
     if (field === undefined) throw unknownOption(name, rule, place, path);
     if (value === undefined) continue;
     if (!field.accepts(value)) {
-      throw optionError(
-        `Expected \`${path}${name}\` of ${place} to be ${field.expected}, got ${describeOption(value)} (${typeof value}).`,
-      );
+      const got = (field.faultOf ?? describeOption)(value);
+      throw optionError(`Expected \`${path}${name}\` of ${place} to be ${field.expected}, got ${got}.`);
     }
     if (field.fields !== undefined) checkFields(value as Record<string, unknown>, field, place, `${path}${name}.`);
   }
 }
 
+/** What is in an object may be secret: an environment, the password of a connection. */
 function describeOption(value: unknown): string {
+  if (typeof value === 'object') return describeKind(value);
   // Masked before `describe` cuts it short: of a URL that was cut, the password may not be recognized any more.
-  const text = describe(typeof value === 'string' ? withoutPassword(value) : value);
-  return withoutPassword(text).replace(/(password: )'[^']*'/g, "$1'…'");
+  return `${describe(typeof value === 'string' ? withoutPassword(value) : value)} (${typeof value})`;
 }
 
 function unknownOption(name: string, rule: Rule, place: string, path: string): BackgroundTaskError {

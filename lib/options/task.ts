@@ -6,6 +6,7 @@ import {
   aNumber,
   anInteger,
   anObjectOf,
+  aRecordOf,
   aString,
   check,
   either,
@@ -192,14 +193,7 @@ const { name: _, ...nameless } = taskRules;
 const durableTaskRules: Rules<DurableTaskOptions> = {
   ...nameless,
   executor: oneOf('thread', 'process', 'event-loop'),
-  parse: {
-    expected: 'an object of functions',
-    accepts: (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      !Array.isArray(value) &&
-      Object.values(value).every((one) => typeof one === 'function'),
-  },
+  parse: aRecordOf('functions', aFunction.accepts),
 };
 
 /** The names of the options, for the tests that hold docs/options.md, and what they try, against them. */

@@ -3,8 +3,10 @@ import { availableParallelism } from 'node:os';
 import { SECOND } from '../timers.ts';
 import {
   aBoolean,
+  anArrayOf,
   anInteger,
   anObjectOf,
+  aRecordOf,
   type Complete,
   check,
   either,
@@ -165,9 +167,9 @@ const workerRules = {
   idleTimeout: either(milliseconds(0), forever),
   maxResultSize: either(atLeastOne, forever),
   niceIncrement: anInteger({ from: 0, to: NICEST }),
-  execArgv: { expected: 'an array of strings', accepts: isArrayOfStrings },
-  env: { expected: 'an object of strings', accepts: isObjectOfStrings },
-  argv: { expected: 'an array of strings', accepts: isArrayOfStrings },
+  execArgv: anArrayOf('strings', isString),
+  env: aRecordOf('strings', (entry) => entry === undefined || isString(entry)),
+  argv: anArrayOf('strings', isString),
 };
 
 const heapRules = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: megabytes };
@@ -189,13 +191,8 @@ export const processRules: Rules<ProcessOptions> = {
   ...workerRules,
 };
 
-function isArrayOfStrings(value: unknown): boolean {
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
-}
-
-function isObjectOfStrings(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return Object.values(value).every((entry) => entry === undefined || typeof entry === 'string');
+function isString(entry: unknown): boolean {
+  return typeof entry === 'string';
 }
 
 export const workerOptionNames = {
@@ -217,14 +214,16 @@ export type ResolvedProcessOptions = Complete<
   'minProcesses' | 'maxProcesses' | 'idleTimeout' | 'maxResultSize' | 'niceIncrement'
 >;
 
-export function resolvePool(pool: PoolOptions): ResolvedPoolOptions {
-  const [minThreads, maxThreads] = resolveSize(pool, 'minThreads', 'maxThreads', 'pool.');
+/** @param place the function that was given the options, for the error that names it. */
+export function resolvePool(pool: PoolOptions, place: string): ResolvedPoolOptions {
+  const [minThreads, maxThreads] = resolveSize(pool, 'minThreads', 'maxThreads', 'pool.', place);
   const { resourceLimits, batch = true } = pool;
   return Object.freeze({ minThreads, maxThreads, batch, resourceLimits, ...resolveWorkers(pool) });
 }
 
-export function resolveProcesses(processes: ProcessOptions): ResolvedProcessOptions {
-  const [minProcesses, maxProcesses] = resolveSize(processes, 'minProcesses', 'maxProcesses', 'processes.');
+/** The same for the process pool. */
+export function resolveProcesses(processes: ProcessOptions, place: string): ResolvedProcessOptions {
+  const [minProcesses, maxProcesses] = resolveSize(processes, 'minProcesses', 'maxProcesses', 'processes.', place);
   const { resourceLimits } = processes;
   return Object.freeze({ minProcesses, maxProcesses, resourceLimits, ...resolveWorkers(processes) });
 }
@@ -234,11 +233,12 @@ function resolveSize<Min extends string, Max extends string>(
   min: Min,
   max: Max,
   path: string,
+  place: string,
 ): [min: number, max: number] {
   const least: number = options[min] ?? 0;
   const most: number = options[max] ?? Math.max(least, availableParallelism() - 1, 1);
   const rule = { expected: `an integer up to ${max} (${most})`, accepts: () => least <= most };
-  check({ [min]: least }, { [min]: rule }, 'backgroundTasks()', path);
+  check({ [min]: least }, { [min]: rule }, place, path);
   return [least, most];
 }
 

@@ -1,5 +1,6 @@
 /** Matchers for jest and vitest, over what `watchTasks()` has seen. */
-import { describe } from '../describe.ts';
+import { describe, describeKind } from '../describe.ts';
+import { BackgroundTaskError } from '../errors.ts';
 import type { OutcomeState } from '../outcome.ts';
 import { definitionOf, type Task } from '../task.ts';
 import type { AddedTask, TaskWatcher } from './watch-tasks.ts';
@@ -48,18 +49,19 @@ declare global {
  * expect(tasks).not.toHaveAdded(sendInvoice);
  */
 export const taskMatchers: Readonly<Record<keyof TaskMatchers, Matcher>> = {
-  toHaveAdded: matcher('added', () => true),
-  toHaveCompleted: matcher('completed', isOneOf('completed')),
-  toHaveFailed: matcher('failed', isOneOf('failed', 'timed-out')),
-  toHaveSkipped: matcher('skipped', isOneOf('skipped')),
+  toHaveAdded: matcher('toHaveAdded', 'added', () => true),
+  toHaveCompleted: matcher('toHaveCompleted', 'completed', isOneOf('completed')),
+  toHaveFailed: matcher('toHaveFailed', 'failed', isOneOf('failed', 'timed-out')),
+  toHaveSkipped: matcher('toHaveSkipped', 'skipped', isOneOf('skipped')),
 };
 
 function isOneOf(...states: OutcomeState[]): (one: AddedTask) => boolean {
   return ({ handle }) => (states as readonly string[]).includes(handle.state);
 }
 
-function matcher(what: string, isSo: (one: AddedTask) => boolean): Matcher {
+function matcher(matcherName: keyof TaskMatchers, what: string, isSo: (one: AddedTask) => boolean): Matcher {
   return function (watcher, task, ...args) {
+    checkIsWatcher(watcher, matcherName);
     const { name } = definitionOf(task);
     const isEqual = equalityOf(this);
     const matches = watcher
@@ -72,6 +74,15 @@ function matcher(what: string, isSo: (one: AddedTask) => boolean): Matcher {
         `Expected task ${expected} ${this.isNot ? 'not ' : ''}to have been ${what}.\n\nAdded were:\n${listOf(watcher.added)}`,
     };
   };
+}
+
+/** The middleware is what a test has at hand, but has not kept what was added to it. */
+function checkIsWatcher(given: unknown, matcherName: string): void {
+  if (typeof (given as Partial<TaskWatcher> | null | undefined)?.of === 'function') return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected ${matcherName}() to be called on what watchTasks() returned, got ${describeKind(given)}: write const tasks = watchTasks(background) before the tasks are added, and then expect(tasks).${matcherName}(…).`,
+  );
 }
 
 /** As by `toEqual`: without the runner's own tester, two maps are equal whatever is in them. */

@@ -2,7 +2,7 @@
 
 import type { WatchedTask } from '../admission.ts';
 import type { BackgroundTasks } from '../background-tasks.ts';
-import { describe } from '../describe.ts';
+import { describe, describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
@@ -51,7 +51,8 @@ export interface TaskWatcher {
  *
  * @param background what `backgroundTasks()` returned.
  * @param mode the mode until `restore()`; `inline` by default.
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for anything but a middleware of this package, and for an unknown mode.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for anything but a middleware of this package, for an unknown mode, and for `run`
+ * where the middleware has an engine and was made in another mode: its engine was never connected.
  * @example
  * const tasks = watchTasks(background);
  * await request(app).post('/users').send({ email: 'ada@example.com' });
@@ -67,6 +68,7 @@ export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'i
       `Expected the mode of watchTasks() to be 'run', 'inline' or 'record', got ${describe(mode)}.`,
     );
   }
+  checkEngine(instance, mode);
   const added: AddedTask[] = [];
   const restore = watch(instance, mode, added);
 
@@ -143,7 +145,16 @@ function instanceOf(background: BackgroundTasks<unknown>): Instance {
   if (instance !== undefined) return instance;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_OPTION',
-    `Expected watchTasks() to be given what backgroundTasks() returned, got ${describe(background)}.`,
+    `Expected watchTasks() to be given what backgroundTasks() returned, got ${describeKind(background)}.`,
+  );
+}
+
+/** An instance that was made for tests cannot hand its durable tasks over later: it has never asked its engine to start. */
+function checkEngine({ options, durable }: Instance, mode: Mode): void {
+  if (mode !== 'run' || options.engine === undefined || durable !== undefined) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected the mode of watchTasks() to be 'inline' or 'record', got 'run': this backgroundTasks() was made with mode: '${options.mode}', so that its engine was never connected. Make it without \`mode\`, or without \`engine\`.`,
   );
 }
 

@@ -23,6 +23,8 @@ interface Source {
 export class BlockLog {
   readonly #log: Log;
   readonly #sources = new Map<string, Source>();
+  /** Of all the names that are too many. */
+  readonly #otherSources = newSource();
 
   constructor(log: Log) {
     this.#log = log;
@@ -84,13 +86,17 @@ export class BlockLog {
   }
 
   #sourceOf(who: string): Source {
-    let source = this.#sources.get(who);
-    if (source === undefined) {
-      source = { loggedAt: Number.NEGATIVE_INFINITY, unlogged: NO_BLOCKS, longestMs: 0, where: '' };
-      if (this.#sources.size < MOST_SOURCES) this.#sources.set(who, source);
-    }
+    const known = this.#sources.get(who);
+    if (known !== undefined) return known;
+    if (this.#sources.size >= MOST_SOURCES) return this.#otherSources;
+    const source = newSource();
+    this.#sources.set(who, source);
     return source;
   }
+}
+
+function newSource(): Source {
+  return { loggedAt: Number.NEGATIVE_INFINITY, unlogged: NO_BLOCKS, longestMs: 0, where: '' };
 }
 
 /** Whether there is a piece of code to move or to change. */

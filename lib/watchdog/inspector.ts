@@ -8,6 +8,9 @@ import { here } from '../here.ts';
 /** Why no stacks can be read in this thread; `undefined` where they can. */
 export function whyNoStacks(): string | undefined {
   if (!process.features.inspector) return 'this Node was built without an inspector';
+  // Node 20 to 24 would die by an assertion in the watchdog's thread.
+  const { permission } = process as { readonly permission?: { has(scope: string): boolean } };
+  if (permission?.has('inspector') === false) return 'the permission model allows no inspector (--allow-inspector)';
   if (!isMainThread) return 'the inspector reaches only the main thread, and this server runs in a worker thread';
   return undefined;
 }

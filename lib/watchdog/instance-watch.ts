@@ -13,6 +13,7 @@ export class InstanceWatch implements Watched, TurnObserver {
   readonly #owner: Owner<Runtime>;
   #isAttached = false;
   #isEnded = false;
+  #hasSaidWithoutStacks = false;
 
   constructor(
     settings: { readonly threshold: number; readonly stacks: boolean },
@@ -42,7 +43,8 @@ export class InstanceWatch implements Watched, TurnObserver {
 
   blocked({ cause, task, request, blockedMs, waitingRequests, stack }: Block): void {
     const owner = RunningTask.ownerOf(task);
-    if (owner !== undefined && owner.runtime !== this.#owner.runtime) return;
+    // Tasks of the package's other copy have no owner here, and are reported there.
+    if (task !== undefined && owner?.runtime !== this.#owner.runtime) return;
     this.#owner.runtime.reporter.blocks.record({
       cause,
       task: task && { id: task.id, name: task.name },
@@ -56,6 +58,8 @@ export class InstanceWatch implements Watched, TurnObserver {
   }
 
   stacksUnavailable(reason: string): void {
+    if (this.#hasSaidWithoutStacks) return;
+    this.#hasSaidWithoutStacks = true;
     this.#owner.runtime.reporter.blocks.stacksUnavailable(reason);
   }
 

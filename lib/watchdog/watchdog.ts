@@ -2,7 +2,7 @@
  * Notices that the event loop stood still, and finds the cause. One for the process: two would interfere with each other's
  * pauses of the main thread.
  */
-import { AsyncResource } from 'node:async_hooks';
+import { NOWHERE } from '../async-context.ts';
 import type { RunningTask } from '../current-task.ts';
 import { processWide } from '../process-wide.ts';
 import type { CurrentWork } from './stack-sample.ts';
@@ -12,15 +12,13 @@ import type { Watched } from './watched.ts';
 export class Watchdog {
   readonly #watched = new Set<Watched>();
   #watch: Watch | undefined;
-  /** Keeps the async context of the request that started the watchdog out of the listeners of blocks. */
-  readonly #neutral = new AsyncResource('BackgroundTaskWatchdog');
 
   /** To be called at the first request or task of an instance. */
   attach(watched: Watched): void {
     this.#watched.add(watched);
     if (this.#watch !== undefined && isCovered(watched, this.#watch)) return;
     this.#watch?.stop();
-    this.#watch = this.#neutral.runInAsyncScope(() => new Watch(this.#watched));
+    this.#watch = NOWHERE.runInAsyncScope(() => new Watch(this.#watched));
   }
 
   detach(watched: Watched): void {

@@ -2,6 +2,7 @@
 import type { EngineHost } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { checkPeerVersion } from '../peer.ts';
+import { isAtLeast } from '../version.ts';
 import type { EngineClient } from './client.ts';
 import { bullmqVersion } from './peers.ts';
 
@@ -14,14 +15,11 @@ export async function checkVersions(client: EngineClient): Promise<void> {
   checkPeerVersion('bullmq', bullmqVersion, OLDEST_BULLMQ);
   // Valkey answers `redis_version:7.2.4` here.
   const version = /^redis_version:(.+)$/m.exec(await client.info())?.[1]?.trim() ?? '0';
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const [oldestMajor, oldestMinor] = OLDEST_REDIS;
-  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_ENGINE',
-      `Expected Redis ${OLDEST_REDIS.join('.')} or later, or Valkey, got ${version}.`,
-    );
-  }
+  if (isAtLeast(version, OLDEST_REDIS)) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_ENGINE',
+    `Expected Redis ${OLDEST_REDIS.join('.')} or later, or Valkey, got ${version}.`,
+  );
 }
 
 export async function warnOfSettings(client: EngineClient, host: EngineHost): Promise<void> {

@@ -1,6 +1,6 @@
 /** Ways to Postgres: a URL, a pool, an adapter or a transaction, each as pg-boss takes it. */
 
-import { describe } from '../../describe.ts';
+import { describeKind } from '../../describe.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import type { PgBossConnection } from './options.ts';
 
@@ -114,6 +114,6 @@ export function transactionDatabase(transaction: unknown): Database {
   }
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_OPTION',
-    `Expected \`transaction\` to be a client of pg, or an object with executeSql(), got ${describe(transaction)}.`,
+    `Expected \`transaction\` to be a client of pg, or an object with executeSql(), got ${describeKind(transaction)}.`,
   );
 }

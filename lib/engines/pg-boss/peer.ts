@@ -6,6 +6,7 @@ import type * as PgBossModule from 'pg-boss';
 import { BackgroundTaskError, codeOf } from '../../errors.ts';
 import { here } from '../../here.ts';
 import { checkPeerVersion, requirePeer } from '../peer.ts';
+import { isAtLeast } from '../version.ts';
 
 const ENTRY = 'express-background-tasks/pg-boss';
 /** Older ones start, and then silently fail to do some of what is asked of them. */
@@ -28,9 +29,7 @@ function load(): typeof PgBossModule | undefined {
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_PEER` on a Node that pg-boss does not support. */
 export function checkNode(): void {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const [oldestMajor, oldestMinor] = OLDEST_NODE;
-  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
+  if (isAtLeast(process.versions.node, OLDEST_NODE)) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_PEER',
     `Expected Node ${OLDEST_NODE.join('.')} or later, since pg-boss ${OLDEST[0]} needs it, got ${process.versions.node}.`,

@@ -1,6 +1,10 @@
 /** How large a value is on its way to the server, roughly: found out where it was made, before it is sent. */
 import { types } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
 import { transferListOf } from '../../move.ts';
+
+/** A thread's port copies the whole memory that a view inside an object shows a part of; a process's channel only that part. */
+const isThread = !isMainThread;
 
 /** What a value takes besides its text or its bytes. */
 const BYTES_A_VALUE = 8;
@@ -20,6 +24,7 @@ export function withoutForeignBytes(value: unknown): unknown {
 /** Calls no getter and follows no proxy: whether those can cross is not asked here. */
 export function isLargerThan(limit: number, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return typeof value === 'string' && value.length > limit;
+  if (types.isUint8Array(value)) return value.byteLength > limit;
   const seen = new Set<object>();
   const waiting: unknown[] = [value];
   let size = 0;
@@ -39,7 +44,7 @@ export function isLargerThan(limit: number, value: unknown): boolean {
 }
 
 function bytesOf(one: object): number {
-  if (types.isArrayBufferView(one)) return one.byteLength;
+  if (types.isArrayBufferView(one)) return isThread ? 0 : one.byteLength;
   if (types.isArrayBuffer(one)) return one.byteLength;
   if (Array.isArray(one)) return one.length * BYTES_A_VALUE;
   if (types.isMap(one) || types.isSet(one)) return one.size * BYTES_A_VALUE;
@@ -47,8 +52,10 @@ function bytesOf(one: object): number {
 }
 
 function addContents(one: object, waiting: unknown[]): void {
-  if (types.isArrayBufferView(one) || types.isAnyArrayBuffer(one)) return;
-  if (Array.isArray(one)) {
+  if (types.isAnyArrayBuffer(one)) return;
+  if (types.isArrayBufferView(one)) {
+    if (isThread) waiting.push(one.buffer);
+  } else if (Array.isArray(one)) {
     for (let index = 0; index < one.length; index += 1) waiting.push(dataOf(one, index));
   } else if (types.isMap(one)) {
     for (const [key, value] of one) waiting.push(key, value);

@@ -3,9 +3,9 @@ import { RunningTask, taskContext } from '../../current-task.ts';
 import { type Movable, transferListOf } from '../../move.ts';
 import { toError } from '../../to-error.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
+import { loadedFunction, loadFunction, type TaskFunction } from '../task-module.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
 import { isLargerThan, withoutForeignBytes } from './result-size.ts';
-import { loadedFunction, loadFunction, type TaskFunction } from './task-module.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
 export type Send = (reply: Reply, transferList?: readonly Movable[]) => void;

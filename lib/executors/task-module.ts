@@ -1,7 +1,10 @@
 /** The user's module, loaded in the thread that runs its functions. */
+import { createRequire } from 'node:module';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
-import { BackgroundTaskError, codeOf } from '../../errors.ts';
-import { toError } from '../../to-error.ts';
+import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { toError } from '../to-error.ts';
 
 export type TaskFunction = (...args: readonly unknown[]) => unknown;
 
@@ -53,7 +56,7 @@ export async function loadModule(module: string): Promise<Namespace> {
   const known = loaded.get(module);
   if (known !== undefined) return known;
   try {
-    const namespace = (await import(module)) as Record<string, unknown>;
+    const namespace = await importOrRequire(module);
     loaded.set(module, namespace);
     return namespace;
   } catch (thrown) {
@@ -68,8 +71,32 @@ export async function loadModule(module: string): Promise<Namespace> {
   }
 }
 
+const TYPESCRIPT = /\.(?:[cm]?ts|tsx)$/;
+
+/** What `import()` says of a TypeScript file before any of its code has run. */
+const NOT_IMPORTABLE: ReadonlySet<unknown> = new Set([
+  'ERR_UNKNOWN_FILE_EXTENSION',
+  'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX',
+  'ERR_UNSUPPORTED_DIR_IMPORT',
+  'ERR_MODULE_NOT_FOUND',
+]);
+
+/** ts-node and others that are preloaded by `--require` teach `require()` alone to read TypeScript. */
+async function importOrRequire(module: string): Promise<Namespace> {
+  try {
+    return (await import(module)) as Namespace;
+  } catch (thrown) {
+    const { extensions } = createRequire(module);
+    const isForRequire =
+      NOT_IMPORTABLE.has(codeOf(thrown)) && TYPESCRIPT.test(module) && extensions[extname(module)] !== undefined;
+    if (!isForRequire) throw thrown;
+    const whole = createRequire(module)(fileURLToPath(module)) as Namespace;
+    return { ...whole, default: whole };
+  }
+}
+
 function adviceFor(cause: Error, module: string): string {
-  const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts$/.test(module);
+  const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.test(module);
   return isUnknownSource
     ? '. This version of Node cannot load TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
     : '';
@@ -88,10 +115,6 @@ function hasOwn(value: unknown, name: string): value is Record<string, unknown> 
 }
 
 export function functionNames(namespace: Namespace): string[] {
-  const { default: fallback } = namespace;
-  const names = [
-    ...Object.keys(namespace),
-    ...(typeof fallback === 'object' && fallback !== null ? Object.keys(fallback) : []),
-  ];
+  const names = [...Object.keys(namespace), ...Object.keys(namespace['default'] ?? {})];
   return [...new Set(names)].filter((name) => name !== 'module.exports' && functionIn(namespace, name) !== undefined);
 }

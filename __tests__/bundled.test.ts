@@ -1,0 +1,83 @@
+/** Applications that a bundler has packed. */
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { build, type Format } from 'esbuild';
+import { built, makeProject, type ProjectFiles, runNode } from './support/projects.ts';
+
+const TIMEOUT = 60_000;
+
+interface Output {
+  readonly format: Format;
+  readonly extension: '.mjs' | '.cjs';
+  /** How the application says where its tasks are, as its bundle will be. */
+  readonly tasks: string;
+}
+
+const outputs: readonly Output[] = [
+  { format: 'esm', extension: '.mjs', tasks: "new URL('./tasks.js', import.meta.url)" },
+  { format: 'cjs', extension: '.cjs', tasks: "join(__dirname, 'tasks.js')" },
+];
+
+const sourcesFor = ({ tasks }: Output): ProjectFiles => ({
+  'package.json': { name: 'project', private: true, type: 'module' },
+  'src/double.js': 'export const double = (value) => 2 * value;',
+  'src/tasks.js': "import { double } from './double.js'; export const quadruple = (value) => double(double(value));",
+  'src/app.js': `
+    import { join } from 'node:path';
+    import { backgroundTasks, blocking } from 'express-background-tasks';
+
+    const background = backgroundTasks({ logger: false });
+    const handles = [
+      background.add(() => 4),
+      ...['thread', 'process'].map((executor) => background.add(blocking(${tasks}, { executor }).quadruple, 1)),
+    ];
+    const outcomes = handles.map(async ({ settled }) => {
+      const { value, error } = await settled;
+      return value ?? error.message;
+    });
+    Promise.all(outcomes).then(async (results) => {
+      console.log(JSON.stringify(results));
+      await background.close();
+    });`,
+});
+
+describe.each(outputs)('an application that esbuild has packed as $format', (output) => {
+  const { format, extension } = output;
+
+  async function outcomesOf(external: string[]): Promise<unknown[]> {
+    const project = makeProject(built, sourcesFor(output), []);
+    await build({
+      entryPoints: ['src/app.js', 'src/tasks.js'],
+      absWorkingDir: project,
+      outdir: 'out',
+      outExtension: { '.js': extension },
+      bundle: true,
+      platform: 'node',
+      format,
+      external,
+      logLevel: 'silent',
+    });
+    const { code, stdout, stderr } = await runNode([join('out', `app${extension}`)], project);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    return JSON.parse(stdout) as unknown[];
+  }
+
+  it(
+    'runs tasks everywhere where the package was left external, and finds what the bundler calls the task module',
+    async () => {
+      expect(await outcomesOf(['express-background-tasks'])).toEqual([4, 4, 4]);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'runs tasks on the event loop where the package was packed as well, and says of the others what to do',
+    async () => {
+      const advice = expect.stringMatching(
+        /could not start, since express-background-tasks was bundled.*leave the package external/,
+      );
+      expect(await outcomesOf([])).toEqual([4, advice, advice]);
+    },
+    TIMEOUT,
+  );
+});

@@ -1,0 +1,50 @@
+/** The options of `createWorker`: as a user writes them, and as those of the `backgroundTasks` that does its work. */
+import type { TaskEngine } from '../durable/engine.ts';
+import { BackgroundTaskError } from '../errors.ts';
+import { type WorkOptions, workRules } from './durable.ts';
+import { type BackgroundTasksOptions, middlewareRules } from './middleware.ts';
+import { check, type Rules } from './rules.ts';
+import { resolvePool, resolveProcesses } from './workers.ts';
+
+/** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
+export interface WorkerOptions
+  extends WorkOptions,
+    Pick<
+      BackgroundTasksOptions,
+      'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'history' | 'maxBacklog' | 'watchdog'
+    > {
+  /** The engine that keeps the tasks. */
+  readonly engine: TaskEngine;
+}
+
+const PLACE = 'createWorker()';
+
+const { engine, pool, processes, logger, logArguments, onError, history, maxBacklog, watchdog } = middlewareRules;
+const rules: Rules<WorkerOptions> = {
+  engine,
+  ...workRules,
+  pool,
+  processes,
+  logger,
+  logArguments,
+  onError,
+  history,
+  maxBacklog,
+  watchdog,
+};
+
+/** The names of the options, for the tests that hold docs/options.md, and what they try, against them. */
+export const workerOptionNames: readonly string[] = Object.keys(rules);
+
+/** Checks the options of `createWorker`, so that no error speaks of those that `backgroundTasks` is given for them. */
+export function resolveWorkerOptions(
+  options: Partial<WorkerOptions> = {},
+): BackgroundTasksOptions & { readonly engine: TaskEngine } {
+  const { engine, concurrency, unknownFor, ...others } = check(options, rules, PLACE);
+  if (engine === undefined) {
+    throw new BackgroundTaskError('ERR_BACKGROUND_OPTION', `Expected \`engine\` of ${PLACE} to be given.`);
+  }
+  resolvePool(others.pool ?? {}, PLACE);
+  resolveProcesses(others.processes ?? {}, PLACE);
+  return { ...others, engine, work: { concurrency, unknownFor } };
+}
