@@ -47,7 +47,7 @@ describe('with()', () => {
     ]);
   });
 
-  it('can be kept, and says nothing to tasks that are added without it', async () => {
+  it('can be kept and used again, and does not affect tasks that are added without it', async () => {
     const background = makeBackground();
     const handles = await inRequest(background, (tasks) => {
       const onFailure = tasks.with({ when: 'failure' });
@@ -179,7 +179,7 @@ describe('outside a response', () => {
     expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed']);
   });
 
-  it('background.add() has room in a listener of `settled`, where the task that settled was the last that there was room for', async () => {
+  it('background.add() succeeds in a listener of `settled`, though the backlog was full until that task settled', async () => {
     const background = makeBackground({ maxBacklog: 1 });
     const followed: TaskHandle[] = [];
     const seen: unknown[] = [];
@@ -209,7 +209,7 @@ describe('outside a response', () => {
 });
 
 describe('addBackgroundTask()', () => {
-  /** Code that knows nothing of requests, some awaits and other async resources away from the handler. */
+  /** Code without the request, some awaits and other async resources away from the handler. */
   async function service(names: string[], name: string): Promise<TaskHandle> {
     await work(1);
     return new Promise((resolve) => {
@@ -322,7 +322,7 @@ describe('currentTask()', () => {
     expect(seen).toEqual([first, { ...first, attempt: 2 }]);
   });
 
-  it('is each task its own, when they run side by side', async () => {
+  it('is different for each task, when they run side by side', async () => {
     const background = makeBackground({ order: 'parallel' });
     const look = async (): Promise<unknown> => {
       const before = currentTask()?.id;
@@ -358,7 +358,7 @@ describe('currentTask()', () => {
 });
 
 describe('the option `context`', () => {
-  it('is asked at each add with the request, and read in the task', async () => {
+  it('is called at each add with the request, and read in the task', async () => {
     const asked: unknown[] = [];
     const background = makeBackground({
       context: (req) => {
@@ -427,7 +427,7 @@ describe('what is reported', () => {
   const NAMES = ['added', 'started', 'retrying', 'settled'] as const;
   type Told = [keyof BackgroundTaskEvents, object];
 
-  /** Adds tasks of every fate in a request; `told` gets what listeners hear. */
+  /** Adds tasks with every kind of outcome in a request; `told` gets what listeners are given. */
   async function tellAll(background: BackgroundTasks): Promise<Record<string, TaskHandle>> {
     const handles = await inRequest(background, (tasks) => ({
       flaky: tasks.with({ name: 'flaky', priority: 7, retry: { attempts: 2, delay: 1, jitter: 0 } }).add(() => {
@@ -495,7 +495,7 @@ describe('what is reported', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('the listener is broken'))],
-  ])('is logged where a listener %s, and neither tasks nor other listeners suffer', async (_how, broken) => {
+  ])('is logged if a listener %s, which affects neither tasks nor other listeners', async (_how, broken) => {
     const lines: string[] = [];
     const allLogged = makeGate();
     const line = (message: string): void => {

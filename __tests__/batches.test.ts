@@ -1,4 +1,4 @@
-/** Several short tasks in one message: nobody but the clock may notice. */
+/** Several short tasks in one message: nothing but the time that they take may differ. */
 import { MessagePort } from 'node:worker_threads';
 import { describe, expect, it, jest } from '@jest/globals';
 import {
@@ -22,7 +22,7 @@ const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(
   new URL('./fixtures/batch-tasks.mjs', import.meta.url),
 );
 const COUNT = 12;
-/** So often a task must have run until it is taken for short, whatever the machine does at the time. */
+/** How often a task must have run until it counts as short, even on a busy machine. */
 const LESSONS = 30;
 
 const countRuns = (): Int32Array => new Int32Array(new SharedArrayBuffer(COUNT * Int32Array.BYTES_PER_ELEMENT));
@@ -53,7 +53,7 @@ async function addTogether<Handle>(background: BackgroundTasks, add: () => Handl
 const settle = (handles: readonly TaskHandle[]): Promise<Outcome[]> =>
   Promise.all(handles.map(({ settled }) => settled));
 
-/** Until the test ends, no port takes a message with this argument in it; what it returns counts those that were refused. */
+/** Until the test ends, no port accepts a message that contains this argument; the returned function counts the refused ones. */
 function refuseToSend(refused: string): () => number {
   let refusals = 0;
   const { postMessage } = MessagePort.prototype;
@@ -73,7 +73,7 @@ function refuseToSend(refused: string): () => number {
   return () => refusals;
 }
 
-/** Adds {@link COUNT} tasks that count their runs; the one at `index` as it is told to. */
+/** Adds {@link COUNT} tasks that count their runs; the one at `index` does as it is told. */
 function addUnruly(
   background: BackgroundTasks,
   runs: Int32Array,
@@ -98,10 +98,10 @@ async function startOneOfMany(index: number, how: Parameters<typeof import('./fi
 }
 
 describe('tasks that wait for the same thread', () => {
-  it('end with few messages, once they have shown to be short', async () => {
+  it('take few messages, once they have proved to be short', async () => {
     const background = await makeTaught();
     const fewest = COUNT / 2;
-    // A machine that is busy may make them look long, for a while.
+    // On a busy machine they may look long for a while.
     for (let seen = COUNT; seen > fewest; ) {
       const handles = await addTogether(background, () =>
         Array.from({ length: COUNT }, () => background.add(tasks.short)),
@@ -110,7 +110,7 @@ describe('tasks that wait for the same thread', () => {
     }
   });
 
-  it('end with a message each, where `pool.batch` is false', async () => {
+  it('take a message each, if `pool.batch` is false', async () => {
     const background = await makeTaught({ pool: { batch: false } });
     const handles = await addTogether(background, () =>
       Array.from({ length: COUNT }, () => background.add(tasks.short)),
@@ -119,7 +119,7 @@ describe('tasks that wait for the same thread', () => {
     expect(moments.size).toBe(COUNT);
   });
 
-  it('end with a message each, as long as nobody knows how long they take', async () => {
+  it('take a message each, until it is known how long they take', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     await background.add(tasks.end, '').settled;
     const handles = await addTogether(background, () => [background.add(tasks.short), background.add(tasks.short)]);
@@ -127,7 +127,7 @@ describe('tasks that wait for the same thread', () => {
     expect(moments.size).toBe(2);
   });
 
-  it('reach it while others are added in the same breath, and nothing is reported of them until it is over', async () => {
+  it('reach it while others are added in the same turn, and are reported only after that turn', async () => {
     const background = await makeTaught();
     let settledEvents = 0;
     background.on('settled', () => {
@@ -138,7 +138,7 @@ describe('tasks that wait for the same thread', () => {
     const handles: TaskHandle[] = [];
     for (let breath = 0; breath < 200 && Atomics.load(runs, 0) < 100; breath += 1) {
       for (let added = 0; added < 32; added += 1) handles.push(background.add(tasks.unruly, runs, 0));
-      // Nobody notifies: this lends the core to the thread, and blocks the event loop as a handler does that only adds.
+      // Nothing notifies it: this gives the core to the thread, and blocks the event loop like a handler that only adds.
       Atomics.wait(others, 0, 0, 10);
     }
     expect(Atomics.load(runs, 0)).toBeGreaterThanOrEqual(100);
@@ -181,7 +181,7 @@ describe('in a batch', () => {
       }),
     );
     for (let lesson = 0; lesson < LESSONS; lesson += 1) await background.add(tasks.forWhom).settled;
-    // A machine that is busy may make them look long, for a while, and send each alone.
+    // On a busy machine they may look long for a while, and are then sent one by one.
     for (let messages = 2; messages > 1; ) {
       handles.length = 0;
       const gate = makeThreadGate();
@@ -280,14 +280,14 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });
 
-  it('a task that returns at its signal while the event loop is blocked costs nobody the thread, and the others run', async () => {
+  it('a task that returns at its signal while the event loop is blocked does not end the thread, and the others run', async () => {
     const { background, runs, handles } = await startOneOfMany(0, 'returns at its signal');
     // Long enough for those behind it to be taken back.
     await background.add(work, 20).settled;
-    // Timers come next, before anything is heard of the thread.
+    // Timers come next, before any message from the thread is read.
     await new Promise(setImmediate);
     handles[0]?.cancel('enough');
-    // Nobody notifies: the event loop stands still for longer than a thread has to heed its signal.
+    // Nothing notifies it: this blocks the event loop for longer than a thread has to heed its signal.
     Atomics.wait(countRuns(), 0, 0, 400);
     const outcomes = await settle(handles);
     expect(outcomes.map(({ state }) => state)).toEqual(
@@ -314,7 +314,7 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });
 
-  it('a task that begins in the very moment in which it is to be taken back is ended by its time limit, too', async () => {
+  it('a task that begins at the moment when it is to be taken back is ended by its time limit, too', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     await background.add(tasks.stopClock).settled;
     const runs = countRuns();
@@ -336,7 +336,7 @@ describe('in a batch', () => {
     expect([...runs.slice(0, 3)]).toEqual([1, 1, 1]);
   });
 
-  it('tasks that close() runs out of time for are named, and do not run', async () => {
+  it('tasks for which close() has no time left are named, and do not run', async () => {
     const { background, runs } = await startOneOfMany(0, 'holds');
     const { abandoned } = await background.close({ timeout: 100 });
     expect(abandoned).toHaveLength(COUNT);
@@ -361,7 +361,7 @@ describe('in a batch', () => {
     expect(background.stats().executors.thread).toMatchObject({ waiting: 0, running: 0, idleThreads: 1 });
   });
 
-  it('retries come as they do alone', async () => {
+  it('retries work as they do outside a batch', async () => {
     const background = await makeTaught({ retry: { attempts: 2, delay: 1, jitter: 0 } });
     const handles = await addTogether(background, () =>
       ['throws', 'undefined', 'throws'].map((how) => background.add(tasks.end, how)),

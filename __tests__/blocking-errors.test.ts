@@ -59,7 +59,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect((error as AggregateError).errors).toHaveLength(3);
     });
 
-    it('is what `retryIf` is asked about', async () => {
+    it('is what `retryIf` is given', async () => {
       const retryIf = ({ code }: { code?: unknown }): boolean => code === 'ETIMEDOUT';
       const outcome = await shared()
         .with({ retry: { attempts: 10, delay: 0, retryIf } })
@@ -86,7 +86,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       ['leaveThrowingTimer', 'a late timer'],
       ['leaveRejection', 'a floating rejection'],
       ['leaveLateRejection', 'a late rejection'],
-    ])('is logged under its own name, and the task that runs by then completes: %s', async (name, message) => {
+    ])('is logged under its own name, and the task that is running then completes: %s', async (name, message) => {
       const background = shared();
       const before = await kind.placeOf(background);
       const guilty = background.with({ name: 'guilty' }).add(tasks[name], 10);
@@ -101,7 +101,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(await kind.placeOf(background)).toEqual(before);
     });
 
-    it('is logged when no task runs either', async () => {
+    it('is logged also when no task runs', async () => {
       const background = shared();
       const before = await kind.placeOf(background);
       await background.add(tasks.leaveThrowingTimer, 20).settled;
@@ -121,7 +121,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(await kind.placeOf(background)).toEqual(before);
     });
 
-    it('never makes a value of the failed task that of another', async () => {
+    it('never gives a value of the failed task to another task', async () => {
       const background = shared();
       const [late, held] = (await makeWorkerGates(2)) as [WorkerGate, WorkerGate];
       const failed = background.add(tasks.failThenReturn, 'of the task that failed', late.port);
@@ -140,19 +140,19 @@ describe.each(workerKinds)('in $plural:', (kind) => {
   });
 
   describe(`the death of the only ${executor}`, () => {
-    it('right behind what its task returned takes nothing of that back', async () => {
+    it('right after its task has returned leaves the result as it is', async () => {
       const background = shared();
       const place = async (): Promise<string> => JSON.stringify((await background.add(tasks.whereAmI).settled).value);
       const before = await place();
       const outcome = await background.add(tasks.returnAndExit, 9).settled;
       expect(outcome).toMatchObject({ state: 'completed', value: 'returned' });
-      // Until it is gone, tasks may still run there; the one that meets its end fails.
+      // Until it has ended, tasks may still run there; the one that runs when it ends fails.
       let now = before;
       while (now === before || now === undefined) now = await place();
       expect((await background.add(tasks.add, 1, 1).settled).value).toBe(2);
     });
 
-    it('takes no task along that was still on its way there', async () => {
+    it('does not fail a task that was still on its way there', async () => {
       const background = shared();
       const started: string[] = [];
       background.on('started', ({ id }) => started.push(id));
@@ -163,7 +163,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(started).toEqual(handles.map(({ id }) => id));
     });
 
-    it('does not stop those that wait', async () => {
+    it('does not stop waiting tasks', async () => {
       const background = shared();
       const dying = background.add(tasks.exitWith, 1);
       const waiting = [1, 2, 3].map((number) => background.add(tasks.echo, number));
@@ -243,7 +243,7 @@ describe.each(workerKinds)('a $executor that dies', (kind) => {
     const outcome = await dying;
     expect(outcome).toMatchObject({ state: 'failed', attempts: 1, executor, error: death.error });
     expect(outcome.error?.message).toContain(death.word);
-    // The other one is held: what waited can only run in one that took the dead one's place.
+    // The other one is occupied: the waiting tasks can only run in the replacement of the dead one.
     expect(await behind.settled).toMatchObject({ state: 'completed', value: 2 });
     expect(kind.counts(background).workers).toBe(2);
     gate.open();
@@ -251,7 +251,7 @@ describe.each(workerKinds)('a $executor that dies', (kind) => {
     expect(background.stats()).toMatchObject({ running: 0, waiting: 0, retrying: 0 });
   });
 
-  it('over and over stops nobody that waits, and there are as many as before', async () => {
+  it('again and again does not stop waiting tasks, and the pool keeps its size', async () => {
     const background = two();
     const dying = [1, 2, 3, 4].map((code) => background.add(tasks.exitWith, code));
     const waiting = [1, 2, 3].map((number) => background.add(tasks.echo, number));

@@ -31,7 +31,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(codeOf(outcome)).toBe('ERR_BACKGROUND_TIMEOUT');
       expect(kind.isGone(place?.pid as number)).toBe(true);
       expect(beside.state).toBe('running');
-      // The other one is held: only a new one can do this.
+      // The other one is occupied: only a new one can do this.
       expect((await background.add(tasks.add, 1, 2).settled).value).toBe(3);
       gate.open();
       expect(await beside.settled).toMatchObject({ state: 'completed', value: besidePid });
@@ -41,7 +41,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       `aborts the signal first: a task that heeds it keeps its ${executor}: %s`,
       async (name) => {
         const background = shared();
-        await background.add(aware.describeTask).settled; // Loading the module is not to be a part of the time.
+        await background.add(aware.describeTask).settled; // So that the time does not include loading the module.
         const before = await kind.placeOf(background);
         const gate = await makeWorkerGate();
         const outcome = await background.with({ timeout: 80 }).add(aware[name], gate.port).settled;
@@ -72,7 +72,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect((await background.add(tasks.add, 1, 1).settled).value).toBe(2);
     });
 
-    it('settles a task that is in a call of native code, which no thread can be ended in', async () => {
+    it('settles a task during a call of native code, in which a thread cannot be ended', async () => {
       const background = kind.open(1);
       const pipe = makePipe();
       const outcome = await background.with({ timeout: 50 }).add(tasks.readFile, pipe.path).settled;
@@ -93,7 +93,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
 
   describe('a cancel', () => {
     it.each(['returnAtSignal', 'throwAtSignal', 'throwReasonAtSignal'] as const)(
-      `is heard by the signal, is the outcome with its reason, and the ${executor} lives: %s`,
+      `aborts the signal, becomes the outcome with its reason, and the ${executor} lives: %s`,
       async (name) => {
         const background = shared();
         const before = await kind.placeOf(background);
@@ -113,7 +113,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       },
     );
 
-    it('is heard when it comes right after the start', async () => {
+    it('takes effect right after the start', async () => {
       const background = shared();
       const before = await kind.placeOf(background);
       background.on('started', ({ id, name }) => {
@@ -176,9 +176,9 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(existsSync(file)).toBe(false);
     });
 
-    it('the end of one attempt is not heard by the next, even where the task was deaf while it ran', async () => {
+    it('the end of one attempt does not abort the next, even if the task ignored its signal', async () => {
       const background = shared();
-      await background.add(aware.describeTask).settled; // Loading the module is not to be a part of the time.
+      await background.add(aware.describeTask).settled; // So that the time does not include loading the module.
       const outcome = await background
         .with({ timeout: 500, retry: { attempts: 2, delay: 120, jitter: 0 } })
         .add(aware.busyAtFirst, 600).settled;
@@ -202,7 +202,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       expect(outcome).toMatchObject({ state: 'completed', attempts: 2, value: 2 });
     });
 
-    it(`gives up where every attempt ends its ${executor}`, async () => {
+    it(`gives up if every attempt ends its ${executor}`, async () => {
       const outcome = await shared()
         .with({ retry: { attempts: 2, delay: 0 } })
         .add(tasks.exitWith, 1).settled;

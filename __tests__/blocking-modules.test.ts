@@ -1,4 +1,4 @@
-/** The modules that blocking tasks stand in: how they are named, what is found in them, and what if they do not load. */
+/** The modules of blocking tasks: how they are named, what is found in them, and what happens if they do not load. */
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -22,7 +22,7 @@ interface Adding {
 
 describe.each(workerKinds)('a module for $plural', (kind) => {
   const { executor, tasks } = kind;
-  // Whatever a module does wrong is no reason to try again: a minute's delay would be the end of the test.
+  // A faulty module is no reason to retry: with this delay of a minute, a retry would make the test fail.
   const shared = shareBackground({ ...kind.options(1), retry: { attempts: 3, delay: 60_000 } });
 
   it.each([
@@ -73,7 +73,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
       expect(codeOf(outcome)).toBe('ERR_BACKGROUND_MODULE');
       expect(outcome.error?.message).toContain(message);
       expect(outcome.error?.cause).toMatchObject(cause);
-      // The broken module again, a sound one before and behind.
+      // The broken module again, with a sound one before and after it.
       expect((await background.add(tasks.add, 1, 2).settled).value).toBe(3);
       expect(codeOf(await background.add(broken.work).settled)).toBe('ERR_BACKGROUND_MODULE');
       expect((await background.add(tasks.add, 3, 4).settled).value).toBe(7);
@@ -122,7 +122,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     ['blocking-tasks.mjs', /whereAmI.*hold|hold.*whereAmI/],
     ['thread-named.cjs', /\badd\b/],
     ['module-dynamic.cjs', /multiply.*divide/],
-  ])(`without the export that is asked for names those it has, and the ${executor} lives: %s`, async (file, names) => {
+  ])(`without the requested export names those it has, and the ${executor} lives: %s`, async (file, names) => {
     const { missing } = kind.refer<{ missing(): void }>(file);
     const background = shared();
     const before = await kind.placeOf(background);
@@ -151,7 +151,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
   it('a generator is no task: none of its code would run', async () => {
     const { double, steps } = kind.refer<Record<'double' | 'steps', (x: number) => unknown>>('module-as-whole.cjs');
     const background = shared();
-    // Asked for first, and when its module is there already.
+    // Requested first, and again when its module is loaded already.
     for (let count = 1; count <= 2; count += 1) {
       const outcome = await background.add(steps, 1).settled;
       expect(outcome).toMatchObject({ state: 'failed', error: { code: 'ERR_BACKGROUND_EXPORT' } });
@@ -190,7 +190,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
     const { width } = kind.refer<{ width(size: string): number }>('module-enums.ts');
     const runsTypeScript = Boolean((process.features as { typescript?: unknown }).typescript);
 
-    it('runs where it is given a loader, more than types included', async () => {
+    it('runs with a loader, syntax beyond types included', async () => {
       expect(await withLoader().add(width, 'Large').settled).toMatchObject({ state: 'completed', value: 1_000 });
     });
 
@@ -203,7 +203,7 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
       expect(error?.message).toContain('no-such-module');
     });
 
-    it('is meant by a .js URL where only the .ts file is there', async () => {
+    it('is found by a .js URL if only the .ts file exists', async () => {
       const compiled = kind.refer<{ greet(name: string): { text: string } }>('module-typed.js');
       expect(await withLoader().add(compiled.greet, 'Ada').settled).toMatchObject({ value: { text: 'hello Ada' } });
     });

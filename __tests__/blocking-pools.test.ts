@@ -37,14 +37,14 @@ describe.each(workerKinds)('$plural', (kind) => {
     expect(kind.counts(background).workers).toBe(1);
   });
 
-  it('are started at once where as many are to be kept', async () => {
+  it('are started at once if some are to be kept', async () => {
     const background = two();
     expect(kind.counts(background).workers).toBe(2);
     await background.add(tasks.nothing).settled;
     expect(kind.counts(background).workers).toBe(2);
   });
 
-  it('are never more than the limit says', async () => {
+  it('are never more than the limit', async () => {
     const background = two();
     const handles = Array.from({ length: 10 }, () => background.add(tasks.whereAmI));
     expect(kind.counts(background).workers).toBe(2);
@@ -54,7 +54,7 @@ describe.each(workerKinds)('$plural', (kind) => {
     expect(kind.counts(background).workers).toBe(2);
   });
 
-  it('run a task each at a time', async () => {
+  it('run one task each at a time', async () => {
     const background = two();
     const gates = await makeWorkerGates(2);
     for (const { port } of gates) background.add(tasks.hold, port);
@@ -76,13 +76,13 @@ describe.each(workerKinds)('$plural', (kind) => {
     if (!kind.isGone(pid)) await untilGone(pid, 5_000);
   });
 
-  it('are as many as are to be kept again when several have died one after the other', async () => {
+  it('are replaced up to the number to be kept, when several have died one after the other', async () => {
     const background = kind.open(2, { min: 2 });
     for (const code of [1, 2, 3, 4, 5]) await background.add(tasks.exitWith, code).settled;
     await kind.untilWorkers(background, 2);
   });
 
-  it('are kept down to as many as are to be kept, however long they are idle', async () => {
+  it('are never fewer than the number to be kept, however long they are idle', async () => {
     const background = kind.open(2, { min: 1, idleTimeout: 20 });
     expect(kind.counts(background).workers).toBe(1);
     const gates = await makeWorkerGates(2);
@@ -97,7 +97,7 @@ describe.each(workerKinds)('$plural', (kind) => {
     expect(pids).toContain((await background.add(tasks.whereAmI).settled).value?.pid);
   });
 
-  it('can be given no time to be idle at all', async () => {
+  it('end as soon as they are idle, with an `idleTimeout` of 0', async () => {
     const background = kind.open(1, { idleTimeout: 0 });
     for (let count = 0; count < 3; count += 1) {
       expect((await background.add(tasks.add, count, 1).settled).value).toBe(count + 1);
@@ -165,7 +165,7 @@ function obstacle(): { readonly options: WorkerOptions; remove(): void } {
 
 const brokenStarts: Record<WorkerKind['executor'], readonly BrokenStart[]> = {
   thread: [refused.thread, throwing, atOnce(throwing)],
-  // What is thrown at its start, or is wrong with its flags, a process prints: see script-process-bad-flag.mjs.
+  // A process prints what it throws at its start, and wrong flags: see script-process-bad-flag.mjs.
   process: [refused.process, exiting, atOnce(exiting)],
 };
 
@@ -189,7 +189,7 @@ describe.each(workerKinds)('$plural that cannot start', (kind) => {
     },
   );
 
-  it('throw at backgroundTasks() where they are to be kept, and Node refuses their options', () => {
+  it('make backgroundTasks() throw if they are to be kept and Node refuses their options', () => {
     expect(thrownBy(() => kind.open(1, { ...refused[executor].workers, min: 1 })).code).toBe(cannotStart);
   });
 
@@ -234,7 +234,7 @@ describe.each(workerKinds)('$plural that cannot start', (kind) => {
   });
 });
 
-it('a task that four processes have died of, before they had received it, is not given to a fifth', async () => {
+it('a task that four processes died of before they had received it is not given to a fifth', async () => {
   const started: unknown[] = [];
   const log = openLogBook();
   const background = processes.open(1, preloading('preload-exits-on-task.mjs'), { logger: log.logger });
@@ -289,7 +289,7 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     expect(codes).toEqual(Array(5).fill(kind.cannotStart));
   });
 
-  it("runs tasks under its own loaders, where they are given other options of Node's too", async () => {
+  it('runs tasks under its own loaders, also if they are given other options of Node', async () => {
     const options = JSON.stringify(kind.options(1, { execArgv: ['--no-warnings'] }));
     const loader = ['--import', fixture('preload-counts.mjs').href];
     const { preloads, nodeOptions } = JSON.parse(
@@ -313,7 +313,7 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     expect(JSON.parse(printed)).toEqual({ read, blocked: 'block' });
   });
 
-  it('runs a blocking task all the same that it adds before it comes to its end', async () => {
+  it('still runs a blocking task that it adds just before its end', async () => {
     expect(await runScript('script-add-and-end.mjs', executor)).toBe('end of script\nthe task ran\n');
   });
 });

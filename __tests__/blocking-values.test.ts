@@ -1,4 +1,4 @@
-/** What a blocking task is given and what it returns, to and from threads and processes alike. */
+/** What a blocking task is given and what it returns, to and from threads and processes. */
 import { types } from 'node:util';
 import { MessageChannel } from 'node:worker_threads';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
@@ -73,14 +73,14 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect(Buffer.from(value as Uint8Array).toString()).toBe('bytes');
     });
 
-    it('arrive as they are where they refer to themselves', async () => {
+    it('arrive intact if they refer to themselves', async () => {
       const circular: { name: string; self?: unknown } = { name: 'ring' };
       circular.self = circular;
       const { value } = await shared().add(tasks.echo, circular).settled;
       expect((value as typeof circular).self).toBe(value);
     });
 
-    it('are taken as they are at add: what is changed later does not reach the task', async () => {
+    it('are copied at add: later changes do not reach the task', async () => {
       const background = shared();
       const order = { items: ['a'], at: new Date(0), bytes: Buffer.from('before') };
       const list = [1];
@@ -154,7 +154,7 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
   });
 
   describe('move()', () => {
-    it('gives the buffer away at add, and the task may give one back', async () => {
+    it('transfers the buffer at add, and the task may transfer one back', async () => {
       const bytes = bytesOf(10_000);
       const handle = shared().add(aware.doubled, move(bytes));
       expect(bytes.byteLength).toBe(0);
@@ -195,14 +195,14 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect((await handle.settled).value).toBe(6);
     });
 
-    it('serves two arguments that look at the same memory', async () => {
+    it('works for two arguments that view the same memory', async () => {
       const { buffer } = bytesOf(32);
       const views = [move(new Uint8Array(buffer, 0, 4)), move(new Uint8Array(buffer, 4, 4))];
       const handle = shared().add(aware.failUntil as never, ...([1, ...views] as never[]));
       expect(await handle.settled).toMatchObject({ state: 'completed', value: [0, 1, 2, 3] });
     });
 
-    it('holds for the call that it is written in: passed again without it, the buffer is copied', async () => {
+    it('applies to one call: passed again without it, the buffer is copied', async () => {
       const background = kind.open(1, {}, { maxBacklog: 1 });
       const gate = await makeWorkerGate();
       const holding = background.add(tasks.hold, gate.port);
@@ -270,7 +270,7 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect(value?.children[499]?.parent === value).toBe(true);
     });
 
-    it('is not looked through once for each way that leads to a part of it', async () => {
+    it('is not searched once for each path that leads to a part of it', async () => {
       const { state, value } = await shared().add(tasks.returnSameListOverAndOver, 60, 7).settled;
       expect(state).toBe('completed');
       expect(value).toHaveLength(60);

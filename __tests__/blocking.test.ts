@@ -1,4 +1,4 @@
-/** Blocking tasks, in threads and in processes alike: where they run, what they are told, and in which order. */
+/** Blocking tasks, in threads and in processes: where they run, what they know, and in which order they start. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
@@ -29,7 +29,7 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     expect((await place.settled).value).toMatchObject(kind.place);
   });
 
-  it('are counted apart from those of the other executor', async () => {
+  it('are counted separately from those of the other executor', async () => {
     const background = shared();
     const others = workerKinds.filter((other) => other !== kind);
     const { completed } = kind.counts(background).outcomes;
@@ -49,7 +49,7 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     expect(value).toEqual({ id: handle.id, name: 'described', attempt: 1, context: undefined, isAborted: false });
   });
 
-  it(`are reported in the async context of no request and no task, though one had their ${executor} started`, async () => {
+  it(`are reported outside the async context of any request or task, though one had their ${executor} started`, async () => {
     const storage = new AsyncLocalStorage<string>();
     const { storage: failing } = kind.refer<{ storage(): void }>('thread-errors.mjs');
     const seen: unknown[] = [];
@@ -207,7 +207,7 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
       expect(await orderOf(names.map((name) => ({ name })))).toEqual(names);
     });
 
-    it('start by the higher number first, whenever it was added', async () => {
+    it('start with the higher priority first, whenever it was added', async () => {
       const order = await orderOf([
         { name: 'low 1', priority: -5 },
         { name: 'normal 1' },

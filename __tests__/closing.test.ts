@@ -1,4 +1,4 @@
-/** The end of an instance: idle(), close(), and what becomes of every task that was in. */
+/** The end of an instance: idle(), close(), and what becomes of every accepted task. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, expect, it, jest } from '@jest/globals';
@@ -62,7 +62,7 @@ describe('idle()', () => {
     await expect(makeBackground().idle()).resolves.toBeUndefined();
   });
 
-  it('waits for what runs, for everybody who asks, and can be asked again', async () => {
+  it('waits for running tasks, for every caller, and can be called again', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     for (let round = 0; round < 2; round += 1) {
       const handles = [background.add(work, 20), background.add(tasks.add, 1, 2)];
@@ -117,7 +117,7 @@ describe('close()', () => {
     expect(handles.map(({ state }) => state)).toEqual(['completed', 'completed', 'completed', 'completed']);
   });
 
-  it('counts what completes and what fails from the call on, and not what was over before', async () => {
+  it('counts what completes and fails after the call, and not what had settled before', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     await background.add(() => 'before').settled;
     await background.add(() => Promise.reject(new Error('before'))).settled;
@@ -135,7 +135,7 @@ describe('close()', () => {
     expect(await closing).toEqual({ completed: 1, failed: 3, abandoned: [] });
   });
 
-  it('refuses what is added from outside, at once, with what Express answers as 503', async () => {
+  it('refuses at once what is added from outside, with an error that Express answers with 503', async () => {
     const background = makeBackground();
     const gate = makeGate();
     background.add(() => gate.opened);
@@ -150,7 +150,7 @@ describe('close()', () => {
     expect(background.stats()).toMatchObject({ added: 1, settled: 1 });
   });
 
-  it('refuses what a handler adds, and the handler hears of it', async () => {
+  it('refuses what a handler adds, by an error in the handler', async () => {
     const background = makeBackground();
     const refusals: unknown[] = [];
     const port = await serve(
@@ -164,7 +164,7 @@ describe('close()', () => {
     expect(refusals).toEqual(['ERR_BACKGROUND_CLOSED']);
   });
 
-  it('takes what running tasks add, however deep, and waits for it', async () => {
+  it('accepts what running tasks add, however deep, and waits for it', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     const ran: string[] = [];
     const gate = makeGate();
@@ -183,7 +183,7 @@ describe('close()', () => {
     expect(ran).toEqual(['parent', 'child', 'grandchild completed']);
   });
 
-  it('takes nothing from what a task left behind that is over', async () => {
+  it('accepts nothing from code that a finished task left behind', async () => {
     const background = makeBackground();
     const [late, running] = [makeGate(), makeGate()];
     const refused = makeGate<unknown>();
@@ -198,7 +198,7 @@ describe('close()', () => {
     expect(await closing).toEqual({ completed: 1, failed: 0, abandoned: [] });
   });
 
-  it('takes nothing more even from tasks once its time is over', async () => {
+  it('accepts nothing once its time is over, not even from tasks', async () => {
     const background = makeBackground();
     const refused = makeGate<unknown>();
     background.add(async () => {
@@ -244,7 +244,7 @@ describe('close()', () => {
     expect(background.stats().executors.thread).toMatchObject({ threads: 0, idleThreads: 0, running: 0 });
   });
 
-  it('ends threads that have not even started', async () => {
+  it('ends threads that have not started yet', async () => {
     const background = makeBackground({ pool: { minThreads: 2, maxThreads: 2 } });
     expect(await background.close({ timeout: 0 })).toEqual({ completed: 0, failed: 0, abandoned: [] });
     expect(background.stats().executors.thread.threads).toBe(0);
@@ -271,7 +271,7 @@ describe('close()', () => {
     expect(refusalOf(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
   });
 
-  it('waits as long as the tasks do, where it is given no limit', async () => {
+  it('waits as long as the tasks run, if it has no time limit', async () => {
     const background = makeBackground();
     background.add(work, 50);
     expect(await background.close({ timeout: Number.POSITIVE_INFINITY })).toMatchObject({ completed: 1 });
@@ -355,7 +355,7 @@ describe('when close() runs out of time', () => {
     expect(heard[1]).toBe(1);
   });
 
-  it('has named every task of the event loop in the log before the signal of any aborts: one that loops then hides none', async () => {
+  it('logs every task of the event loop before the signal of any aborts, so that one that loops then hides none', async () => {
     const told: string[] = [];
     const write = (message: string): void => void told.push(message);
     const background = makeBackground({ logger: { error: write, warn: write, info: write, debug: () => {} } });
@@ -381,7 +381,7 @@ describe('when close() runs out of time', () => {
     expect(background.stats().executors.thread.threads).toBe(0);
   });
 
-  it('names a task that is in a call of native code, which no thread can be ended in, and what waits behind it', async () => {
+  it('names a task during a call of native code, in which a thread cannot be ended, and what waits behind it', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     const pipe = makePipe();
     await background.add(threads.tasks.nothing).settled; // The module is loaded then.
@@ -485,7 +485,7 @@ describe('when close() runs out of time', () => {
     expect(background.stats().executors.thread.threads).toBe(0);
   });
 
-  it('does so at once where the time is none', async () => {
+  it('does so at once with a timeout of 0', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     const gate = makeThreadGate();
     background.add(tasks.hold, gate.shared);
@@ -526,7 +526,7 @@ describe('when close() runs out of time', () => {
     expect(handle.cancel()).toBe(false);
   });
 
-  it('lets the server be closed beside it', async () => {
+  it('lets the server be closed at the same time', async () => {
     const background = makeBackground();
     const server = createServer(bareHttp.listener([background], (_req, res) => void res.end()));
     const port = await listen(server);

@@ -41,7 +41,7 @@ const moduleUrl = new URL('./fixtures/unruly-tasks.mjs', import.meta.url);
 const threadTasks = blocking<Behaviours>(moduleUrl);
 const processTasks = blocking<Behaviours>(moduleUrl, { executor: 'process' });
 
-/** The same on the event loop, as far as it can bear them: nothing may exit, and nothing may block it for ever. */
+/** The same on the event loop, except that nothing may exit or block it for ever. */
 const loopTasks: Behaviours = {
   succeed: (value) => value,
   fail: () => Promise.reject(new Error('as asked')),
@@ -152,7 +152,7 @@ class World {
     else if (end === 'sent') res.end('done');
   }
 
-  /** What is refused is refused with a code; what is accepted is remembered. */
+  /** A refusal must have a code; accepted tasks are recorded. */
   add(adder: TaskAdder & { with?: BackgroundTasks['with'] }, plan: PlannedTask): void {
     const { behaviour, executor, when, attempts, timeout, priority } = plan;
     const options = { when, timeout, priority, retry: { attempts, delay: 5 }, name: behaviour };
@@ -181,7 +181,7 @@ class World {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
   }
 
-  /** Resolves when the connection is over. */
+  /** Resolves when the connection has ended. */
   request(index: number): Promise<void> {
     const { end } = this.#plans[index] as PlannedRequest;
     return new Promise((resolve) => {
@@ -219,9 +219,9 @@ class World {
   }
 }
 
-/** A slow machine stops before the number of runs, in milliseconds: between two of them, never in the middle of one. */
+/** In milliseconds: a slow machine stops after this time, between two runs. */
 const TIME = 40_000;
-/** A world that takes longer hangs. */
+/** A run that takes longer counts as hanging. */
 const LIMIT = 15_000;
 
 async function live(world: World, { requests, detached, closeTimeout }: Scenario): Promise<CloseReport> {
@@ -234,7 +234,7 @@ async function live(world: World, { requests, detached, closeTimeout }: Scenario
   return report;
 }
 
-/** Resolves to what `lives` does; where that takes too long, it fails with what has not settled. */
+/** Resolves to what `lives` resolves to; if that takes too long, it fails and names what has not settled. */
 async function withinLimit<T>(world: World, lives: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

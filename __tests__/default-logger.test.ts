@@ -1,4 +1,4 @@
-/** What an operator reads where the application has given no logger. */
+/** What an operator reads if the application gives no logger. */
 import { describe, expect, it, jest } from '@jest/globals';
 import { runScriptAndListen } from './support/scripts.ts';
 

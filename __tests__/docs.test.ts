@@ -265,7 +265,7 @@ function nameIn(cell: string): string {
   return /`(\w+)`/.exec(cell)?.[1] ?? cell;
 }
 
-/** What stands in a cell as code is a value; anything else is a description. */
+/** Code in a cell is a value; anything else is a description. */
 function plainValueOf(cell: string): unknown {
   const [, code] = /^`([^`]+)`$/.exec(cell) ?? [];
   return code === undefined ? undefined : JSON.parse(code.replaceAll("'", '"').replaceAll('_', ''));

@@ -1,4 +1,4 @@
-/** What an engine is told of tasks that it holds, and when it is told nothing any more. */
+/** What an engine is asked to do with tasks that it holds, and when no further call is made. */
 import { describe, expect, it, jest } from '@jest/globals';
 import type { TaskHandle } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
@@ -22,7 +22,7 @@ const DURABLE = { hold: HOLD, acceptTimeout: MARGIN };
 const QUICK = { hold: HOLD, acceptTimeout: 200 };
 const SHORT = { hold: 3_000, acceptTimeout: 1_500 };
 
-/** Lets so many milliseconds pass at once, for everything that asks how late it is. Timers are not hurried. */
+/** Moves the clock forward by this many milliseconds. Timers do not fire earlier for it. */
 function later(milliseconds: number): void {
   const now = performance.now.bind(performance);
   const spy = jest.spyOn(performance, 'now').mockImplementation(() => now() + milliseconds);
@@ -45,7 +45,7 @@ interface HeldOptions extends AppOptions {
   readonly transaction?: Transaction;
 }
 
-/** Tasks in an engine for which nobody works. With status 500 they are discarded. */
+/** Tasks in an engine without workers. With status 500 they are discarded. */
 async function heldTasks({ transaction, ...options }: HeldOptions = {}): Promise<HeldTasks> {
   const gates = new Map<string, Gate<HeldTask>>();
   const app = await durableApp(
@@ -115,7 +115,7 @@ describe.each(CALLS)('a %s', (method, statusCode) => {
 });
 
 describe('a task that has waited only for a moment', () => {
-  it('is not refused for the time that others have waited, with whom it goes to the engine', async () => {
+  it('is not refused because others, which go to the engine with it, have waited long', async () => {
     const mayAnswer = makeGate();
     let calls = 0;
     const app = await durableApp(() => {}, {
@@ -143,7 +143,7 @@ describe('a task that has waited only for a moment', () => {
 });
 
 describe('releases', () => {
-  it('a release that fails is logged, and the hold lets the task run, once', async () => {
+  it('a release that fails is logged, and the task runs once, when its hold is over', async () => {
     const app = await durableApp(
       async (_req, res) => {
         const { id, accepted } = res.locals.backgroundTasks.add(localTasks.echo, 1);
@@ -200,7 +200,7 @@ describe('discards', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
-  it('a discard is tried again where the task may yet come: its staging failed, and nobody heard how', async () => {
+  it('a discard is tried again if the task may still arrive: its staging failed with an unknown result', async () => {
     let stage: () => Promise<unknown> = async () => {};
     const app = await durableApp(
       async (_req, res) => {
@@ -273,7 +273,7 @@ describe('discards without an answer', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
-  it('are reported as what may have failed where nobody knows', async () => {
+  it('are reported as possibly failed if the result is unknown', async () => {
     const app = await lost(FAILED_CALL);
     const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
     expect(line?.message).toMatch(/connection lost: it may run, or may have run\.$/);
@@ -297,7 +297,7 @@ describe('a response that ends before the transaction of its task is committed',
     return { app, id, transaction };
   };
 
-  it('keeps the task from running where it should not, as soon as it is there', async () => {
+  it('keeps a task that should not run from running, as soon as it is there', async () => {
     const { app, id, transaction } = await inTransaction(500);
     await untilHolds(() => app.calls('discard').length > 0);
     await transaction.commit();
@@ -310,7 +310,7 @@ describe('a response that ends before the transaction of its task is committed',
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
-  it('lets the task run where it should, as soon as it is there', async () => {
+  it('lets a task that should run do so, as soon as it is there', async () => {
     const { app, id, transaction } = await inTransaction(200);
     expect(app.calls('release')).toEqual([[id]]);
     await transaction.commit();

@@ -86,7 +86,7 @@ describe('`accepted`', () => {
     await expect(added.accepted).rejects.toBe(outcome.error);
   });
 
-  it('rejects in bounded time if the engine does not answer, and the answer that comes too late is taken back', async () => {
+  it('rejects in bounded time if the engine does not answer, and a task that it accepts too late is withdrawn', async () => {
     const lateAnswer = makeGate();
     const app = await durableApp(
       async (_req, res) => {
@@ -110,36 +110,33 @@ describe('`accepted`', () => {
   it.each<[string, (mayFail: Promise<void>) => Promise<void>]>([
     ['is lost', async () => {}],
     ['is lost after nobody waits for it any more', (mayFail) => mayFail],
-  ])(
-    'rejects where the answer %s, and the task that the engine has all the same is taken back',
-    async (_when, wait) => {
-      const mayFail = makeGate();
-      const app = await durableApp(
-        async (_req, res) => {
-          const { id, accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
-          await accepted.catch((error: BackgroundTaskError) => res.writeHead(error.status as number));
-          res.end(id);
-        },
-        {
-          durable: { acceptTimeout: 100 },
-          faults: {
-            async stage(proceed) {
-              await wait(mayFail.opened);
-              await proceed();
-              throw new Error('connection lost');
-            },
+  ])('rejects if the answer %s, and the task that the engine has nevertheless is withdrawn', async (_when, wait) => {
+    const mayFail = makeGate();
+    const app = await durableApp(
+      async (_req, res) => {
+        const { id, accepted } = res.locals.backgroundTasks.add(tasks.echo, 1);
+        await accepted.catch((error: BackgroundTaskError) => res.writeHead(error.status as number));
+        res.end(id);
+      },
+      {
+        durable: { acceptTimeout: 100 },
+        faults: {
+          async stage(proceed) {
+            await wait(mayFail.opened);
+            await proceed();
+            throw new Error('connection lost');
           },
         },
-      );
-      const { status, body: id } = await app.request();
-      expect(status).toBe(503);
-      mayFail.open();
-      await app.background.close();
-      expect([app.calls('release'), app.calls('discard')]).toEqual([[], [[id]]]);
-      expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
-      expect(await app.find(id)).toBeUndefined();
-    },
-  );
+      },
+    );
+    const { status, body: id } = await app.request();
+    expect(status).toBe(503);
+    mayFail.open();
+    await app.background.close();
+    expect([app.calls('release'), app.calls('discard')]).toEqual([[], [[id]]]);
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+    expect(await app.find(id)).toBeUndefined();
+  });
 
   it('rejects with the refusal of the engine itself, which nobody is told to try again, and there is nothing to take back', async () => {
     const app = await durableApp(
@@ -162,7 +159,7 @@ describe('`accepted`', () => {
     expect(app.calls('discard')).toEqual([]);
   });
 
-  it('need not be looked at: the failure is in the outcome and in the log, and nothing is left unhandled', async () => {
+  it('may be ignored: the failure is in the outcome and in the log, and no rejection is left unhandled', async () => {
     const handles: TaskHandle[] = [];
     const app = await durableApp(
       (_req, res) => {
@@ -178,7 +175,7 @@ describe('`accepted`', () => {
     expect(app.background.stats()).toMatchObject({ added: 1, settled: 1, waiting: 0 });
   });
 
-  it('waits for an engine that is not there yet, and for no longer than it may', async () => {
+  it('waits for an engine that is not up yet, within its time limit', async () => {
     let mayStart = false;
     const app = await durableApp(
       async (_req, res) => {
@@ -194,7 +191,7 @@ describe('`accepted`', () => {
     mayStart = true;
     await app.background.ready();
     expect((await app.request()).body).toBe('undefined');
-    // However often it was tried, the reason was told once.
+    // However often it was tried, the reason was logged once.
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
   });
 
@@ -215,7 +212,7 @@ describe('`accepted`', () => {
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: no more workers')).toHaveLength(1);
   });
 
-  it('`accepted` that has rejected keeps nothing of its task, though the engine is still not there', async () => {
+  it('`accepted` that has rejected keeps nothing of its task in memory, though the engine is still not up', async () => {
     const app = await durableApp(() => {}, { durable: { acceptTimeout: 20 }, faults: { start: NO_ANSWER } });
     const watcher = watchTasks(app.background, 'run');
     const { settled } = app.background.add(tasks.echo, { order: 7 });
@@ -347,7 +344,7 @@ describe('what is staged', () => {
     ['bytes', Buffer.from('ab'), 'an object of class Buffer at [0]'],
     ['a getter', Object.defineProperty({}, 'x', { get: () => 1, enumerable: true }), 'a getter at [0].x'],
     ['what makes JSON of itself', { toJSON: () => 1 }, 'an object at [0]'],
-  ])('is never what JSON makes something else of, such as %s', async (_name, value, fault) => {
+  ])('is never a value that JSON would change, such as %s', async (_name, value, fault) => {
     const { background } = await durableApp(() => {});
     const error = thrownBy(() => background.add(tasks.echo, value));
     expect(error.code).toBe('ERR_BACKGROUND_NOT_JSON');
@@ -357,14 +354,14 @@ describe('what is staged', () => {
     expect(background.stats().added).toBe(0);
   });
 
-  it('is no circle', async () => {
+  it('does not contain itself', async () => {
     const { background } = await durableApp(() => {});
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     expect(thrownBy(() => background.add(tasks.echo, circle)).code).toBe('ERR_BACKGROUND_NOT_JSON');
   });
 
-  it('is no larger than it may be', async () => {
+  it('is no larger than the limit', async () => {
     const { background } = await durableApp(() => {}, { durable: { maxArgumentsSize: 100 } });
     const error = thrownBy(() => background.add(tasks.echo, 'ä'.repeat(50)));
     expect(error.code).toBe('ERR_BACKGROUND_TOO_LARGE');
@@ -421,7 +418,7 @@ describe('a task that is cancelled', () => {
     expect(app.background.stats().executors.engine.outcomes).toMatchObject({ cancelled: 1 });
   });
 
-  it('while the engine is asked to take it, is not released when that has an answer, but withdrawn', async () => {
+  it('while the engine is asked to accept it, is withdrawn when the answer comes, and not released', async () => {
     const mayAnswer = makeGate();
     let added!: TaskHandle;
     const app = await durableApp(
@@ -453,7 +450,7 @@ describe('a task that is cancelled', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
-  it('after that is not: it is the engine that has it', async () => {
+  it('after that is not cancelled: the engine has it', async () => {
     const app = await durableApp(() => {});
     const handle = app.background.add(tasks.echo);
     await handle.settled;
@@ -479,14 +476,14 @@ describe('`find`', () => {
     expect(await one.background.find(id.replace(/.$/, (digit) => (digit === '0' ? '1' : '0')))).toBeUndefined();
   });
 
-  it('tells of a task that the engine has never taken', async () => {
+  it('finds a task that the engine has never accepted', async () => {
     const { background } = await durableApp(() => {}, { faults: { stage: FAILED_CALL } });
     const handle = background.add(tasks.echo);
     await handle.settled;
     expect(await background.find(handle.id)).toMatchObject({ state: 'failed', executor: 'engine' });
   });
 
-  it('knows nothing of a task that was handed over and that the engine does not have, such as one that was rolled back', async () => {
+  it('finds nothing for a task that was handed over and that the engine does not have, such as one that was rolled back', async () => {
     const { background } = await durableApp(() => {}, { transactions: true });
     const handle = background.with({ transaction: new Transaction() }).add(tasks.echo);
     expect((await handle.settled).state).toBe('completed');
@@ -555,7 +552,7 @@ describe('options that have no meaning for a task', () => {
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
     [
       'an engine that another instance has',
-      'got a memory that another has, or had',
+      'got a memory engine that another one uses or has used',
       () => {
         const engine = memoryEngine();
         makeBackground({ engine });
@@ -592,7 +589,7 @@ describe('without an engine', () => {
       { executor: 'thread', value: [2] },
     ]);
     expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
-      { message: expect.stringContaining('Task tasks.echo is durable, and backgroundTasks() was given no `engine`') },
+      { message: expect.stringContaining('Task tasks.echo is durable, but backgroundTasks() has no `engine`') },
     ]);
   });
 });
@@ -615,7 +612,7 @@ describe('in tests of an application', () => {
     expect(app.calls('stage')).toEqual([]);
   });
 
-  it.each(['inline', 'record'] as const)('they are refused in mode %s what the engine would refuse them', (mode) => {
+  it.each(['inline', 'record'] as const)('they are refused in mode %s whatever the engine would refuse', (mode) => {
     const background = makeBackground({ mode, engine: memoryEngine(), durable: { maxArgumentsSize: 100 } });
     expect(thrownBy(() => background.add(localTasks.echo, new Date(0))).code).toBe('ERR_BACKGROUND_NOT_JSON');
     expect(thrownBy(() => background.add(tasks.echo, 'x'.repeat(100))).code).toBe('ERR_BACKGROUND_TOO_LARGE');
@@ -624,7 +621,7 @@ describe('in tests of an application', () => {
     expect(background.stats().added).toBe(0);
   });
 
-  it('they are given copies of their arguments, as a worker would be, wherever it runs them', async () => {
+  it('they are given copies of their arguments, as in a worker, wherever they run', async () => {
     const background = makeBackground({ mode: 'inline', engine: memoryEngine() });
     const list = [{ sent: 1, left: undefined }];
     const { settled } = background.add(localTasks.echo, list);
@@ -683,7 +680,7 @@ describe('in tests of an application', () => {
 });
 
 describe('when the instance is closed', () => {
-  it('a task whose response is under way is named as abandoned, and its hold lets it run elsewhere', async () => {
+  it('a task whose response is under way is named as abandoned, and runs elsewhere when its hold is over', async () => {
     const added = makeGate<TaskHandle>();
     const app = await durableApp(
       async (_req, res) => {
@@ -697,7 +694,9 @@ describe('when the instance is closed', () => {
     const { id } = await added.opened;
     const { abandoned } = await app.background.close({ timeout: 0 });
     expect(abandoned).toMatchObject([{ id, name: 'local.echo', executor: 'engine', arguments: ["'order 7'"] }]);
-    expect(abandoned[0]?.error?.message).toMatch(/ran out of time\. If the engine has it, its hold lets it run\.$/);
+    expect(abandoned[0]?.error?.message).toMatch(
+      /ran out of time\. If the engine has it, it runs when its hold is over\.$/,
+    );
     expect(app.calls('discard')).toEqual([]);
     await durableApp(() => {}, { engine: app.engine, work: true });
     expect(await app.until(id, 'completed')).toMatchObject({ value: ['order 7'] });
@@ -712,7 +711,7 @@ describe('when the instance is closed', () => {
     expect(thrownBy(() => app.background.add(tasks.echo)).code).toBe('ERR_BACKGROUND_CLOSED');
   });
 
-  it('keeps nobody waiting for an engine that is down, and says nothing of that', async () => {
+  it('does not wait for an engine that is down, and logs nothing about it', async () => {
     const app = await durableApp(() => {}, { faults: { start: FAILED_CALL }, work: true });
     const ready = app.background.ready();
     await app.background.close();

@@ -65,7 +65,7 @@ describe('the suite for engines', () => {
     expect(disposed).toBe(cases.length);
   });
 
-  it('says what it waited for, and what the engine told meanwhile', async () => {
+  it('says what it waited for, and what the engine reported meanwhile', async () => {
     const hangs = memoryEngine({
       intercept: async (method, proceed, [first]) => {
         if (method === 'start') (first as EngineHost).error(new Error('connection lost'));
@@ -87,7 +87,7 @@ describe('the suite for engines', () => {
       ({ name }) => name === 'a released task runs, once',
     );
     await expect(waits?.run()).rejects.toThrow(
-      'Waited 50 ms in vain: 1 tasks completed. The engine told: Error: connection lost',
+      'Waited 50 ms in vain: 1 tasks completed. The engine reported: Error: connection lost',
     );
   });
 
@@ -98,7 +98,7 @@ describe('the suite for engines', () => {
   });
 
   it('lets an engine pass that keeps what JSON cannot say', async () => {
-    const names = ['of a call that fails no task is kept', 'everything in an envelope arrives as it was sent'];
+    const names = ['a call that fails keeps none of its tasks', 'everything in an envelope arrives as it was sent'];
     const cases = casesOf(keepsAnyValue, ...names);
     expect(cases.map(({ name }) => name)).toEqual(names);
     for (const { run } of cases) await run();
@@ -134,7 +134,7 @@ describe('a memory engine of a test', () => {
     expect(await engine.stats()).toEqual({ held: 0, waiting: 1, running: 0, failed: 0 });
   });
 
-  it('gives the tasks of a connection that is closed to others, and hears no more of them from there', async () => {
+  it('gives the tasks of a closed connection to others, and ignores later reports from it', async () => {
     const engine = await started(memoryEngine());
     const dying = await started(engine.connect());
     const gate = makeGate();
@@ -164,7 +164,7 @@ describe('a memory engine of a test', () => {
     expect(await engine.find('a')).toMatchObject({ state: 'completed', value: 'of the living', attempts: 2 });
   });
 
-  it('wants to be started, and warns in production that nothing survives', async () => {
+  it('has to be started, and warns in production that nothing survives', async () => {
     const engine = memoryEngine();
     await expect(engine.stage([], {})).rejects.toThrow('it was not started yet');
     const warnings: string[] = [];

@@ -1,4 +1,4 @@
-/** What a task throws arrives as what it was, whatever it was and wherever it was thrown. */
+/** What a task throws arrives unchanged, whatever it is and wherever it was thrown. */
 import { describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError, blocking, type Outcome } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
@@ -38,7 +38,7 @@ const url = new URL('./fixtures/thread-errors.mjs', import.meta.url);
 const errors = blocking<ThreadErrors>(url);
 const anyOf = blocking<Record<string, Thrower>>(url);
 
-/** A task that hangs where it should fail ends as timed out, soon enough for the test to say so. */
+/** A task that hangs instead of failing is timed out soon enough for the test to report it. */
 const oneThread = shareThread({ timeout: 15_000 });
 
 async function errorOf(task: Thrower | (typeof errors)['storage']): Promise<Error> {
@@ -124,7 +124,7 @@ describe('an error that a thread throws', () => {
     expect(await errorOf(errors.validationTable)).toMatchObject({ errors: { name: 'is required' } });
   });
 
-  it('is what `retryIf` is asked about', async () => {
+  it('is what `retryIf` is given', async () => {
     const background = oneThread();
     const asked: unknown[] = [];
     const retryIf = (error: { code?: unknown }): boolean => {
@@ -202,7 +202,7 @@ describe('an error of the package whose code a thread has changed', () => {
     ['to a getter', 'getter', undefined],
   ];
 
-  it.each(cases)('is one of the package no more, and keeps the rest: %s', async (_how, change, code) => {
+  it.each(cases)('is no longer one of the package, and keeps the rest: %s', async (_how, change, code) => {
     const { state, error } = await oneThread().add(errors.throwBranded, change).settled;
     expect(state).toBe('failed');
     expect(error).toBeInstanceOf(Error);
@@ -211,7 +211,7 @@ describe('an error of the package whose code a thread has changed', () => {
     expect((error as { code?: unknown }).code).toBe(code);
   });
 
-  it.each(cases)('harms nobody when it is a rejection that was left behind: %s', async (_how, change) => {
+  it.each(cases)('does no harm as a rejection that was left behind: %s', async (_how, change) => {
     const background = oneThread();
     await background.add(errors.leaveBranded, change).settled;
     const next = await background.add(errors.byName, 'TypeError').settled;

@@ -192,7 +192,7 @@ describe('when the upload is no image', () => {
 
       const next = await events.settled((await uploadPhoto()).tasks);
       expect(next[0]?.state).toBe('completed');
-      // Looked for last: what a process writes comes another way than what it answers.
+      // Checked last: the process's output arrives separately from its responses.
       const lines = example.output().split('\n');
       expect(lines.filter((line) => line.includes(accepted.tasks[0]?.id ?? 'no id'))).toHaveLength(1);
     },
@@ -222,7 +222,7 @@ describe('when an upload is refused', () => {
 
 describe('while 20 thumbnails are made', () => {
   it(
-    'answers others: no ping waits for the thumbnails',
+    'answers other requests: no ping waits for the thumbnails',
     async () => {
       const idle = await pingUntil(example.url, work(1_000));
 
@@ -249,7 +249,7 @@ describe('while 20 thumbnails are made', () => {
 
 describe('while 20 thumbnails are made on the event loop instead', () => {
   it(
-    'lets others wait, and reports the task and the line that they wait for: to the page and in the log',
+    'makes other requests wait, and reports the task and the line that blocks: to the page and in the log',
     async () => {
       const batch = fetch(`${example.url}/thumbnails?executor=event-loop`, { method: 'POST' })
         .then((response) => response.json() as Promise<Accepted>)
@@ -321,11 +321,11 @@ describe('when the application gets SIGTERM', () => {
   );
 
   it(
-    'takes a signal that comes twice for one, as it does where npm passes on what the terminal sends to both',
+    'treats a signal that comes twice as one, as it does where npm passes on what the terminal sends to both',
     async () => {
       ending = await startExample();
       const { url, output } = ending;
-      // Enough to be at work still when the second comes.
+      // Enough to be still at work when the second signal comes.
       await Promise.all([1, 2, 3, 4].map(() => uploadPhoto(photo, url)));
       const stopped = ending.stop();
       await untilHolds(() => output().includes('no more requests'));

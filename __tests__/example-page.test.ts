@@ -5,7 +5,7 @@ import { type Example, startExample } from './support/example-app.ts';
 
 const PATIENCE = 60_000;
 
-/** What the row of the thumbnail has shown, however short a time: a machine under load may skip a glance, not a change. */
+/** The states that the thumbnail's row has shown, however briefly: polling on a busy machine might miss one. */
 const RECORD_STATES = `
   window.thumbnailStates = [];
   new MutationObserver(() => {
@@ -14,7 +14,7 @@ const RECORD_STATES = `
   }).observe(document.getElementById('rows'), { subtree: true, childList: true, attributes: true });
 `;
 
-/** The page itself looks, now and then: to be asked without end would take the core from what is looked at. */
+/** The page itself checks, now and then: constant queries would take the core from what is observed. */
 const UNTIL_COMPLETED = `new Promise((resolve) => {
   const look = () => {
     if (thumbnailStates.includes('waiting') && thumbnailStates.at(-1) === 'completed') resolve();
@@ -165,7 +165,7 @@ describePage("the example application's page", () => {
     PATIENCE,
   );
 
-  it('has logged no error so far, and asked nobody but the application', () => {
+  it('has logged no error so far, and sent requests only to the application', () => {
     expect(problems).toEqual([]);
     expect(strangers).toEqual([]);
   });

@@ -14,7 +14,7 @@ expectNoProcessFaults();
 describe('when a test has exchanged the timers for fake ones', () => {
   it('tasks in threads end all the same, then and afterwards', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
-    // So many that the thread is asked, within `add`, whether it takes more.
+    // Enough that `add` checks whether the thread takes more.
     const addMany = () => Array.from({ length: 80 }, () => background.add(threads.tasks.nothing).settled);
     await Promise.all(addMany());
     atEnd(() => jest.useRealTimers());
@@ -27,7 +27,7 @@ describe('when a test has exchanged the timers for fake ones', () => {
   });
 
   it.each([threads, processes])(
-    'a cancelled $executor that is deaf to its signal is ended, and close() comes to its end',
+    'a cancelled $executor that ignores its signal is ended, and close() comes to its end',
     async (kind) => {
       const background = kind.open(2);
       const gates = await makeWorkerGates(2);

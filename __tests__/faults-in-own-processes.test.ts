@@ -5,9 +5,9 @@ import type { Report } from './faults/run-fault.ts';
 import { runInOwnProcess } from './faults/run-in-own-process.ts';
 import { EXECUTORS, type ExecutorName, type Fault } from './faults/table.ts';
 
-/** What takes longer hangs, in milliseconds. */
+/** In milliseconds: anything that takes longer counts as hanging. */
 const LIMIT = 15_000;
-/** The same of one that is to hang. */
+/** The same for a task that is meant to hang. */
 const LIMIT_OF_HANGING = 500;
 const TEST_TIMEOUT = 120_000;
 
@@ -16,10 +16,10 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
   const bearable = faults.filter((fault) => isBearable(fault, executor));
   const deadly = faults.filter((fault) => !isBearable(fault, executor));
 
-  // One server bears them all, and each is a test: the first to begin has them committed.
+  // All faults are committed in one server, and each is a test: the first one to begin starts them.
   let reports: Promise<readonly Report[]> | undefined;
   it.concurrent.each(bearable)(
-    '$what: it alone is told, and all else goes on',
+    '$what: only its caller is told, and everything else goes on',
     async (fault) => {
       reports ??= runInOwnProcess(executor, bearable, LIMIT);
       expectBorne((await reports)[bearable.indexOf(fault)] as Report, fault, executor);

@@ -9,7 +9,7 @@ describe('a server in which faults are committed over and over', () => {
   const BATCHES = 3;
   /** A leak of a few hundred bytes in every task is more than this. */
   const MOST_GROWTH = 1.15;
-  /** What is on its way out may take its time; what leaks never goes. */
+  /** Objects that are being released may take some time; leaked ones stay. */
   const WEIGHINGS = 5;
 
   let server: WeighedServer | undefined;

@@ -13,13 +13,13 @@ expectNoProcessFaults();
 /** Node, the compiler and the test runner start a few threads when they like. A leak in every row is many more. */
 const OTHER_THREADS = 4;
 
-/** What takes longer hangs, in milliseconds. */
+/** In milliseconds: anything that takes longer counts as hanging. */
 const LIMIT = 15_000;
 const TEST_TIMEOUT = 4 * LIMIT;
 
 const WORKERS = 2;
 
-/** The servers of one executor: all faults are committed in the same one, but those that need one worker only. */
+/** The servers of one executor: all faults are committed in the same one, except those that need a single worker. */
 class Servers {
   readonly #executor: ExecutorName;
   readonly #servers = new Map<number, Promise<FaultyServer>>();
@@ -46,12 +46,12 @@ class Servers {
   }
 }
 
-// Jest hands tests a copy of `process` that knows of no handle.
+// Jest gives tests a copy of `process` that has no handles.
 const realProcess = runInThisContext('process') as NodeJS.Process;
 
 /** The ports of threads, and the processes, that keep this process alive. */
 async function heldHandles(): Promise<string[]> {
-  // What has been closed is let go of a turn later.
+  // What has been closed is released one turn later.
   for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   return realProcess.getActiveResourcesInfo().filter((name) => name === 'MessagePort' || name === 'ProcessWrap');
 }
@@ -74,7 +74,7 @@ describe.each(EXECUTORS)('on the executor %s, a task that', (executor) => {
   }
 
   it.each(faultsOf(executor, { inOwnProcess: false }))(
-    '$what: it alone is told, and all else goes on',
+    '$what: only its caller is told, and everything else goes on',
     async (fault) => expectBorne(await commit(fault), fault, executor),
     TEST_TIMEOUT,
   );

@@ -30,10 +30,10 @@ const TASKS: Readonly<Record<ExecutorName, Readonly<Record<string, AnyTask>>>> =
 };
 const taskOf = (executor: ExecutorName, name: string): AnyTask => TASKS[executor][name] as AnyTask;
 
-/** What takes longer hangs, in milliseconds. */
+/** In milliseconds: anything that takes longer counts as hanging. */
 const LIMIT = 10_000;
 const TEST_TIMEOUT = 60_000;
-/** For each property: it stops before the number of its runs where the machine is slow. */
+/** For each property: on a slow machine it stops before its number of runs. */
 const TIME = 4_000;
 const settings = (numRuns: number) => ({
   numRuns,
@@ -50,7 +50,7 @@ beforeAll(async () => {
   const write = (...line: unknown[]): void => void logged.push(inspect(line, { depth: 5 }));
   const logger = { error: write, warn: write, info: write, debug: write };
   background = backgroundTasks({ logger, timeout: LIMIT, pool: { maxThreads: 1 }, processes: { maxProcesses: 1 } });
-  // Warm: the time of the first property is not to be spent on starts.
+  // Warm, so that the time of the first property is not spent on starts.
   await Promise.all(EXECUTORS.map((executor) => settle(background.add(taskOf(executor, 'echo')))));
 }, TEST_TIMEOUT);
 
@@ -65,7 +65,7 @@ afterAll(async () => {
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
 }, TEST_TIMEOUT);
 
-/** The outcome; fails where there is none. */
+/** The outcome; fails if there is none. */
 async function settle({ settled }: TaskHandle): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -118,7 +118,7 @@ const deep = (): unknown => {
   return value;
 };
 
-/** Made anew for each run: some can be used only once. */
+/** Made again for each run: some can be used only once. */
 const EXOTIC: readonly (() => unknown)[] = [
   () => () => {},
   () => Symbol('exotic'),
@@ -164,7 +164,7 @@ function cloned(executor: 'thread' | 'process', args: readonly unknown[]): unkno
   }
 }
 
-/** Both copied once more, in the same way: jest's objects are of another realm than what has crossed. */
+/** Copies both once more, in the same way: jest's objects are of another realm than values that have crossed. */
 function areEqual(left: unknown, right: unknown): boolean {
   return isDeepStrictEqual(deserialize(serialize(left)), deserialize(serialize(right)));
 }
@@ -218,7 +218,7 @@ interface Description {
 }
 
 const plainValue = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.bigInt(), fc.constantFrom(undefined, Number.NaN, -0));
-// No `then`: one that calls nobody is a task that never ends.
+// No `then`: one that never calls back is a task that never ends.
 const ODD_NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'stack', 'message', 'errors', 'toJSON'];
 const key = fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom(...ODD_NAMES));
 const TRAPS = ['get', 'has', 'ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor', 'apply'] as const;
@@ -260,7 +260,7 @@ const { thing } = fc.letrec<{ thing: Description; error: Description }>((tie) =>
   ) as fc.Arbitrary<Description>,
 }));
 
-/** All that anybody reads of an error later on. */
+/** Everything that is read of an error later. */
 function read(error: Error | undefined): void {
   expect(typeof error?.name).toBe('string');
   expect(typeof error?.message).toBe('string');
@@ -271,7 +271,7 @@ describe('whatever is thrown', () => {
   it.each(EXECUTORS)(
     'fails its task on the executor %s with an error that can be read',
     async (executor) => {
-      // On the event loop an error in a timer is nobody's: Node ends the process for it.
+      // On the event loop an error in a timer belongs to no task: Node ends the process for it.
       const ways = ['throwIt', 'rejectWithIt', ...(executor === 'event-loop' ? [] : ['throwItInTimer'])];
       await fc.assert(
         fc.asyncProperty(fc.constantFrom(...ways), thing, async (way, description) => {
@@ -319,12 +319,12 @@ describe('whatever is thrown', () => {
   );
 
   it.each(['thread', 'process'] as const)(
-    'harms nobody when it is a rejection that was left behind in a %s',
+    'does no harm as a rejection that was left behind in a %s',
     async (executor) => {
       await fc.assert(
         fc.asyncProperty(thing, async (description) => {
           const left = await settle(background.add(taskOf(executor, 'leaveItRejected'), description));
-          // Node tells of it before or after the task has answered: then the task is to blame, or over.
+          // Node reports it before the task has settled, and the task fails, or afterwards.
           expect(['completed', 'failed']).toContain(left.state);
           const next = await settle(background.add(taskOf(executor, 'echo'), 'next'));
           expect(next).toMatchObject({ state: 'completed', value: ['next'] });
@@ -336,7 +336,7 @@ describe('whatever is thrown', () => {
   );
 });
 
-/** Written without complaint on the one side, and not to be read on the other. */
+/** Values that can be serialized on one side, but not deserialized on the other. */
 const RESULTS_THAT_DO_NOT_ARRIVE: [Description][] = [
   [{ kind: 'ring', length: 1 }],
   [{ kind: 'ring', length: 3 }],
@@ -350,7 +350,7 @@ describe('whatever is returned', () => {
       await fc.assert(
         fc.asyncProperty(thing, async (description) => {
           const outcome = await settle(background.add(taskOf(executor, 'returnIt'), description));
-          // A promise asks what it is given for its `then`, and a trap may throw there.
+          // A promise reads the `then` of the value that it is given, and a trap may throw there.
           if (outcome.state === 'failed') read(outcome.error);
           else expect(outcome.state).toBe('completed');
           if (description.kind === 'value') expect(areEqual(outcome.value, description['value'])).toBe(true);
@@ -362,7 +362,7 @@ describe('whatever is returned', () => {
   );
 });
 
-/** Half of them as they should be. */
+/** Half of them are valid. */
 const mixed = (good: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
   fc.oneof({ weight: 4, arbitrary: good }, { weight: 1, arbitrary: anything });
 
@@ -370,7 +370,7 @@ const taskOptions = fc.record(
   {
     name: mixed(fc.oneof(fc.string({ minLength: 1, maxLength: 12 }), fc.constantFrom(...ODD_NAMES))),
     when: mixed(fc.constantFrom('always', 'success', 'failure', trap)),
-    // None that a slow machine could not keep.
+    // None that is too short for a slow machine.
     timeout: mixed(
       fc.oneof(fc.integer({ min: LIMIT, max: 2 ** 31 - 1 }), fc.constant(Number.POSITIVE_INFINITY)),
     ).filter((value) => typeof value !== 'number' || !(value > 0 && value < LIMIT)),
@@ -434,7 +434,7 @@ describe('options, whatever they are', () => {
   });
 });
 
-/** What `make` makes; nothing where it refuses an option as it should. */
+/** What `make` returns, or `undefined` if it refuses an option as it should. */
 function attempt<T>(make: () => T): T | undefined {
   try {
     return make();

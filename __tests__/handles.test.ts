@@ -1,4 +1,4 @@
-/** What a handle says and does, and how one finds it again. */
+/** What a handle shows and does, and how to find it again. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
@@ -28,7 +28,7 @@ describe('a handle', () => {
     for (const handle of handles) expect((await handle.settled).id).toBe(handle.id);
   });
 
-  it('tells the state of its task through all its life', async () => {
+  it('shows the state of its task through its whole life', async () => {
     const background = makeBackground();
     const states: string[] = [];
     const retrying = makeGate();
@@ -51,7 +51,7 @@ describe('a handle', () => {
     expect(states).toEqual(['waiting', 'running', 'retrying', 'running', 'completed']);
   });
 
-  it('settles once, with the same outcome for whoever asks, early or late', async () => {
+  it('settles once, with the same outcome for every caller, early or late', async () => {
     const background = makeBackground();
     const handle = background.add(() => work(1).then(() => 'value'));
     const early = handle.settled;
@@ -163,7 +163,7 @@ describe('a handle', () => {
       await background.idle();
     });
 
-    it('tells listeners in the async context of the task, not in that of whoever cancels', async () => {
+    it('calls listeners in the async context of the task, not of the code that cancels', async () => {
       const storage = new AsyncLocalStorage<string>();
       const background = makeBackground({ ...threads.options(1), retry: { attempts: 2, delay: 60_000 } });
       const told: unknown[] = [];

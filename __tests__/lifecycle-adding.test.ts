@@ -143,7 +143,7 @@ describe.each(frameworks)('under $name', (framework) => {
       expect(ran).toEqual(['parent', 'child', 'grandchild']);
     });
 
-    it('runs it at once where its parent waits for it, in sequential order as well', async () => {
+    it('runs it at once if its parent waits for it, in sequential order as well', async () => {
       const parent = makeGate<TaskHandle>();
       const { port } = await start(framework, (_req, res) => {
         const tasks = res.locals.backgroundTasks;
@@ -154,7 +154,7 @@ describe.each(frameworks)('under $name', (framework) => {
       expect(await (await parent.opened).settled).toMatchObject({ state: 'completed', value: 'of the child' });
     });
 
-    it('runs it in its turn where the parent is over, and has only left behind what adds it', async () => {
+    it('runs it in its turn if the parent has ended, and code that it left behind adds it', async () => {
       const late = makeGate();
       const ran: string[] = [];
       const { background, port } = await start(framework, (_req, res) => {
@@ -174,7 +174,7 @@ describe.each(frameworks)('under $name', (framework) => {
       expect(ran).toEqual(['the next', 'added by what was left behind']);
     });
 
-    it('runs it and counts it for close(), which takes nothing from anybody else', async () => {
+    it('runs it and counts it for close(), which accepts nothing from elsewhere', async () => {
       const started = makeGate();
       const release = makeGate();
       const ran: string[] = [];
@@ -262,7 +262,7 @@ describe.each(frameworks)('under $name', (framework) => {
   });
 
   describe('when user code replaces res.locals', () => {
-    it('still serves whoever holds the list, and gives a new one to the next mount', async () => {
+    it('still serves code that holds the list, and gives a new one to the next mount', async () => {
       const ran: string[] = [];
       const background = makeBackground();
       const replace: Middleware = (_req, res, next) => {
@@ -438,7 +438,7 @@ describe.each(errorAnswering)('under $name, that answers errors by itself', (fra
   });
 
   describe('after close()', () => {
-    it('answers 503 with Retry-After to whatever adds a task, and serves the rest', async () => {
+    it('answers 503 with Retry-After to every request that adds a task, and serves the rest', async () => {
       const refused: unknown[] = [];
       const { background, port } = await start(framework, (req, res) => {
         if (req.url === '/adds') {

@@ -1,4 +1,4 @@
-/** The lifecycle contract, row by row: tasks that fail, whatever they throw, and whoever fails at hearing of it. */
+/** The lifecycle contract, row by row: tasks that fail, whatever they throw, and hooks and loggers that fail when they are told. */
 import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, type Logger, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
@@ -175,7 +175,7 @@ describe.each(frameworks)('under $name', (framework) => {
   });
 });
 
-/** No promise, and yet `await` takes it for one. */
+/** No promise, but `await` treats it as one. */
 function thenable(then: (yes: (value: unknown) => void, no: (thrown: unknown) => void) => void): unknown {
   return Object.fromEntries([['then', then]]);
 }

@@ -347,7 +347,7 @@ describe.each(frameworks)('under $name', (framework) => {
         client.send(getText(path));
         await client.until(new RegExp(`answer to ${path}\\.`));
       }
-      // All three were answered while not one task was over.
+      // All three were answered before any task had ended.
       expect(ran).toEqual([]);
       expect(new Set(lists).size).toBe(3);
       expect(lists.map(({ size }) => size)).toEqual([1, 1, 1]);
@@ -440,13 +440,13 @@ describe.each(frameworks)('under $name', (framework) => {
   });
 });
 
-/** As Express does it where there is Express. */
+/** By Express's own `redirect`, if there is one. */
 function redirect(res: ServerResponse, url: string): void {
   if ('redirect' in res) (res as ServerResponse & { redirect(url: string): void }).redirect(url);
   else res.writeHead(302, { Location: url }).end();
 }
 
-/** As Express does it where there is Express: `send` looks at the request's If-None-Match. */
+/** By Express's own `send`, if there is one, which looks at the request's If-None-Match. */
 function sendUnlessFresh(res: ServerResponse, etag: string, body: string): void {
   res.setHeader('ETag', etag);
   if ('send' in res) (res as ServerResponse & { send(body: string): void }).send(body);

@@ -1,4 +1,4 @@
-/** Whatever is given wrongly is refused at once, by name, with what was expected. */
+/** Every wrong option is refused at once, by its name, with what was expected. */
 import { describe, expect, it, jest } from '@jest/globals';
 import {
   BackgroundTaskError,
@@ -43,7 +43,7 @@ const noSpan = [...noNumber, 0, -1, tooLong, Number.POSITIVE_INFINITY];
 /** Infinity is one. */
 const noSize = [...noInteger.filter((value) => value !== Number.POSITIVE_INFINITY), 0, -1];
 
-/** For each option that can be said of a task: what it refuses. */
+/** For each option that a task can have: values that it refuses. */
 const wrongTaskOptions: Record<string, readonly unknown[]> = {
   when: ['never', 'Always', '', 1, null, true, {}, []],
   timeout: [...noNumber, 0, -1, tooLong, Number.NEGATIVE_INFINITY],
@@ -56,7 +56,7 @@ const wrongTaskOptions: Record<string, readonly unknown[]> = {
   'retry.retryIf': noFunction,
 };
 
-/** The same of those that cannot be said of all tasks at once. */
+/** The same for options that cannot be set for all tasks at once. */
 const wrongOwnOptions: Record<string, readonly unknown[]> = {
   name: ['', 1, null, true, {}, [], nothing, Symbol('name')],
   priority: [...noInteger, -101, 101],
@@ -128,7 +128,7 @@ function optionsWith(path: string, value: unknown): Record<string, unknown> {
   return names.reduce<unknown>((inner, name) => ({ [name]: inner }), value) as Record<string, unknown>;
 }
 
-/** Every place that takes the options of a task, and the names of those that it takes. */
+/** Every function that takes options of a task, with the names of those options. */
 const places: readonly [string, (options: unknown) => unknown, readonly string[]][] = [
   ['defineTask()', (options) => defineTask(nothing, options as TaskOptions), optionNames.definedTask],
   ['blocking()', (options) => blocking(moduleUrl, options as TaskOptions), optionNames.task],
@@ -159,7 +159,7 @@ function expectRefusal(error: BackgroundTaskError, option: string): void {
 describe('an option of the wrong type or out of range', () => {
   const middleware = { ...wrongTaskOptions, ...wrongMiddlewareOptions };
 
-  it('is tried of every option that there is', () => {
+  it('is tried for every option', () => {
     expect(Object.keys(middleware).sort()).toEqual(middlewareOptions.sort());
     const ofTasks = new Set([...places.flatMap(([, , names]) => names), ...retryOptions]);
     expect(Object.keys({ ...wrongTaskOptions, ...wrongOwnOptions }).sort()).toEqual([...ofTasks].sort());
@@ -234,7 +234,7 @@ describe('an option of the wrong type or out of range', () => {
     expect(() => makeBackground({ durable: { hold: 10_000 } })).not.toThrow();
   });
 
-  it('says what came, whatever that was', () => {
+  it('shows what it was given, whatever that was', () => {
     const trap = (): never => {
       throw new Error('a trap');
     };
@@ -353,7 +353,7 @@ describe('an option that does not exist', () => {
     expect(message).toContain('`priority`');
   });
 
-  it('is refused with the list of those that do, where none is near', () => {
+  it('is refused with the list of those that do, if none is similar', () => {
     const { message } = refusalOf(() => makeBackground({ zzzzzzzz: 1 } as BackgroundTasksOptions));
     expect(message).toContain('order');
     expect(message).toContain('maxBacklog');
@@ -413,7 +413,7 @@ describe('options that are no object', () => {
   });
 });
 
-describe('options that say nothing', () => {
+describe('options that set nothing', () => {
   const allUndefined = (names: readonly string[]): Record<string, undefined> =>
     Object.fromEntries(names.map((name) => [name, undefined]));
   const silent = (options: object): BackgroundTasksOptions => Object.assign(options, { logger: false as const });
@@ -516,7 +516,7 @@ describe('on() and off()', () => {
   });
 });
 
-describe('a task that is none', () => {
+describe('a value that is no task', () => {
   const cases: [string, unknown, RegExp][] = [
     ['undefined', undefined, /import/],
     ['null', null, /null/],
@@ -566,7 +566,7 @@ describe('a task that is none', () => {
     }
   });
 
-  it('does no harm by being a rejected promise: its rejection stays with whoever made it', async () => {
+  it('may be a rejected promise: its rejection is left to the code that made it', async () => {
     const background = makeBackground();
     const promise = Promise.reject(new Error('the call itself failed'));
     expect(refusalOf(() => background.add(promise as never)).code).toBe('ERR_BACKGROUND_TASK');

@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 const packageJson = (type: 'module' | 'commonjs'): object => ({ name: 'project', private: true, type });
 
-/** What every application below does once its tasks are imported: one request, three tasks, and then nothing more. */
+/** What every application below does when its tasks are imported: one request and three tasks. */
 const application = (types: { readonly handles: string }): string => `
 const app = express();
 const handles${types.handles} = [];
@@ -65,7 +65,7 @@ function fail()${never} {
 
 function expectThatItWorked({ code, stdout, stderr }: Ended): void {
   expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/error: Task fail failed: as it should/) });
-  // One line for the failure, by winston; and nothing that Node had to warn of.
+  // One line for the failure, by winston, and no warning by Node.
   expect(stderr.trim().split('\n')).toHaveLength(1);
   expect(JSON.parse(stdout)).toEqual({
     body: 'Hello',
@@ -118,7 +118,7 @@ describe('the tarball', () => {
   );
 });
 
-/** All that a compiler reads for these. */
+/** All files that the compiler reads for these. */
 function declarationsBehind(directory: string, entries: readonly string[]): readonly string[] {
   const graph = importGraphOf(directory);
   const found = new Set<string>();
@@ -264,7 +264,7 @@ describe('the entry of an engine whose package is not installed', () => {
   );
 });
 
-/** Compiled by `tsc`, which looks into every declaration file that it meets. */
+/** Compiled by `tsc`, which checks every declaration file that it reaches. */
 const tsconfig = (module: ModuleSystem['compiledAs']): object => ({
   compilerOptions: {
     module,

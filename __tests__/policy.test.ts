@@ -1,4 +1,4 @@
-/** What is said of a task, on three levels, and what comes of it: `when`, `timeout`, `retry`, `priority`, `name`. */
+/** Options of a task, on three levels, and their effect: `when`, `timeout`, `retry`, `priority`, `name`. */
 import { createHook } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import {
@@ -61,7 +61,7 @@ async function respond(
 describe('the three levels of options', () => {
   const own: TaskOptions = { name: 'own', timeout: 40 };
 
-  // Each ends by its time limit, and its error says which level set that.
+  // Each ends by its time limit; its error shows which level set it.
   const kinds: readonly [
     string,
     (background: BackgroundTasks, options: TaskOptions, nearer?: TaskOptions) => Promise<Outcome>,
@@ -83,7 +83,7 @@ describe('the three levels of options', () => {
   ];
   const open = (): BackgroundTasks => makeBackground({ timeout: 60, pool: { maxThreads: 1 } });
 
-  it.each(kinds)('the middleware speaks where the task says nothing: %s', async (_kind, run) => {
+  it.each(kinds)('the option of the middleware applies if the task has none: %s', async (_kind, run) => {
     const outcome = await run(open(), {});
     expect(outcome.state).toBe('timed-out');
     expect(outcome.error?.message).toContain('60 ms');
@@ -107,7 +107,7 @@ describe('the three levels of options', () => {
     expect(outcome.error?.message).toContain('40 ms');
   });
 
-  it('priority: the task says it, and `with` wins', async () => {
+  it('priority: the task sets it, and `with` wins', async () => {
     const background = makeBackground();
     const priorities: number[] = [];
     background.on('added', ({ priority }) => priorities.push(priority));
@@ -119,7 +119,7 @@ describe('the three levels of options', () => {
     expect(priorities).toEqual([0, 7, -7]);
   });
 
-  it('name: the function or the export gives it where nobody says one', async () => {
+  it('name: the function or the export gives it if it is not set', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     const { add } = blocking<ThreadTasks>(moduleUrl);
     expect(background.add(async function sendMail() {}).name).toBe('sendMail');
@@ -212,7 +212,7 @@ describe('retry', () => {
     expect(outcome.error).toBeUndefined();
   });
 
-  it('is not what happens without being asked for', async () => {
+  it('does not happen unless it is set', async () => {
     expect(await makeBackground().add(fail).settled).toMatchObject({ state: 'failed', attempts: 1 });
   });
 
@@ -226,7 +226,7 @@ describe('retry', () => {
   it.each([
     [0, 0],
     [1, 40],
-  ])('waits from %d ms on as it says, though the growth becomes more than a number can hold', async (delay, last) => {
+  ])('waits from %d ms on as it is set, though the growth exceeds what a number can hold', async (delay, last) => {
     const retry = { attempts: 5, delay, factor: Number.MAX_VALUE, maxDelay: 40, jitter: 0 };
     const background = makeBackground({ retry });
     const delays = delaysOf(background);
@@ -252,7 +252,7 @@ describe('retry', () => {
     expect((at[1] as number) - (at[0] as number)).toBeGreaterThanOrEqual(49);
   });
 
-  it.each([0.5, 1])('lets jitter shorten a wait, by its part at most: %d', async (jitter) => {
+  it.each([0.5, 1])('lets jitter shorten a wait, by its fraction at most: %d', async (jitter) => {
     const background = makeBackground({ retry: { attempts: 2, delay: 20, jitter } });
     const delays = delaysOf(background);
     for (let count = 0; count < 100; count += 1) background.add(fail);
@@ -482,7 +482,7 @@ describe('a time limit on the event loop', () => {
     expect(outcome).toMatchObject({ state: 'completed', attempts: 3, value: false });
   });
 
-  it('is asked of `retryIf` like any other error', async () => {
+  it('is given to `retryIf` like any other error', async () => {
     const codes: unknown[] = [];
     const background = makeBackground({
       timeout: 20,
@@ -537,7 +537,7 @@ describe('a time limit on the event loop', () => {
     expect(timers).toEqual([]);
   });
 
-  it('says nothing to a task that has ended', async () => {
+  it('aborts no signal of a task that has ended', async () => {
     const background = makeBackground({ timeout: 20 });
     let signal: AbortSignal | undefined;
     await background.add(() => {
@@ -668,7 +668,7 @@ describe('the option `when`', () => {
       ['`when` that says yes', 'completed', (add) => ({ when: () => [add()].length > 0 })],
       ['`when` that says no', 'skipped', (add) => ({ when: () => [add()].length === 0 })],
       ['`onError`', 'failed', (add) => ({ when: broken, onError: add })],
-    ])('is asked about every task before any starts, though %s adds another', async (_who, state, arrange) => {
+    ])('is called for every task before any starts, though %s adds another', async (_who, state, arrange) => {
       let addAnother = (): void => {};
       const { when, ...options } = arrange(() => addAnother());
       const { background, states, ran, add } = watch(options);
@@ -681,7 +681,7 @@ describe('the option `when`', () => {
       expect(ran).toEqual(state === 'completed' ? ['first', 'another'] : ['another']);
     });
 
-    it('is asked about every task before any starts, though a listener of what settles adds another', async () => {
+    it('is called for every task before any starts, though a listener of `settled` adds another', async () => {
       const { background, states, ran, add } = watch({});
       await respond(background, (list) => {
         background.on('settled', ({ name }) => {
@@ -694,7 +694,7 @@ describe('the option `when`', () => {
       expect(ran).toEqual(['another']);
     });
 
-    it('keeps a task that is added late from running, though it adds another when it is asked', async () => {
+    it('keeps a task that is added late from running, though it adds another when it is called', async () => {
       const { background, states, ran, add } = watch({});
       let list: List | undefined;
       await respond(background, (tasks) => {
@@ -709,7 +709,7 @@ describe('the option `when`', () => {
     });
   });
 
-  it('is not asked about a task without a response', async () => {
+  it('is not called for a task without a response', async () => {
     const background = makeBackground({ when: 'failure' });
     const when = jest.fn(() => false);
     expect((await background.add(() => 'ran').settled).value).toBe('ran');
@@ -717,7 +717,7 @@ describe('the option `when`', () => {
     expect(when).not.toHaveBeenCalled();
   });
 
-  it('keeps blocking tasks from their threads as well', async () => {
+  it('keeps blocking tasks from running as well', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     const tasks = blocking<ThreadTasks>(moduleUrl, { when: 'failure' });
     await respond(background, (list) => list.add(tasks.add, 1, 2));

@@ -1,4 +1,4 @@
-/** What is peculiar to tasks in child processes: signals, their standard output, their end with the server's. See also blocking*.test.ts. */
+/** What is particular to tasks in child processes: signals, standard output, their end with the server. See also blocking*.test.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -69,7 +69,7 @@ describe('tasks in processes', () => {
     });
   });
 
-  it('end by their time limit even where their process pays no heed to SIGTERM', async () => {
+  it('end by their time limit even if their process ignores SIGTERM', async () => {
     const gate = await makeWorkerGate();
     const handle = shared().with({ timeout: 300 }).add(tasks.ignoreEverything, gate.port);
     const pid = await gate.entered();
@@ -139,7 +139,7 @@ describe('a task that waits for a process', () => {
     const gate = await makeWorkerGate();
     const holding = background.add(processes.tasks.hold, gate.port);
     await gate.entered();
-    // No system takes so much: the start throws.
+    // No system accepts this much: the start throws.
     env['TOO_MUCH'] = 'x'.repeat(8 * 2 ** 20);
     const waiting = background.add(processes.tasks.add, 1, 2);
     gate.open();
@@ -154,7 +154,7 @@ describe('a server with processes', () => {
     expect(below - server).toBe(5);
   });
 
-  it('hears by each task that processes cannot start, where Node refuses their options', async () => {
+  it('is told by each task that processes cannot start, if Node refuses their options', async () => {
     const refused = { state: 'failed', attempts: 0, code: 'ERR_BACKGROUND_PROCESS_START' };
     const lines = (await runScript('script-process-bad-flag.mjs')).trim().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toEqual([0, 1].map(() => [refused, refused, refused, refused]));
@@ -164,7 +164,7 @@ describe('a server with processes', () => {
     ['idle', 'while the child is idle'],
     ['looping', 'while the child loops for ever'],
     ['killer', 'at the first thing that the child does before it loops for ever'],
-  ])('a server that is killed is not outlived by its child: %s, %s', async (state) => {
+  ])('the child of a server that is killed does not outlive it: %s, %s', async (state) => {
     const server = spawn(process.execPath, [fileURLToPath(fixture('script-process-parent.mjs')), state], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -1,4 +1,4 @@
-/** What a request and a task cost that need nothing special: no listener, no async context, no AbortSignal before somebody needs one. */
+/** The cost of a request and a task that need nothing special: no listener, no async context, no AbortSignal until one is needed. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
@@ -88,7 +88,7 @@ describe('an AbortSignal', () => {
   const settle = (handles: readonly TaskHandle[]): Promise<string[]> =>
     Promise.all(handles.map(async ({ settled }) => (await settled).state));
 
-  it('is made for no task that does not ask for it, however it ends', async () => {
+  it('is made for no task that does not read it, however the task ends', async () => {
     const background = oneThread();
     const never = (): Promise<never> => new Promise(() => {});
     const cancelled = [background.add(never), background.add(tasks.loopForEver), background.add(tasks.nothing)];
@@ -112,7 +112,7 @@ describe('an AbortSignal', () => {
     expect(made).toBe(0);
   });
 
-  it('is made once for a task that asks, on the event loop', async () => {
+  it('is made once for a task that reads it, on the event loop', async () => {
     const background = oneThread();
     const handle = background.with({ timeout: 10 }).add(async () => {
       const signal = currentTask()?.signal as AbortSignal;

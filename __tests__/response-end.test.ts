@@ -135,7 +135,7 @@ describe('when the connection is kept alive', () => {
 });
 
 describe('when requests are pipelined', () => {
-  /** Sends so many requests at once, and waits until a handler has been called for each. */
+  /** Sends this many requests at once, and waits until a handler has been called for each. */
   async function pipeline(
     count: number,
     onRequest: (res: TaskedResponse, number: number) => void,
@@ -354,7 +354,7 @@ describe('when many tasks are added to one response', () => {
 });
 
 describe('when the client does not read', () => {
-  // More than the buffers of the two kernels' ends take.
+  // More than the kernel's buffers at both ends hold.
   const BODY = Buffer.alloc(32 * 1024 * 1024, 'x');
 
   /** Starts to send the body to a client that does not read it; `add` says when the task is added. */
@@ -499,7 +499,7 @@ describe.each(expresses)('when the client expects 100-continue, under $name', ({
     expect(background.stats()).toMatchObject({ added: 1, settled: 1 });
   });
 
-  it('does neither where the application sends the interim answer itself', async () => {
+  it('does not either if the application sends the interim answer itself', async () => {
     const { app, added } = await startApp();
     const server = createServer().on('checkContinue', (req, res) => {
       res.writeContinue();

@@ -1,4 +1,4 @@
-/** What SECURITY.md promises: of values that cross, of log lines, of the environment, and of results. */
+/** What SECURITY.md promises about values that cross, log lines, the environment and results. */
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import { runInThisContext } from 'node:vm';
@@ -85,7 +85,7 @@ describe.each(WORKER_KINDS)('values with the names of prototypes that go to a %s
   const plain = inherits('Object');
   const EXPECTED: Facts = {
     ...{ plain, still: plain, key: plain, value: plain, named: plain, member: plain, cause: plain },
-    // Its class stays behind.
+    // Its class is lost.
     instance: plain,
     list: inherits('Array'),
     // Of an error, only what every error has.
@@ -187,11 +187,11 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
     readonly task: string;
     readonly options?: TaskOptions;
     readonly state: Outcome['state'];
-    /** What its line must say, so that it is the one that is meant. */
+    /** A part of its log line, to identify it. */
     readonly says: string;
   }
 
-  /** Every end that a task can come to. */
+  /** Every outcome that a task can have. */
   const ANYWHERE: readonly Plan[] = [
     { name: 'completes', task: 'complete', state: 'completed', says: 'completed' },
     { name: 'fails', task: 'fail', state: 'failed', says: 'failed: as asked' },
@@ -240,7 +240,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
     throw new Error('a hook');
   }
 
-  /** Lets tasks come to every end, and resolves to all that a logger was given meanwhile, by the name of the task. */
+  /** Runs tasks with every outcome, and resolves to all that a logger was given meanwhile, by the name of the task. */
   async function logOf(options: BackgroundTasksOptions): Promise<{ lines: Map<string, string>; outcomes: Outcome[] }> {
     const lines = new Map<string, string>();
     const write = (...all: unknown[]): void => {
@@ -275,7 +275,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
     return { lines, outcomes: await Promise.all(all) };
   }
 
-  it('holds no argument, no result and nothing of the context, whatever becomes of them', async () => {
+  it('holds no argument, no result and nothing of the context, however they end', async () => {
     const { lines, outcomes } = await logOf({});
     expect(outcomes.map(({ name, state }) => ({ name, state }))).toEqual(
       plans.map(({ name, state }) => ({ name, state })),
@@ -337,7 +337,7 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
   const write = (message: string): void => void lines.push(message);
   const shared = share({ timeout: 20_000, logger: { error: write, warn: write, info: write, debug: () => {} } });
 
-  /** And whoever comes next finds the server and its only worker as they were. */
+  /** And the next task finds the server and its only worker as they were. */
   async function outcomeOf(task: string, ...args: unknown[]): Promise<Outcome> {
     lines.length = 0;
     const outcome = await shared().add(tasks[task] as Task<unknown[]>, ...args).settled;
@@ -366,7 +366,7 @@ describe.each(WORKER_KINDS)('what a task in a %s returns', (executor) => {
     const EVERY = 20;
     const task = tasks['returnSometimesUnreadable'] as Task<[number, number]>;
     const numbers = Array.from({ length: 10 * EVERY }, (_, number) => number);
-    // Tasks go together once they have shown to be short.
+    // Tasks go together once they have proved to be short.
     for (const number of numbers.slice(0, EVERY - 1)) await shared().add(task, number, EVERY).settled;
     const handles = numbers.map((number) => shared().add(task, number, EVERY));
     const outcomes = await Promise.all(handles.map(({ settled }) => settled));

@@ -40,7 +40,7 @@ function runUnderLoad(rounds: number): Promise<{ output: string; seed: number; r
 describe('when a server under load gets SIGTERM at a random moment', () => {
   it('every task that a client was told of is done, or named as abandoned, and the process exits by itself', async () => {
     const { output, seed, results } = await runUnderLoad(ROUNDS);
-    // The seed is in the message of whatever fails.
+    // The message of a failure contains the seed.
     expect({ seed, faults: results.flatMap(({ faults }) => faults) }).toEqual({ seed, faults: [] });
     expect(results).toHaveLength(ROUNDS);
     const accepted = results.reduce((sum, round) => sum + round.accepted, 0);

@@ -1,4 +1,4 @@
-/** What `stats()` says of times. The counts are tested where the tasks are that they count. */
+/** The times of `stats()`. Its counts are tested together with the tasks that they count. */
 import { describe, expect, it, jest } from '@jest/globals';
 import { currentTask, type Outcome, type Percentiles } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
@@ -10,7 +10,7 @@ jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const NOTHING: Percentiles = { p50: 0, p90: 0, p99: 0, max: 0, mean: 0 };
-/** So much, at most, is a percentile above the truth. */
+/** By how much a percentile may be above the true value. */
 const STEP = 1 / 16;
 
 function expectToBeOf(percentiles: Percentiles, durations: readonly number[]): void {

@@ -195,7 +195,7 @@ describe('a watcher', () => {
     expect(tasks.added).toEqual([]);
   });
 
-  it('a watcher that was restored already harms none that was made since', () => {
+  it('a watcher that is restored twice does not affect a newer one', () => {
     application();
     const first = watchTasks(background, 'record');
     first.restore();
@@ -209,7 +209,7 @@ describe('a watcher', () => {
     ['the first first', [0, 1, 2]],
     ['the last first', [2, 1, 0]],
     ['the second first', [1, 2, 0]],
-  ])('is one of several that may end in any order: %s', async (_order, order) => {
+  ])('is one of several that may be restored in any order: %s', async (_order, order) => {
     application();
     const watches = (['inline', 'record', 'inline'] as const).map((mode) => ({
       mode,

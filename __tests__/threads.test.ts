@@ -1,4 +1,4 @@
-/** What is peculiar to tasks in threads: memory and ports that they share with the server. See also blocking*.test.ts. */
+/** What is particular to tasks in threads: memory and ports that they share with the server. See also blocking*.test.ts. */
 import { existsSync } from 'node:fs';
 import nodeModule from 'node:module';
 import { availableParallelism, getPriority } from 'node:os';
@@ -97,7 +97,7 @@ if (!tellsNiceness)
     expect(await nicenessIn({ niceIncrement: 0 })).toBe(ofServer);
   });
 
-  it("is the event loop's where @napi-rs/nice is not installed, and nothing is said of that", async () => {
+  it("is the event loop's if @napi-rs/nice is not installed, and nothing is logged about that", async () => {
     const log = openLogBook();
     const background = makeBackground({
       logger: log.logger,
@@ -110,7 +110,7 @@ if (!tellsNiceness)
   });
 });
 
-describe('an instance that is told nothing of its pools', () => {
+describe('an instance without options for its pools', () => {
   it('has a thread and a process less than there are cores, and one of each at least', () => {
     const { thread, process: child } = makeBackground().stats().executors;
     const most = Math.max(availableParallelism() - 1, 1);

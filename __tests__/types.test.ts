@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url));
 const TIMEOUT = 30_000;
 
-/** What the compiler has to say of the tests, types.test-d.ts among them; nothing where all is well. */
+/** The compiler's output for the tests, types.test-d.ts among them; empty if there is no error. */
 async function compile(): Promise<string> {
   try {
     return (await promisify(execFile)(process.execPath, [tsc, '-p', '__tests__'], { cwd: root })).stdout;

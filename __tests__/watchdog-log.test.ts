@@ -1,4 +1,4 @@
-/** How blocks are told of: the log, the channel, and who is not told. A file of its own, since each has a budget of its own for stacks. */
+/** How blocks are reported: in the log, on the channel, and to which instances not. In a file of its own, since each file has its own budget for stacks. */
 import { describe, expect, it, jest } from '@jest/globals';
 import type { BackgroundTasksOptions } from 'express-background-tasks';
 import { spin } from './fixtures/watchdog-work.ts';
@@ -7,7 +7,7 @@ import { type LogLine, openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { keepWatching, listenTo, type Watched, watch } from './support/watched.ts';
 
-// On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.
+// On a slow machine a sample costs more, and it takes longer until the budget allows the next one.
 jest.setTimeout(90_000);
 expectNoProcessFaults();
 keepWatching();
@@ -78,13 +78,13 @@ describe('the log', () => {
     expect(linesOf(lines, 'info').filter((message) => message.startsWith('The event loop'))).toEqual([]);
   });
 
-  it('warns of no load: nobody could do anything about it there and then', async () => {
+  it('does not warn of load: there is no single piece of code to change', async () => {
     const { logger, lines } = openLogBook();
     const { background, blocks } = watch({ logger, order: 'parallel' });
     for (let count = 0; count < 300; count += 1) background.add(() => spin(1));
     await blocks.until(({ cause }) => cause === 'load');
-    expect(linesOf(lines, 'debug').some((message) => message.startsWith('Much work at once'))).toBe(true);
-    expect(linesOf(lines, 'warn').filter((message) => /^(Task|Much work)/.test(message))).toEqual([]);
+    expect(linesOf(lines, 'debug').some((message) => message.startsWith('Many short pieces of work'))).toBe(true);
+    expect(linesOf(lines, 'warn').filter((message) => /^(Task|Many short)/.test(message))).toEqual([]);
   });
 });
 
@@ -109,7 +109,7 @@ describe('an instance that is not watched', () => {
     ['says nothing of it while jest has set NODE_ENV to test', {}],
     ['has its watchdog off', { watchdog: false }],
     ['does not run tasks by itself', { watchdog: true, mode: 'inline' }],
-  ])('because it %s is told of nothing', async (_why, { watchdog, ...options }) => {
+  ])('because it %s gets no events', async (_why, { watchdog, ...options }) => {
     const watched = watch();
     const background = makeBackground({ ...options, ...(watchdog === undefined ? {} : { watchdog }) });
     const blocks = listenTo(background);
@@ -120,7 +120,7 @@ describe('an instance that is not watched', () => {
     expect(background.stats().blocked).toMatchObject({ all: { times: 0 }, byTask: {} });
   });
 
-  it('because it was closed is told of nothing more', async () => {
+  it('because it was closed gets no further events', async () => {
     const [closed, watched] = [watch(), watch()];
     await Promise.all([closed, watched].map(({ background }) => background.add(() => {}).settled));
     await closed.background.close();

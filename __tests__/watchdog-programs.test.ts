@@ -1,4 +1,4 @@
-/** What is told of a blocked event loop, where it takes a process of its own: exits, debuggers, signals, workers, loaders. */
+/** What is reported of a blocked event loop, where the test needs a process of its own: exits, debuggers, signals, workers, loaders. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -108,7 +108,7 @@ describe('requests that come during a block', () => {
   });
 });
 
-/** Resolves when the system has it: the other side can read it then, whether it does or not. */
+/** Resolves when the system has the data: the other side could read it then. */
 function sent({ socket }: RawClient, text: string): Promise<void> {
   return new Promise((resolve) => socket.write(text, () => resolve()));
 }
@@ -120,7 +120,7 @@ describe('with stacks off', () => {
     for (const _time of [1, 2]) {
       expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
     }
-    expect(program.of('log').filter(({ message }) => message.includes('goes on without stacks'))).toEqual([]);
+    expect(program.of('log').filter(({ message }) => message.includes('continues without stacks'))).toEqual([]);
   });
 });
 
@@ -129,7 +129,7 @@ describe('with --inspect', () => {
   const noStacksLines = (program: WatchedProgram): string[] =>
     program
       .of('log')
-      .filter(({ message }) => message.includes('goes on without stacks'))
+      .filter(({ message }) => message.includes('continues without stacks'))
       .map(({ level, message }) => `${level}: ${message}`);
 
   it('the watchdog works as without, while nobody is connected', async () => {
@@ -153,7 +153,7 @@ describe('with --inspect', () => {
     }
     expect(await program.block('spin', 200)).toMatchObject({ cause: 'task', task: { name: 'spin' }, stack: [] });
     expect(await program.block('announceAndSpin', 300)).toMatchObject({ task: { name: 'announceAndSpin' }, stack: [] });
-    expect(noStacksLines(program)).toEqual(['info: The watchdog goes on without stacks: a debugger is attached']);
+    expect(noStacksLines(program)).toEqual(['info: The watchdog continues without stacks: a debugger is attached']);
     expect(debuggerClient.received).toContain('Debugger.scriptParsed');
     expect(debuggerClient.received).not.toContain('Debugger.paused');
   });
@@ -172,7 +172,7 @@ describe('with --inspect', () => {
 const OPCODE_TEXT = 0x81;
 const MASKED = 0x80;
 
-/** As a websocket client would, in the few bytes that it takes. */
+/** A minimal websocket handshake. */
 async function attachDebugger(program: WatchedProgram): Promise<{ debuggerClient: RawClient; enabled: Promise<void> }> {
   const [, port, path] = await program.untilStderr(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)(\/\S+)/);
   const debuggerClient = await RawClient.connect(Number(port));
@@ -201,7 +201,7 @@ describe('a program that exits', () => {
     ['spin', 'in the task'],
     ['derive', 'in the task'],
     ['spin', 'on the next turn'],
-  ])('after it was blocked by %s, %s, does so at once, with its code and without a word', async (how, when) => {
+  ])('after it was blocked by %s, %s, does so at once, with its code, and prints nothing', async (how, when) => {
     const left = [...durations];
     const ended: Ended[] = [];
     const runSome = async (): Promise<void> => {
@@ -239,7 +239,7 @@ describe('a `debugger` statement that was left in the code', () => {
   });
 });
 
-describe('a main thread that is asked in the middle of Node’s own code', () => {
+describe('a main thread that is paused in the middle of Node’s own code', () => {
   it('still runs its ticks afterwards', async () => {
     expect(await runToEnd('watchdog-paused-in-ticks.mjs')).toMatchObject({ code: 0, stderr: '' });
   });
@@ -252,7 +252,7 @@ describe('a task that ends in native code', () => {
     await program.run('writeReport', 400_000);
     await program.untilPrinted('written');
     const blocksOfReport = (): BlockedEvent[] => program.blocks.filter(({ task }) => task?.name === 'readReport');
-    // On a busy machine the sample may come too late: the block is told of as nobody's then.
+    // On a busy machine the sample may come too late: the block is then reported without a cause.
     while (blocksOfReport().length === 0) {
       const before = program.blocks.length;
       await program.run('readReport');
@@ -271,7 +271,7 @@ describe('a process that is stopped and goes on', () => {
     program.child.kill('SIGCONT');
   }
 
-  /** Whatever there was to tell would have been told before the block that is made here. */
+  /** Earlier blocks would have been reported before the block that is made here. */
   async function blocksUntilNow(program: WatchedProgram, from: number): Promise<unknown[]> {
     await program.block('announceAndSpin', 200);
     return program.blocks.slice(from).map(({ cause, task }) => `${cause} ${task?.name}`);
@@ -319,7 +319,7 @@ describe('a machine that is busy', () => {
     execFileSync('/usr/bin/taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(child.pid)]);
   }
 
-  onOneCore('makes tasks take longer, and none of them is told of as if it had blocked', async () => {
+  onOneCore('makes tasks take longer, and none of them is reported as if it had blocked', async () => {
     const program = server({ threshold: THRESHOLD });
     await program.untilWatched();
     for (let count = 0; count < OTHERS; count += 1) {
@@ -334,7 +334,7 @@ describe('a machine that is busy', () => {
       await program.run('spinAndTellHowLong', BRIEF);
       await program.untilPrinted('took', count);
     }
-    // Whatever there was to tell would have been told before this.
+    // Earlier blocks would have been reported before this.
     await program.block('announceAndSpin', 200);
     const told = program.blocks.filter(({ task }) => task?.name === 'spinAndTellHowLong');
     // Not all that it lacked counts as waiting: not what a hypervisor takes, nor the time that the threads take which help
@@ -354,8 +354,8 @@ describe('a server in a worker thread', () => {
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
     ]);
-    const noStacksLines = program.of('log').filter(({ message }) => message.includes('goes on without stacks'));
-    const line = { level: 'info', message: expect.stringContaining('the main thread only') };
+    const noStacksLines = program.of('log').filter(({ message }) => message.includes('continues without stacks'));
+    const line = { level: 'info', message: expect.stringContaining('only the main thread') };
     expect(noStacksLines).toMatchObject([line, line]);
   });
 });
@@ -426,7 +426,7 @@ describe('the lines that are named', () => {
 });
 
 describe('heavy load that behaves', () => {
-  it('is told of as nobody’s fault', async () => {
+  it('is reported without blaming any code', async () => {
     const { code, stdout, stderr } = await execute([
       join(root, 'scripts/watchdog-false-positives.mjs'),
       '--seconds',
@@ -441,7 +441,7 @@ describe('heavy load that behaves', () => {
     });
     expect(tasks).toBeGreaterThan(100);
     expect(collections).toBeGreaterThan(0);
-    // It was watched all the time: a task that did block was told of at the end.
+    // It was watched all the time: a task that did block was reported at the end.
     expect(proof).toBe('task');
   });
 });

@@ -1,4 +1,4 @@
-/** What is told of a blocked event loop. What needs a process of its own is in watchdog-programs.test.ts. */
+/** What is reported of a blocked event loop. Tests that need a process of their own are in watchdog-programs.test.ts. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -21,7 +21,7 @@ import { expresses, listen } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { type Blocks, keepWatching, listenTo, THRESHOLD, watch } from './support/watched.ts';
 
-// On a slow machine a sample costs more, and the budget for the next one takes longer to be saved.
+// On a slow machine a sample costs more, and it takes longer until the budget allows the next one.
 jest.setTimeout(90_000);
 expectNoProcessFaults();
 
@@ -54,7 +54,7 @@ const goesThrough =
   ({ stack }: BlockedEvent): boolean =>
     stack.some((frame) => frame.function === name);
 
-/** A text that takes about so many milliseconds to parse. */
+/** A text that takes about this many milliseconds to parse. */
 function jsonOf(ms: number): string {
   const rows = (count: number): string =>
     JSON.stringify(Array.from({ length: count }, (_, id) => ({ id, title: `row ${id}`, tags: ['a', 'b'] })));
@@ -74,7 +74,7 @@ function adding(handles: TaskHandle[], ...tasks: (() => unknown)[]): RequestHand
 describe('a task that blocks', () => {
   keepWatching();
 
-  it.each([200, 600, 2_000])('for %i ms is told of by name, id, request, time, function and line', async (ms) => {
+  it.each([200, 600, 2_000])('for %i ms is reported by name, id, request, time, function and line', async (ms) => {
     const { app, blocks } = watch();
     const handles: TaskHandle[] = [];
     const api = express.Router();
@@ -104,14 +104,14 @@ describe('a task that blocks', () => {
     expect(event.blockedMs).toBeLessThan(tookMs);
   });
 
-  it('for hardly longer than the threshold is told of by name', async () => {
+  it('for hardly longer than the threshold is reported by name', async () => {
     const { background, blocks } = watch();
     const told = blocks.ofTask('brief');
     let isTold = false;
     void told.then(() => {
       isTold = true;
     });
-    // What the machine takes away in the meantime may be taken for more than it was.
+    // Time that the machine withholds in the meantime may be overestimated.
     while (!isTold) {
       background.with({ name: 'brief' }).add(() => spin(60));
       await work(1);
@@ -119,7 +119,7 @@ describe('a task that blocks', () => {
     expect(await told).toMatchObject({ cause: 'task', task: { name: 'brief' } });
   });
 
-  it('after an await is told of like any other', async () => {
+  it('after an await is reported like any other', async () => {
     const { app, blocks } = watch();
     const handles: TaskHandle[] = [];
     app.post(
@@ -139,7 +139,7 @@ describe('a task that blocks', () => {
     });
   });
 
-  it('twice in a row is told of twice, with the line each time', async () => {
+  it('twice in a row is reported twice, with the line each time', async () => {
     const { background, blocks } = watch();
     const bothSeen = async (): Promise<boolean> => {
       await untilHeartbeat();
@@ -178,7 +178,7 @@ describe('a task that blocks', () => {
     await request(app).post('/many');
     await blocks.ofTask('greedy');
     await background.idle();
-    // Whatever there was to tell of them would have been told before this.
+    // Their blocks would have been reported before this.
     background.with({ name: 'last' }).add(() => spin(150));
     await blocks.ofTask('last');
     expect(blocks.tasks).toEqual(['greedy', 'last']);
@@ -201,13 +201,13 @@ describe('a task that blocks', () => {
     });
   });
 
-  it('is told of under its own name, and with no request where there was none', async () => {
+  it('is reported under its own name, and without a request if there was none', async () => {
     const { background, blocks } = watch();
     background.add(defineTask(() => spin(200), { name: 'nightly report' }));
     expect(await blocks.ofTask('nightly report')).toMatchObject({ cause: 'task', request: undefined });
   });
 
-  it('and fails is told of all the same', async () => {
+  it('and fails is reported all the same', async () => {
     const { background, blocks } = watch();
     const handle = background.add(function fails() {
       spin(200);
@@ -217,7 +217,7 @@ describe('a task that blocks', () => {
     expect(await blocks.ofTask('fails')).toMatchObject({ cause: 'task', task: { id: handle.id } });
   });
 
-  it('is told of to its own instance only, and what is no task to all', async () => {
+  it('is reported to its own instance only, and other blocks to all', async () => {
     const [mine, other] = [watch(), watch()];
     await other.background.add(() => {}).settled;
     mine.background.with({ name: 'mine' }).add(() => spin(200));
@@ -232,7 +232,7 @@ describe('a task that blocks', () => {
     expect(other.blocks.tasks).toEqual([]);
   });
 
-  it('is told of without its stack to an instance that wants none, beside one that does', async () => {
+  it('is reported without its stack to an instance that wants none, beside one that does', async () => {
     const [mine, other] = [watch(), watch({ watchdog: { threshold: THRESHOLD, stacks: false } })];
     await other.background.add(() => {}).settled;
     await blockUntilSampled(mine.blocks, isOfTask('mine'), () =>
@@ -243,7 +243,7 @@ describe('a task that blocks', () => {
     expect(await told).toMatchObject({ cause: 'task', stack: [], call: undefined });
   });
 
-  it('is told of to those whose threshold it exceeds', async () => {
+  it('is reported to those whose threshold it exceeds', async () => {
     const [quick, slow] = [watch(), watch({ watchdog: { threshold: 1_000 } })];
     await Promise.all([quick, slow].map(({ background }) => background.add(() => {}).settled));
     setTimeout(() => spin(200), 1);
@@ -255,7 +255,7 @@ describe('a task that blocks', () => {
 describe('what blocks without being a task', () => {
   keepWatching();
 
-  it.each(expresses)('is told of as the request if it is a handler of $name', async ({ express: version }) => {
+  it.each(expresses)('is reported as the request if it is a handler of $name', async ({ express: version }) => {
     const { background, blocks } = watch();
     const app = version();
     const api = version.Router();
@@ -274,7 +274,7 @@ describe('what blocks without being a task', () => {
     });
   });
 
-  it('is told of as the request if it is a middleware, by the path', async () => {
+  it('is reported as the request if it is a middleware, by the path', async () => {
     const { app, blocks } = watch();
     app.use((_req, _res, next) => {
       spin(200);
@@ -286,7 +286,7 @@ describe('what blocks without being a task', () => {
     expect(blocked).toEqual({ method: 'GET', route: '/nowhere/7' });
   });
 
-  it('is told of as other code if it is an interval, by the function and the line', async () => {
+  it('is reported as other code if it is an interval, by the function and the line', async () => {
     const { background, blocks } = watch();
     await background.add(() => {}).settled;
     const event = await blockUntilSampled(blocks, goesThrough('everyNowAndThen'), () => {
@@ -423,10 +423,10 @@ describe('a call that is known to block', () => {
   });
 });
 
-describe('much that comes at once, none of it long', () => {
+describe('many short pieces of work at once', () => {
   keepWatching();
 
-  it('is told of as load if it is tasks, naming none', async () => {
+  it('is reported as load if it is tasks, naming none', async () => {
     const { app, background, blocks } = watch({ order: 'parallel' });
     app.post('/many', (_req, res) => {
       for (let count = 0; count < 300; count += 1) res.locals.backgroundTasks.add(() => spin(1));
@@ -439,7 +439,7 @@ describe('much that comes at once, none of it long', () => {
     expect(blocks.events.find(({ cause }) => cause === 'load')).toMatchObject({ request: undefined, stack: [] });
   });
 
-  it('is told of as load if it is tasks that go on after an await', async () => {
+  it('is reported as load if it is tasks that go on after an await', async () => {
     const { background, blocks } = watch();
     const { opened, open } = makeGate();
     for (let count = 0; count < 300; count += 1) {
@@ -455,7 +455,7 @@ describe('much that comes at once, none of it long', () => {
     expect(blocks.tasks).toEqual([]);
   });
 
-  it('is told of as load if it is requests, blaming no handler', async () => {
+  it('is reported as load if it is requests, blaming no handler', async () => {
     const { app, blocks } = watch();
     app.get('/short', function shortHandler(_req, res) {
       spin(1);
@@ -477,7 +477,7 @@ describe('much that comes at once, none of it long', () => {
         spin(1);
       }, 5);
     }
-    // Of timers nobody knows how many they were: where the sample came late, it is "something".
+    // The number of timers is not known: if the sample came late, the cause is "something".
     const isOfThese = ({ cause, stack }: BlockedEvent): boolean =>
       cause === 'load' || cause === 'other' || stack.some((frame) => frame.function === 'shortTimer');
     expect(await blocks.until(isOfThese)).toMatchObject({ task: undefined, request: undefined, stack: [] });
@@ -487,9 +487,9 @@ describe('much that comes at once, none of it long', () => {
 describe('the watchdog', () => {
   keepWatching();
 
-  it('tells of a block in the async context of no request, though one has set it going', async () => {
+  it('reports a block outside the async context of any request, though one has started it', async () => {
     const storage = new AsyncLocalStorage<string>();
-    // One with a threshold below all others sets it going anew.
+    // One with a threshold below all others restarts it.
     const background = makeBackground({ watchdog: { threshold: THRESHOLD / 2 } });
     const seen: unknown[] = [];
     background.on('blocked', () => seen.push(storage.getStore()));
@@ -505,7 +505,7 @@ function untilHeartbeat(): Promise<void> {
   return work(THRESHOLD);
 }
 
-/** The shortest of some: where the machine is busy with other things, one by itself tells more of those. */
+/** The shortest of several: on a busy machine, a single measurement shows mostly other things. */
 function durationOf(call: () => unknown): number {
   const durations = Array.from({ length: 5 }, () => {
     const startedAt = performance.now();

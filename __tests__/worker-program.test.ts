@@ -105,7 +105,7 @@ describe('the command', () => {
     [
       'a queue for an engine that names its own',
       ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ENGINE, '--queue', 'q'],
-      'Expected --queue with a URL as --engine',
+      'Expected --queue only with a URL as --engine',
     ],
     [
       'an engine of a scheme that it does not know',
@@ -127,7 +127,7 @@ describe('the command', () => {
   });
 
   it.each(['REDIS:/user:hunter2@localhost', 'postgres:/user:hunter2@localhost'])(
-    'tells no password of a URL that is mistyped: %s',
+    'shows no password of a URL that is mistyped: %s',
     async (url) => {
       const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', url]);
       expect(await program.exited).not.toBe(0);
@@ -159,7 +159,7 @@ describe('the command', () => {
 describe('a worker program', () => {
   it('says what it runs; at SIGTERM it takes no more, lets what runs finish, and ends', async () => {
     const program = work('worker-registry.mjs', ['--threads', '1'], { TASK: 'tasks.takeSomeTime', ARGUMENT: '300' });
-    await program.until(/^Takes tasks of memory: tasks\.takeSomeTime, tasks\.untilAborted$/m);
+    await program.until(/^Takes tasks from memory: tasks\.takeSomeTime, tasks\.untilAborted$/m);
     await program.until(/^task: started$/m);
     program.kill('SIGTERM');
     expect(await program.exited).toBe(0);
@@ -178,7 +178,7 @@ describe('a worker program', () => {
   it('takes its engine from a module that was compiled to CommonJS as well', async () => {
     const engine = fileURLToPath(fixture('worker-engine-compiled.cjs'));
     const program = run(['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', engine]);
-    await program.until(/^Takes tasks of memory: /m);
+    await program.until(/^Takes tasks from memory: /m);
     program.kill('SIGTERM');
     expect(await program.exited).toBe(0);
   });
@@ -191,7 +191,7 @@ describe('a worker program', () => {
     expect(program.output).toMatch(/^Ended: 0 completed, 0 failed, 1 given back$/m);
   });
 
-  it('takes a signal that comes twice for one, as it does where npx passes on what the terminal sends to both', async () => {
+  it('treats a signal that comes twice as one, as it does where npx passes on what the terminal sends to both', async () => {
     const program = work('worker-registry.mjs', [], { TASK: 'tasks.takeSomeTime', ARGUMENT: '300' });
     await program.until(/^task: started$/m);
     program.kill('SIGINT');
@@ -201,7 +201,7 @@ describe('a worker program', () => {
     expect(program.output).toMatch(/^task: done$[\s\S]*^Ended: 1 completed/m);
   });
 
-  it('ends at once when it is asked again', async () => {
+  it('ends at once at a second signal', async () => {
     const program = work('worker-registry.mjs', ['--timeout', '60000'], { TASK: 'tasks.untilAborted' });
     await program.until(/^task: started$/m);
     const asking = setInterval(() => program.kill('SIGTERM'), 50);
@@ -209,7 +209,7 @@ describe('a worker program', () => {
     expect(await program.exited).toBe(1);
   });
 
-  it('ends in order also where nobody reads any more what it prints', async () => {
+  it('ends in order also when nothing reads its output any more', async () => {
     const args = [
       COMMAND,
       'work',

@@ -95,7 +95,7 @@ function withEngine(options: unknown): unknown {
   return typeof options === 'object' && options !== null ? { engine: memoryEngine(), ...options } : options;
 }
 
-/** A message as another version of the package, or somebody else, may have written it. */
+/** A message as another version of the package, or another program, may have written it. */
 async function stage(engine: MemoryEngine, envelope: object): Promise<{ id: string }> {
   const connection = await connected(engine);
   const id = '00000000-0000-8000-8000-000000000001';
@@ -180,11 +180,11 @@ describe('a worker', () => {
     expect(on.log.withCode('ERR_BACKGROUND_ARGUMENTS')).toMatchObject([{ level: 'warn', task: 'checked.echo' }]);
   });
 
-  it('refuses what a `parse` returns that answers later, and is not harmed if it rejects', async () => {
+  it('refuses a promise from `parse`, and is not harmed if it rejects', async () => {
     const refused = await on.until(on.web.add(checked.describeItself), 'failed');
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
     expect(refused.error?.message).toBe(
-      'Expected the arguments of task checked.describeItself to pass `parse`: it returned a promise, and an array is needed at once',
+      'Expected the arguments of task checked.describeItself to pass `parse`: it returned a promise instead of an array',
     );
   });
 
@@ -421,7 +421,7 @@ describe('`durable`', () => {
     );
   });
 
-  it('names no task by what others ask of every object: promises, JSON, the interplay of modules', async () => {
+  it('gives no task for names that are read from every object: by promises, JSON and the interplay of modules', async () => {
     const { work } = setting();
     const asked = durable<typeof durableTasks>('asked', fixture('durable-tasks.cjs'));
     expect(await asked).toBe(asked);
@@ -430,7 +430,7 @@ describe('`durable`', () => {
     expect((await work()).tasks).toContain('asked.echo');
   });
 
-  it('takes the other functions of a module that exports one of those names', async () => {
+  it('gives tasks for the other functions of a module that exports one of those names', async () => {
     const { work } = setting();
     durable('helped', fixture('module-with-helpers.cjs'));
     expect((await work()).tasks.filter((name) => name.startsWith('helped'))).toEqual(['helped.run']);

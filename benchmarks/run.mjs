@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { save } from './support/page.mjs';
 import { resultOf, table } from './support/results.mjs';
 
-// What disturbs a machine lasts for seconds: many short rounds meet it on both sides.
+// A disturbance of the machine lasts for seconds: with many short rounds it affects both sides.
 const SETTINGS = { rounds: 80, roundMs: 250, warmUp: 60_000 };
 const QUICK = { rounds: 12, roundMs: 150, warmUp: 5_000 };
 
@@ -45,13 +45,13 @@ for (const name of names.filter((name) => wanted.length === 0 || wanted.some((wo
     results[name] = resultOf(row, figures, facts);
     if (plot !== undefined) plots[name] = plot;
   } catch (error) {
-    // What the other rows have measured is not to be lost.
+    // The results of the other rows must not be lost.
     process.stderr.write(`${name}: failed: ${error.stack}\n`);
     process.exitCode = 1;
   }
 }
 
-// A row that is not reached is for people to judge: noise must fail no build.
+// A missed target is for people to judge: noise must not fail a build.
 console.log(table(results));
 for (const [name, { facts }] of Object.entries(results))
   if (facts !== undefined) console.log(`${name}: ${facts.join('; ')}`);

@@ -203,7 +203,7 @@ function refuseRetryIf(name: string, options: AddOptions | undefined): void {
   if (options?.retry?.retryIf === undefined) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_OPTION',
-    `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot go to the worker that would ask it.`,
+    `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot be sent to the worker that would call it.`,
   );
 }
 

@@ -84,7 +84,7 @@ export class Backlog {
     if (this.size >= this.limit) {
       throw new BackgroundTaskError(
         'ERR_BACKGROUND_FULL',
-        `Task ${taskName} was refused: ${this.limit} tasks wait or run already, which is the limit set by \`maxBacklog\`.`,
+        `Task ${taskName} was refused: ${this.limit} tasks are already waiting or running, the limit set by \`maxBacklog\`.`,
       );
     }
   }

@@ -142,7 +142,7 @@ export function snapshot(value: unknown, what: string, clone: Clone): unknown {
 
 const MOVED_BEFORE = 'It was moved away before.';
 /** Each attempt but the last is given a copy of what is moved. */
-const ONE_PORT = 'There is one of it, and `retry` allows several attempts.';
+const ONE_PORT = 'It can be moved only once, and `retry` allows several attempts.';
 
 /** From this size on, in bytes, saving a copy is worth sending the task in a message of its own. */
 const LARGE = 65_536;

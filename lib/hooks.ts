@@ -50,6 +50,6 @@ export function ask(name: string, predicate: () => unknown): boolean {
   }
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_HOOK',
-    `Expected ${name} to answer true or false at once, got ${describe(answer)}.`,
+    `Expected ${name} to return true or false synchronously, got ${describe(answer)}.`,
   );
 }

@@ -45,7 +45,7 @@ export function createLog(logger: Logger | false | undefined): Log {
     hasWarned = true;
     const error = new BackgroundTaskError(
       'ERR_BACKGROUND_LOGGER',
-      'The option `logger` threw: what it should have logged is lost.',
+      'The option `logger` threw: the line it was given is lost.',
       { cause: thrown },
     );
     // As text: Node refuses errors of other realms (jest, vm) here, by throwing.

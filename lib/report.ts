@@ -116,7 +116,7 @@ export class Reporter {
   withoutEngine(task: string): void {
     this.#log.write(
       'warn',
-      `Task ${task} is durable, and backgroundTasks() was given no \`engine\`: durable tasks run in this process, and end with it`,
+      `Task ${task} is durable, but backgroundTasks() has no \`engine\`: durable tasks run in this process, and are lost when it ends`,
       { task },
     );
   }
@@ -125,7 +125,7 @@ export class Reporter {
   moduleIsSlow({ name, module }: { readonly name: string; readonly module: string }, afterMs: number): void {
     this.#log.write(
       'warn',
-      `The module registered as ${name} has not loaded after ${afterMs} ms, and no task is taken before it has: ${module}`,
+      `The module registered as ${name} has not loaded after ${afterMs} ms; no task is taken until it has: ${module}`,
       { module },
     );
   }
@@ -142,8 +142,8 @@ export class Reporter {
 
   /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */
   stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
-    const who = task === undefined ? 'A task that was over' : `Task ${task.name}, which was over,`;
-    const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} has thrown: ${cause.message}`, {
+    const who = task === undefined ? 'A task that had ended' : `Task ${task.name}, which had ended,`;
+    const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} threw: ${cause.message}`, {
       cause,
     });
     this.#log.write('error', error.message, {

@@ -101,15 +101,15 @@ function assertRuns(fn: unknown): void {
   if (!types.isGeneratorFunction(fn)) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_TASK',
-    `Expected a task to be a function that does its work when it is called, got ${describe(fn)}, a generator: write a function that goes through it.`,
+    `Expected a task to be a function that does its work when it is called, got ${describe(fn)}, a generator function: write a function that iterates over it.`,
   );
 }
 
 function adviceFor(task: unknown): string {
   if (types.isPromise(task)) {
-    return ' The function was called already: pass it and its arguments apart, as add(sendEmail, address).';
+    return ' The function was called already: pass the function and its arguments separately, as in add(sendEmail, address).';
   }
-  if (task === undefined) return ' Is the import right, and is a circle of imports in the way?';
+  if (task === undefined) return ' Check the import: is the name right, and is there an import cycle?';
   return '';
 }
 

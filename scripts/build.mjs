@@ -8,7 +8,7 @@ const root = new URL('../', import.meta.url);
 const path = (relative) => fileURLToPath(new URL(relative, root));
 const tsc = path('node_modules/typescript/bin/tsc');
 
-// What is there stays whole until what replaces it is complete.
+// The old build stays complete until the new one can replace it.
 const fresh = path(`dist.${process.pid}`);
 const old = path(`dist.${process.pid}.old`);
 
@@ -26,10 +26,10 @@ try {
   if (codes.some((code) => code !== 0)) throw new Error('The sources do not compile.');
   writeFileSync(`${fresh}/cjs/package.json`, '{ "type": "commonjs" }\n');
 
-  // The command is a program of its own: one of them is enough.
+  // The command is a program of its own: one format is enough.
   rmSync(`${fresh}/cjs/cli`, { recursive: true });
 
-  // The one file that is not the same in both: CommonJS has no import.meta.
+  // The one file that differs: CommonJS has no import.meta.
   writeFileSync(
     `${fresh}/cjs/here.js`,
     `"use strict";

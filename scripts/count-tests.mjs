@@ -1,4 +1,4 @@
-// `node scripts/count-tests.mjs FOLDER SOAK_STATUS`: what jest's reports in a folder come to in all, and the end of a soak, in one line.
+// `node scripts/count-tests.mjs FOLDER SOAK_STATUS`: the sums of jest's reports in a folder, and the result of a soak, in one line.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -10,7 +10,7 @@ register();
 const { runInOwnProcess } = await import('../__tests__/faults/run-in-own-process.ts');
 const { FAULTS, isPossible } = await import('../__tests__/faults/table.ts');
 
-/** What takes longer hangs, in milliseconds. */
+/** A task that takes longer counts as hanging, in milliseconds. */
 const LIMIT = 4_000;
 
 const page = new URL('../docs/faults.md', import.meta.url);
@@ -24,10 +24,10 @@ const TITLES = { ...OURS, ...RIVALS };
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in TITLES));
 if (unknown.length > 0)
-  throw new Error(`Nobody is called ${unknown.join(', ')}. There are ${Object.keys(TITLES).join(', ')}.`);
+  throw new Error(`No contestant is called ${unknown.join(', ')}. There are ${Object.keys(TITLES).join(', ')}.`);
 const names = wanted.length === 0 ? Object.keys(TITLES) : wanted;
 
-/** So many servers at a time: each has two workers. */
+/** How many servers at a time: each has two workers. */
 const AT_ONCE = 2;
 
 const rows = FAULTS.map((fault) => ({ fault, reports: {} }));
@@ -65,7 +65,7 @@ function isAsExpected(caller, expected) {
   return expected instanceof RegExp ? expected.test(caller) : caller === expected;
 }
 
-/** Who bore how many of the faults. */
+/** How many of the faults each contestant withstood. */
 function summary() {
   const count = (name, isGood) => {
     const reports = rows.map(({ reports }) => reports[name]).filter((report) => report !== undefined);
@@ -129,7 +129,7 @@ function versionOf(require, name) {
     try {
       return JSON.parse(readFileSync(file, 'utf8')).version;
     } catch {
-      // Not in this one.
+      // Not in this folder.
     }
   }
   return 'of unknown version';

@@ -34,9 +34,9 @@ const CLIENTS = 12;
 const PATIENCE = 1_000;
 /** How long `close` may take beyond its timeout on a busy machine, in milliseconds. */
 const MOST_CLOSE_OVERRUN = 1_000;
-/** What the system may need beside that: for the signal to be heard, and for the process to end. */
+/** What the system may need in addition: to deliver the signal, and to end the process. */
 const SLACK = 3_000;
-/** Until a server that does not exit counts as one that never will. */
+/** After this time a server that has not exited counts as one that never will. */
 const NEVER = 30_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'shutdown-under-load-'));
@@ -82,7 +82,7 @@ async function runRound(round) {
     errors += chunk;
   });
   const exited = once(child, 'exit');
-  // Its output ends when the last of its own child processes has let go of it.
+  // Its output ends when the last of its own child processes has closed it.
   const allGone = once(child, 'close');
   const port = await portOf(child);
 
@@ -122,7 +122,7 @@ async function runRound(round) {
   if (overrunMs > SLACK) faults.push(`exited ${exitMs} ms after SIGTERM, with a timeout of ${timeout} ms`);
   if (lost.length > 0)
     faults.push(`lost ${lost.map(({ id, executor, name }) => `${name} ${id} (${executor})`).join(', ')}`);
-  if (misnamed.length > 0) faults.push(`${misnamed.length} abandoned tasks are not told by name and arguments`);
+  if (misnamed.length > 0) faults.push(`${misnamed.length} abandoned tasks are not reported with name and arguments`);
   if (done.size < lines.length) faults.push(`${lines.length - done.size} tasks were done twice`);
   if (told === undefined) faults.push('wrote no report');
   else {
@@ -130,7 +130,7 @@ async function runRound(round) {
     if (stats.added !== stats.settled) faults.push(`added ${stats.added}, settled ${stats.settled}`);
     // Every task succeeds at its last attempt: one that failed was harmed by the shutdown.
     if (failed > 0 || stats.outcomes.failed > 0) faults.push(`${stats.outcomes.failed} tasks failed`);
-    if (stats.outcomes.abandoned !== abandoned.size) faults.push('the report names not all that were abandoned');
+    if (stats.outcomes.abandoned !== abandoned.size) faults.push('the report does not name every abandoned task');
   }
   return {
     round,
@@ -160,13 +160,13 @@ function isNamed({ name, argument }, outcome) {
 async function portOf({ stdout }) {
   const lines = createInterface({ input: stdout });
   const [line] = await once(lines, 'line');
-  // What it says later is for others; it must not fill the pipe.
+  // Later output is discarded; it must not fill the pipe.
   lines.close();
   stdout.resume();
   return Number(/^listening (\d+)$/.exec(line)[1]);
 }
 
-/** One client: it asks again when it has its answer, and ends when nobody answers any more. */
+/** One client: it sends its next request when it has its answer, and ends when the server no longer answers. */
 async function askUntilOver(load) {
   while (!load.isOver) {
     try {

@@ -29,15 +29,15 @@ if (!Number.isInteger(seed)) throw new Error('Expected --seed to be a whole numb
 
 /** Memory is flat if the line through its samples after warm-up rises, over all of them, by less than this part of their median. */
 const MOST_GROWTH = 0.1;
-/** Handles come and go with connections and workers: as many more as this, over all samples after warm-up, are left behind by something. */
+/** Handles come and go with connections and workers: a larger rise than this, over all samples after warm-up, is a leak. */
 const MOST_NEW_HANDLES = 5;
-/** In a shorter run, in minutes, warm-up is most of it: growth is printed, and not judged. */
+/** In minutes. A shorter run is mostly warm-up: growth is printed, but does not count as a fault. */
 const SHORTEST_JUDGED = 5;
-/** Warm-up is the first third of the run, and at least so many seconds of it. */
+/** Warm-up is the first third of the run, and at least this many seconds. */
 const WARM_UP_PART = 1 / 3;
 const SHORTEST_WARM_UP = 30;
 const REQUESTS_PER_SECOND = 25;
-/** For what was accepted at the very end: longer than every timeout, retry and restart. */
+/** Time for the tasks accepted at the very end: longer than every timeout, retry and restart. */
 const PATIENCE = 60_000;
 const MEGABYTE = 2 ** 20;
 
@@ -75,7 +75,7 @@ const summary = await Promise.race([
 if (summary === undefined) {
   const { exitCode, signalCode } = server;
   const end = exitCode ?? signalCode;
-  faults.push(end === null ? 'the server gave no account of itself' : `the server ended before its time, with ${end}`);
+  faults.push(end === null ? 'the server sent no summary' : `the server ended too early, with ${end}`);
   server.kill('SIGKILL');
 } else {
   const [code] = await Promise.race([exited, delay(PATIENCE, ['nothing'], { ref: false })]);

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { tableOf } from './support/engine-findings.mjs';
 import { installNode } from './support/node-versions.mjs';
 
-/** The first version that pg-boss runs on, and the one that its tests are run on where this is an older one. */
+/** The first version that pg-boss runs on, and the one that its tests are run on if this one is older. */
 const PG_BOSS_MAJOR = 22;
 const NEWER_NODE = '24';
 
@@ -17,7 +17,7 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const runs = [{ node: process.execPath, files: '__tests__/engines/', names: '' }];
 if (Number.parseInt(process.versions.node, 10) < PG_BOSS_MAJOR) {
-  // What has run here on BullMQ need not run twice.
+  // The tests on BullMQ have run already.
   const files = '__tests__/engines/.*(pg-boss|conformance|postgres|versions|command)';
   runs.push({ node: installNode(NEWER_NODE), files, names: '^(?!bullmq)' });
 }
@@ -31,7 +31,7 @@ for (const [index, { node, files, names }] of runs.entries()) {
     [
       'node_modules/jest/bin/jest.js',
       ...['--testPathIgnorePatterns', '/node_modules/', '--testPathPatterns', files, '--testNamePattern', names],
-      // Each run has a report of its own, where one is wanted.
+      // Each run has a report of its own, if one is asked for.
       ...process.argv.slice(2).map((arg) => (arg.startsWith('--outputFile=') ? `${arg}.${index}` : arg)),
     ],
     { stdio: 'inherit', env: { ...process.env, ENGINE_PROOF: findings } },

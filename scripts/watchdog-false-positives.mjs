@@ -1,7 +1,7 @@
 // `node scripts/watchdog-false-positives.mjs [--seconds 60] [--clients 8] [--threshold 50]`, after `npm run build`.
-// A server under heavy load that behaves: many requests, tasks of about a millisecond, and enough garbage to collect. Prints
-// how often the watchdog told of a block, by cause. The exit code is 1 if it blamed a task, a handler or other code for
-// one, or told nothing of the task that does block at the end.
+// A server under heavy load that never blocks: many requests, tasks of about a millisecond, and enough garbage to collect. Prints
+// how often the watchdog reported a block, by cause. The exit code is 1 if it blamed a task, a handler or other code for
+// one, or did not report the task that does block at the end.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';

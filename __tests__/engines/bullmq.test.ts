@@ -1,4 +1,4 @@
-/** What is BullMQ's own: its options, what it says of the Redis it finds, and what it does without one. */
+/** What is particular to BullMQ: its options, what it reports about Redis, and what it does without one. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -27,7 +27,7 @@ type BullMQOptions = Parameters<typeof bullmq>[0];
 
 const HELD = 600_000;
 const TLS_HANDSHAKE = 22;
-/** Between two looks whether Redis is there. */
+/** Between two checks whether Redis is up. */
 const LONGEST_SILENCE = 5_000;
 const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
 
@@ -46,7 +46,7 @@ interface Host {
   readonly errors: Error[];
   warn(message: string): void;
   error(error: Error): void;
-  /** Resolves when an error has been told. */
+  /** Resolves when an error has been reported. */
   readonly failed: Promise<void>;
 }
 
@@ -210,7 +210,7 @@ describe('options', () => {
     `http://user:hunter2${'x'.repeat(200)}@localhost`,
     new URL('redis://user:hunter2@localhost'),
     [{ password: 'hunter2', sentinelPassword: 'hunter2' }],
-  ])('tells no password of a connection that it refuses: %s', (value) => {
+  ])('shows no password of a connection that it refuses: %s', (value) => {
     for (const options of [{ connection: value }, { connection: [value] }, String(value)])
       expect(refusalOf(options)).not.toMatch(/hunter2/);
   });
@@ -220,7 +220,7 @@ describe('options', () => {
     expect(bullmq({ connection: `redis://user:${password}@localhost/2` }).name).toBe('bullmq');
   });
 
-  it('refuses no options at all', () => {
+  it('refuses a call without options', () => {
     expect(refusalOf(undefined)).toMatch(/Expected the options of bullmq\(\) to be an object/);
   });
 
@@ -256,7 +256,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     direct?.disconnect();
   });
 
-  it('has nothing to say of a Redis that keeps what it is given', async () => {
+  it('does not warn of a Redis that keeps what it is given', async () => {
     const host = makeHost();
     const engine = await startEngine({ connection: redis.url }, host);
     await engine.stage([taskOf()], {});
@@ -291,7 +291,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
   });
 
-  it('keeps its connection as a user who may not ask whether somebody is there: a refusal is an answer', async () => {
+  it('keeps its connection as a user who may not send PING: a refusal is an answer', async () => {
     const user = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all', '-ping'];
     const server = await startRedis({ args: user });
     const link = jest.spyOn(globalThis, 'setInterval');
@@ -355,7 +355,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     ['options', (port: number) => ({ port, ...unsuitable })],
     ['a URL', (port: number) => `redis://127.0.0.1:${port}/0?maxRetriesPerRequest=3&stringNumbers=true&lazyConnect=`],
     ['a URL among options', (port: number) => ({ url: `redis://127.0.0.1:${port}?stringNumbers=true` })],
-  ])('takes no option over that it could not work with: %s', async (_what, connectionFor) => {
+  ])('does not take over an option that it could not work with: %s', async (_what, connectionFor) => {
     const host = makeHost();
     const engine = await startEngine({ connection: connectionFor(redis.port) }, host);
     const ran = makeGate();
@@ -418,7 +418,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     });
   });
 
-  it('does not try again what another attempt cannot help', async () => {
+  it('does not retry what another attempt cannot fix', async () => {
     const engine = await startEngine({ connection: redis.url });
     const [fatal, next] = [taskOf({ retry: retryOf(5, 0) }), taskOf()];
     await engine.stage([fatal, next], {});
@@ -431,7 +431,7 @@ describeWithRedis('bullmq() with redis-server', () => {
   });
 
   it.each(['DelayedError', 'WaitingError', 'UnrecoverableError'])(
-    'takes an error of a task for what it is, whatever BullMQ means by %s',
+    'treats an error of a task as such, whatever %s means to BullMQ',
     async (name) => {
       const engine = await startEngine({ connection: redis.url });
       const task = taskOf({ retry: retryOf(2, 0) });
@@ -455,7 +455,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
   });
 
-  it('does not cut the wait between two attempts short by a late release, nor discards what was tried', async () => {
+  it('neither shortens the wait between two attempts at a late release, nor discards a task that was tried', async () => {
     const engine = await startEngine({ connection: redis.url });
     const task = taskOf({ retry: retryOf(2, HELD) });
     await engine.stage([task], {});
@@ -533,11 +533,11 @@ describeWithRedis('bullmq() with redis-server', () => {
     await engine.start(host);
     await engine.stage([taskOf()], {});
     await starts(engine, 1);
-    // What start() rejects with is told by whoever called it.
+    // The error of start() is reported by its caller.
     expect(host.errors).toEqual([]);
   });
 
-  it('rejects while Redis is down, tells it once, and goes on when it is back', async () => {
+  it('rejects while Redis is down, reports it once, and goes on when it is back', async () => {
     // Synced every second, as by default, Redis may answer before it writes: the kill would lose what is held.
     const server = await startRedis({ args: ['--appendfsync', 'always'] });
     const host = makeHost();
@@ -601,7 +601,7 @@ describeWithRedis('bullmq() with redis-server', () => {
       );
       await engine.stage([before], {});
       await started.opened;
-      // A failover that is planned waits until the replica has all.
+      // A planned failover waits until the replica has everything.
       await toOld.set('the last before the failover', 1);
       expect(await toOld.wait(1, 10_000)).toBe(1);
       await toNext.replicaof('NO', 'ONE');
@@ -615,7 +615,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     },
   );
 
-  it('tells once that no sentinel answers, and goes on when one does', async () => {
+  it('reports once that no sentinel answers, and goes on when one does', async () => {
     const server = await startRedis();
     const sentinel = await startSentinel(server.port);
     const host = makeHost();
@@ -643,7 +643,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     await work(2_000);
   });
 
-  it('says so where it is led to a replica for good', async () => {
+  it('says so if its connection leads to a replica permanently', async () => {
     const [master, replica] = await startTwo();
     direct = new Redis(replica.url);
     await direct.replicaof('127.0.0.1', master.port);

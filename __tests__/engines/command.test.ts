@@ -1,4 +1,4 @@
-/** The command finds its engine by a URL; what else there is to it is tried in worker-program.test.ts. */
+/** The command finds its engine by a URL; everything else about it is tested in worker-program.test.ts. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -61,7 +61,7 @@ describe.each(places)('$name', ({ name, missing, start, engineAt }) => {
       ],
       { env: { ...process.env, BACKGROUND_TASKS_ENGINE: where.length > 0 ? '' : url } },
     );
-    await program.until(new RegExp(`^Takes tasks of ${name}: tasks\\.takeSomeTime`, 'm'));
+    await program.until(new RegExp(`^Takes tasks from ${name}: tasks\\.takeSomeTime`, 'm'));
     const engine = await engineAt(url, queue);
     atEnd(() => engine.close());
     await engine.start({ warn() {}, error() {} });

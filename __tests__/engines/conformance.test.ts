@@ -9,7 +9,7 @@ import { postgresIsInstalled, startPostgres } from './support/postgres-server.ts
 import { redisIsInstalled, startRedis } from './support/redis-server.ts';
 
 const TIMEOUT = 90_000;
-/** A process that is held up by a timer of some seconds is not free. */
+/** A process that a timer keeps alive for some seconds does not end in time. */
 const ENDS_WITHIN = 5_000;
 
 type Transaction = Pick<EngineUnderTest, 'transaction'>;
@@ -59,7 +59,7 @@ const engines: readonly Engine[] = [
   },
 ];
 
-/** What is used of pg, which brings no types. */
+/** The parts of pg that are used; it has no types. */
 interface PgClient {
   connect(): Promise<void>;
   query(statement: string): Promise<unknown>;
@@ -118,7 +118,7 @@ describe.each(engines)('$name()', ({ name, entry, missing, prepare }) => {
   });
 
   it(
-    'keeps no process from its end once it is closed',
+    'does not keep a process alive once it is closed',
     async () => {
       const tookMs = await runScript('engine-works-and-ends.mjs', entry, name, JSON.stringify(nextStore()));
       expect(Number(tookMs)).toBeLessThan(ENDS_WITHIN);

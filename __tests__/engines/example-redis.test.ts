@@ -31,7 +31,7 @@ interface Example {
   readonly url: string;
   readonly pid: number;
   readonly workerPid: number;
-  /** What is to be pasted for another worker. */
+  /** The printed line that starts another worker. */
   readonly command: string;
   /** `undefined` where the Redis is not its own. */
   readonly redisPid: number | undefined;
@@ -51,7 +51,7 @@ function runExample(env: Environment, args: readonly string[] = ['--engine', 're
   return startProgram([SERVER, ...args], { detached: true, cwd: root, env: { ...process.env, PORT: '0', ...env } });
 }
 
-/** Who runs beside the server outlives the test if it is not ended by the example. */
+/** The processes beside the server: they outlive the test if the example does not end them. */
 async function besides(program: Program): Promise<Pick<Example, 'workerPid' | 'redisPid' | 'command'>> {
   const [, redis, worker, command = ''] = await program.until(
     /Redis(?: \(process (\d+)\))? keeps .* worker \(process (\d+)\).*\n {2}(.+)\n/,
@@ -66,7 +66,7 @@ async function besides(program: Program): Promise<Pick<Example, 'workerPid' | 'r
 async function startExample(env: Environment = {}): Promise<Example> {
   const program = runExample({ DATA: makeFolder(), ...env });
   const beside = await besides(program);
-  await program.until(/^Takes tasks of bullmq: images\.thumbnail$/m);
+  await program.until(/^Takes tasks from bullmq: images\.thumbnail$/m);
   const [, url = '', pid] = await program.until(/^Listening on (http:\S+),.*\(process (\d+)\)$/m);
   return {
     program,
@@ -207,7 +207,9 @@ if (redisIsInstalled) {
     const program = runExample(await take());
     const beside = await besides(program);
     expect(await program.exited).toBe(1);
-    const [line] = await program.until(/^No server on port \d+, writing to .*: .* Name others by PORT and DATA\.$/m);
+    const [line] = await program.until(
+      /^The server did not start on port \d+, with its data in .*: .* Set PORT and DATA to change these\.$/m,
+    );
     expect(line).toMatch(reason);
     expect(program.output).not.toMatch(/^ +at /m);
     await untilAllGone(beside);
@@ -221,7 +223,7 @@ if (redisIsInstalled) {
     await example.until('completed', uploaded);
   });
 
-  it('20 thumbnails are told of with their times, and without a warning', async () => {
+  it('20 thumbnails are reported with their times, and without a warning', async () => {
     const { program, url } = await startExample();
     const events = await listenTo(url);
     atEnd(events.close);
@@ -236,7 +238,7 @@ if (redisIsInstalled) {
     expect(program.output).not.toContain('Warning');
   });
 
-  it('ends in order also where nobody reads any more what it prints', async () => {
+  it('ends in order also when nothing reads its output any more', async () => {
     const child = spawn(process.execPath, [SERVER, '--engine', 'redis'], {
       env: { ...process.env, PORT: '0', DATA: makeFolder() },
       stdio: ['ignore', 'pipe', 'ignore'],

@@ -1,4 +1,4 @@
-/** What pgBoss() does where a connection is lost and nobody says so. */
+/** What pgBoss() does when a connection is lost without a notice. */
 import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import { runInThisContext } from 'node:vm';
@@ -12,14 +12,14 @@ import { type PostgresServer, startPostgres } from './support/postgres-server.ts
 import { openRelay, type Relay } from './support/relay.ts';
 
 const TIMEOUT = 60_000;
-/** No call may rightly take longer. */
+/** No call may take longer. */
 const LONGEST_CALL = 60_000;
 const KEEP_ALIVE_AFTER = 10_000;
 const HURRY = 50;
 
 expectNoProcessFaults();
 
-/** pg-boss and pg are loaded outside of Jest, with timers of their own: these run so many times as fast until they are told. */
+/** pg-boss and pg are loaded outside of Jest, with timers of their own: these run this many times as fast until they are reset. */
 function hurry(factor: number): () => void {
   const outside = runInThisContext('globalThis') as typeof globalThis;
   const { setTimeout: atTheirPace } = outside;
@@ -72,7 +72,7 @@ if (missing !== '') {
       TIMEOUT,
     );
 
-    it('is asked for a sign of life while nobody uses it', async () => {
+    it('is checked while it is idle', async () => {
       const keepAlive = jest.spyOn(Socket.prototype, 'setKeepAlive');
       atEnd(() => keepAlive.mockRestore());
       await throughRelay();

@@ -1,4 +1,4 @@
-/** What is told of TLS to pgBoss() reaches the connection. The server is one that says yes to TLS, and then looks at what it gets. */
+/** TLS options of pgBoss() reach the connection. The server accepts TLS, and then looks at what it gets. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, it } from '@jest/globals';

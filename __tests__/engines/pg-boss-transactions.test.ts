@@ -28,14 +28,14 @@ interface Shop {
   readonly background: DurableBackgroundTasks;
   readonly log: LogBook;
   readonly port: number;
-  /** What came of each release and each discard of a task. */
+  /** The result of each release and each discard of a task. */
   readonly answers: readonly string[];
   orders(): Promise<number>;
   /** Of the tasks, as the engine has them. */
   states(): Promise<unknown[]>;
 }
 
-/** The same engine; what it answers about holds is written down. */
+/** The same engine; its answers about holds are recorded. */
 function overheard(engine: TaskEngine, answers: string[]): TaskEngine {
   return new Proxy(engine, {
     get(target, name) {
@@ -143,7 +143,7 @@ if (missing !== '') {
       const shop = await openShop(async (client, res) => {
         isStaged.open();
         if (!res.closed) await once(res, 'close');
-        // The engine was told before there is anything to be found.
+        // The engine was called before there is anything to be found.
         await until(
           async () => shop.answers,
           ({ length }) => length >= 2,

@@ -1,4 +1,4 @@
-/** What is pg-boss's own; what every engine must do is tried in conformance.test.ts. */
+/** What is particular to pg-boss; what every engine must do is tested in conformance.test.ts. */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -35,7 +35,7 @@ const UNREACHABLE = 'postgres://postgres@127.0.0.1:1/postgres';
 expectNoProcessFaults();
 
 describe('pgBoss()', () => {
-  it('says what to install where pg-boss is not', async () => {
+  it('says what to install if pg-boss is missing', async () => {
     expect(await runScript('pg-boss-without-peer.cjs')).toBe(
       'ERR_BACKGROUND_PEER Expected the package pg-boss to be installed, since express-background-tasks/pg-boss was imported: npm install pg-boss.\n',
     );
@@ -213,7 +213,7 @@ if (missing !== '') {
         await worker.started(task.envelope.id);
       });
 
-      it('take an object with executeSql', async () => {
+      it('may be an object with executeSql', async () => {
         const engine = await started();
         const client = await connected();
         const executeSql = (text: string, values?: unknown[]) => client.query(text, values);
@@ -224,7 +224,7 @@ if (missing !== '') {
         expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
       });
 
-      it('are nothing else', async () => {
+      it('may be nothing else', async () => {
         const engine = await started();
         await expect(engine.stage([makeTask()], { transaction: { password: 'hunter2' } })).rejects.toMatchObject({
           code: 'ERR_BACKGROUND_OPTION',
@@ -250,7 +250,7 @@ if (missing !== '') {
         await untilSoon('all clients are back', () => pool.idleCount === pool.totalCount);
       });
 
-      it('may be a pool of one client: workers look for tasks then', async () => {
+      it('may be a pool of one client: workers poll for tasks then', async () => {
         const pool = new Pool({ connectionString: server.url, max: 1 });
         atEnd(() => pool.end());
         const engine = await started({ connection: pool, pollingIntervalSeconds: 0.1 });
@@ -264,7 +264,7 @@ if (missing !== '') {
         expect(await engine.find(await stageOne(engine))).toMatchObject({ state: 'held' });
       });
 
-      it('may be what executes statements', async () => {
+      it('may be an object that executes statements', async () => {
         const client = await connected();
         const executeSql = (text: string, values?: unknown[]) => client.query(text, values);
         const engine = await started({ connection: { executeSql }, pollingIntervalSeconds: 0.1 });
@@ -272,7 +272,7 @@ if (missing !== '') {
         await worker.started(await stageOne(engine, { holdMs: 0 }));
       });
 
-      it('listen again when a pool has lost the client that did', async () => {
+      it('listen again when a pool has lost the listening client', async () => {
         const pool = new Pool({ connectionString: server.url });
         atEnd(() => pool.end());
         const engine = await started({ connection: pool, pollingIntervalSeconds: 600 });
@@ -291,7 +291,7 @@ if (missing !== '') {
     });
 
     describe('the start', () => {
-      it('fails without its tables where it must not make them', async () => {
+      it('fails without its tables if it may not create them', async () => {
         const engine = pgBoss(fresh({ schema: 'nobody_made_it', migrate: false }));
         atEnd(() => engine.close());
         await expect(engine.start(host())).rejects.toThrow('pg-boss');
@@ -375,7 +375,7 @@ if (missing !== '') {
         expect(worker.starts).toHaveLength(2);
       });
 
-      it('that somebody else put there fail, and the rest goes on', async () => {
+      it('of other writers fail, and the rest go on', async () => {
         const options = fresh();
         const engine = await start(options);
         const client = await connected();
@@ -389,12 +389,12 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0 });
         await untilState(engine, id, 'completed');
         expect(await untilState(engine, stranger, 'failed')).toMatchObject({
-          error: { message: 'Expected the data of a job to be a task, got another.' },
+          error: { message: 'Expected the data of a job to be a task, got something else.' },
         });
         expect(worker.starts.map((one) => one.envelope.id)).toEqual([id]);
       });
 
-      it('of tasks that nobody has run are not deleted for their age', async () => {
+      it('of tasks that no worker has run are not deleted for their age', async () => {
         const engine = await started();
         const id = await stageOne(engine, { holdMs: 0 });
         const client = await connected();
@@ -502,7 +502,7 @@ if (missing !== '') {
         TIMEOUT,
       );
 
-      it('that take long are not given to another while their worker can be heard', async () => {
+      it('that take long are not given to another worker while their own sends heartbeats', async () => {
         const engine = await started({ heartbeatSeconds: 1, superviseIntervalSeconds: 1 });
         const gate = makeGate();
         const worker = await watch(engine, async () => {
@@ -512,7 +512,7 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0 });
         await worker.started(id);
         const client = await connected();
-        // Three times as long as it may be silent, and as it takes until that is looked for.
+        // Three times the longest silence, and three times the interval of the check.
         await untilSoon('it was heard for long', async () => {
           const { rows } = await client.query(
             "SELECT 1 FROM pgboss.job WHERE id = $1 AND heartbeat_on > started_on + interval '3 seconds'",
@@ -526,8 +526,8 @@ if (missing !== '') {
         expect(worker.starts[0]?.context.signal.aborted).toBe(false);
       });
 
-      it('that were given to another without their knowledge change nothing of what it does', async () => {
-        // Nobody is heard, or missed, for as long as this takes.
+      it('that were given to another worker unnoticed do not affect what it does', async () => {
+        // While this runs, no heartbeat is sent, and none is missed.
         const engine = await started({ heartbeatSeconds: 600 });
         const gates = [makeGate(), makeGate()];
         const worker = await watch(engine, async ({ envelope, context: { attempt } }) => {
@@ -538,11 +538,11 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0 });
         await worker.started(id);
         const client = await connected();
-        // As pg-boss does with a job whose worker it takes for lost.
+        // As pg-boss does with a job whose worker it considers lost.
         await client.query("UPDATE pgboss.job SET state = 'retry' WHERE id = $1", [id]);
         await untilSoon('it was started again', () => worker.starts.length === 2);
         gates[0]?.open();
-        // What ends later is written down later.
+        // A task that ends later is recorded later.
         await untilState(engine, await stageOne(engine, { holdMs: 0, args: ['later'] }), 'completed');
         expect(await engine.find(id)).toMatchObject({ state: 'running', attempts: 2 });
         gates[1]?.open();
@@ -565,7 +565,7 @@ if (missing !== '') {
         const id = await stageOne(engine, { holdMs: 0, retry: { attempts: 2 } });
         await worker.started(id);
         const client = await connected();
-        // As pg-boss does with a job whose worker it takes for lost.
+        // As pg-boss does with a job whose worker it considers lost.
         await client.query("UPDATE pgboss.job SET state = 'retry' WHERE id = $1", [id]);
         const signal = worker.starts[0]?.context.signal as AbortSignal;
         if (!signal.aborted) await once(signal, 'abort');
@@ -595,7 +595,7 @@ if (missing !== '') {
     );
 
     it.each(['stop', 'kill'] as const)(
-      'rejects at once when there is a %s, tells of it once, and goes on when it is back',
+      'rejects at once when there is a %s, reports it once, and goes on when it is back',
       async (how) => {
         const server = await startPostgres();
         const told: Error[] = [];
@@ -615,7 +615,7 @@ if (missing !== '') {
         await server[how]();
         await expect(engine.stage([makeTask()], {})).rejects.toThrow();
         await expect(engine.release([held])).rejects.toThrow();
-        // It ends while nobody can write that down.
+        // The task ends while its end cannot be written.
         gate.open();
         await untilRefused(server.port, 20);
         expect(told.length).toBeGreaterThan(0);
@@ -682,7 +682,7 @@ if (missing !== '') {
     );
 
     it(
-      'closes in bounded time, and without a word',
+      'closes in bounded time, and logs nothing',
       async () => {
         const server = await startPostgres();
         const engine = await start({ connection: server.url });
@@ -789,7 +789,7 @@ function untilState(engine: TaskEngine, id: string, state: DurableState): Promis
   });
 }
 
-/** Of what happens in a database nobody tells a test: it has to ask. */
+/** A database does not notify a test of changes: the test has to ask. */
 async function untilSoon<Found>(what: string, ask: () => Found | Promise<Found>): Promise<NonNullable<Found>> {
   const deadline = performance.now() + TIMEOUT / 3;
   for (;;) {
@@ -800,7 +800,7 @@ async function untilSoon<Found>(what: string, ask: () => Found | Promise<Found>)
   }
 }
 
-/** In the place of a server that is down: resolves when it has sent so many connections away. */
+/** Stands in for a server that is down: resolves when it has refused this many connections. */
 async function untilRefused(port: number, count: number): Promise<void> {
   const enough = makeGate();
   let refused = 0;

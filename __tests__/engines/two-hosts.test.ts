@@ -10,7 +10,7 @@ import { noSecondHost, startSecondHost } from './support/second-host.ts';
 jest.setTimeout(120_000);
 
 const CUT_FOR = 4_000;
-/** A link is asked after every five seconds, and given up after as long without an answer. */
+/** A link is checked every five seconds, and given up after another five without an answer. */
 const CUT_IS_SEEN_WITHIN = 10_000;
 const missing = redisIsInstalled ? noSecondHost : 'redis-server is not installed here';
 
@@ -35,7 +35,7 @@ if (missing === undefined) {
 
     host.cut();
     const mended = new Promise((resolve) => setTimeout(resolve, CUT_FOR));
-    // What Redis has given to the worker and not heard the end of, also where that is lost on its way.
+    // What Redis has given to the worker without having received its end, even if the reply was lost on the way.
     const inHand = (await queue.getActive()).map(({ id }) => String(id));
     // Tasks are taken as before: the web process and its engine are on this side.
     const before = journal.ids('accepted').length;

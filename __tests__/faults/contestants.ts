@@ -1,4 +1,4 @@
-/** Who has to bear the faults: the package's executors, and bare pools of other libraries, behind one interface. */
+/** The contestants: the package's executors, and bare pools of other libraries, behind one interface. */
 import type { ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +31,7 @@ export interface Running {
 export interface Contestant {
   /** Mounted in the server's application, where there is one. */
   readonly middleware?: BackgroundTasks;
-  /** Takes a task; of a response, where one is given. */
+  /** Takes a task; for a response, if one is given. */
   run(order: TaskOrder, res?: ServerResponse): Running;
   close(): Promise<unknown>;
 }
@@ -74,7 +74,7 @@ function openOurs(executor: ExecutorName, { workers }: ContestantOptions): Conte
     logger: false,
     order: 'parallel',
     timeout: Number.POSITIVE_INFINITY,
-    // Of equal priority, as the workers of the others are: on a busy machine the time limits would speak of that alone.
+    // Of equal priority, as the workers of the others are: on a busy machine a lower priority would decide the time limits.
     pool: { maxThreads: workers, resourceLimits, niceIncrement: 0 },
     processes: { maxProcesses: workers, resourceLimits, niceIncrement: 0 },
   });
@@ -100,7 +100,7 @@ function taskSource(executor: ExecutorName): TasksOf {
   if (executor === 'event-loop') {
     return (module) => (isLoadedWithServer(module) ? requireHere(pathOf(module)) : importing(module));
   }
-  // How long a task takes is known of a reference.
+  // The duration of a task is remembered for its reference.
   const known = new Map<string, Record<string, Task<[unknown]>>>();
   return (module) => {
     const tasks = known.get(module) ?? blocking<Record<string, Task<[unknown]>>>(urlOf(module), { executor });
@@ -109,7 +109,7 @@ function taskSource(executor: ExecutorName): TasksOf {
   };
 }
 
-/** The others are at fault themselves while they are loaded: on the event loop that is a task's only if it imports them. */
+/** The other modules commit their fault while they are loaded: on the event loop it is a task's fault only if the task imports them. */
 const isLoadedWithServer = (module: string): boolean => module.endsWith('.cjs');
 
 function importing(module: string): Record<string, Task<[unknown]>> {
@@ -121,7 +121,7 @@ function describeOutcome({ state, value, error }: Awaited<TaskHandle['settled']>
   return `${state}: ${describeThrown(error)}`;
 }
 
-/** What a promise comes to. */
+/** How a promise settles. */
 function settlementOf(promise: PromiseLike<unknown>): Promise<string> {
   return Promise.resolve(promise).then(
     (value) => `resolves: ${describeValue(value)}`,
@@ -173,7 +173,7 @@ async function openTinypool({ workers, module }: ContestantOptions): Promise<Con
   );
 }
 
-/** Its pool is of one module: the tasks beside a module that does not load are of that module too. */
+/** Its pool has one module: next to a module that does not load, the other tasks are of that module too. */
 async function openWorkerpool({ workers, module }: ContestantOptions): Promise<Contestant> {
   const { default: workerpool } = await import('workerpool');
   const pool = workerpool.pool(pathOf('workerpool.mjs'), {

@@ -1,4 +1,4 @@
-/** What the table expects of an executor, held against what was reported. */
+/** Compares what the table expects of an executor with what was reported. */
 import { expect } from '@jest/globals';
 import { type Report, UNHARMED } from './run-fault.ts';
 import { type ExecutorName, FAULTS, type Fault, isPossible } from './table.ts';

@@ -1,4 +1,4 @@
-/** The program of a server that has to bear faults. It is sent whose tasks they are, which, and its own modules, compiled. */
+/** The program of a server in which faults are committed. It is sent the contestant, the faults, and its own modules, compiled. */
 const { once } = require('node:events');
 
 const send = (message) => new Promise((resolve) => process.send(message, resolve));
@@ -13,7 +13,7 @@ async function main() {
   const faults = whats.map((what) => FAULTS.find((fault) => fault.what === what));
   const [{ workers = 2, module = 'tasks.cjs' }] = faults;
   const server = await FaultyServer.start(await CONTESTANTS[name]({ workers, module }), limit);
-  // As servers do: Node makes its outputs only when they are first used.
+  // As servers do: Node creates its output streams only when they are first used.
   console.log('listening');
   console.error('listening');
   await send('ready');

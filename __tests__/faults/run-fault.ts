@@ -1,4 +1,4 @@
-/** Commits one fault, among tasks that commit none, in a server that is asked all the while. */
+/** Commits one fault, among tasks that commit none, in a server that gets requests all the time. */
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
@@ -13,7 +13,7 @@ export interface Report {
   readonly others: string;
   readonly servesAgain: boolean;
   readonly pings: { readonly answered: number; readonly unanswered: number };
-  /** How many of the guilty tasks had settled when the time in which they are watched was over. */
+  /** How many of the guilty tasks had settled when the time for watching them ended. */
   readonly settledInWindow: number;
 }
 
@@ -25,7 +25,7 @@ const FIRST = 1;
 const BEFORE_IN_BATCH = 4;
 const AFTER = 4;
 const REST = 40;
-/** So often a task must have run until it is taken for short, whatever the machine does at the time. */
+/** How often a task must have run until it counts as short, even on a busy machine. */
 const LESSONS = 30;
 
 export class FaultyServer {

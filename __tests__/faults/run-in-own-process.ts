@@ -1,4 +1,4 @@
-/** A fault that may take the whole server with it, in a server that nobody needs. */
+/** Commits a fault that may end the whole server, in a server of its own. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,7 @@ const COMPILER_OPTIONS = {
   module: { type: 'commonjs', ignoreDynamic: true },
 } as const;
 
-/** How often the limit for one step is allowed for the whole. */
+/** The limit for the whole, as a multiple of that for one step. */
 const STEPS = 4;
 
 /** How long a server may take until it has started, in milliseconds. */
@@ -36,8 +36,8 @@ const READY = 'ready';
 type Message = typeof READY | Report;
 
 /**
- * Commits them one after the other in one server; those that it does not come to are told of as the one that it died of.
- * Of processes that are left over, none stays.
+ * Commits them one after the other in one server; faults that it does not reach are reported like the one that ended it.
+ * Leftover processes are ended.
  *
  * @param limit how long one step may take until it counts as hanging, in milliseconds.
  */
@@ -67,7 +67,7 @@ export async function runInOwnProcess(
     timer = allow(STEPS * limit, HANGS);
     if (message !== READY) reports.push(message);
   });
-  // What it has sent may be read only after its end is known.
+  // Its messages may be read only after its end is known.
   const disconnected = once(child, 'disconnect');
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
   await disconnected;
@@ -90,12 +90,12 @@ function uncaughtIn(errors: string): string | undefined {
   return /^Node\.js v/m.test(errors) ? 'an uncaughtException' : undefined;
 }
 
-/** It leads a group of its own: what it has started, and what would outlive it, ends with it. */
+/** It leads a process group of its own, so that everything that it has started ends with it. */
 function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Nobody is left.
+    // No process is left.
   }
 }

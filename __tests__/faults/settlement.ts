@@ -1,4 +1,4 @@
-/** How a task ended, as one line of text that can be compared and printed, whatever library told it. */
+/** How a task ended, as one line of text that can be compared and printed, for all libraries. */
 import { inspect, types } from 'node:util';
 
 /** What every error has, where our own point into the documents, and paths of this machine. */
@@ -22,7 +22,7 @@ function describeOther(thrown: unknown): string {
   return names.length === 0 ? describeValue(thrown) : `an object with ${names.join(', ')}`;
 }
 
-/** Of another realm too, as in jest; and of a class that was made in the old way. */
+/** Also for errors of another realm, as in jest, and of a class without `class` syntax. */
 function isError(thrown: unknown): thrown is Error {
   return types.isNativeError(thrown) || thrown instanceof Error;
 }
@@ -33,7 +33,7 @@ function propertiesOf(error: Error): string[] {
     .map(([key, value]) => (typeof value === 'object' ? key : `${key} ${String(value)}`));
 }
 
-/** The same ends together, in the order of their first. */
+/** Equal ends are grouped, in the order of the first of each group. */
 export function tally(settlements: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const settlement of settlements) counts.set(settlement, (counts.get(settlement) ?? 0) + 1);

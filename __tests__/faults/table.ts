@@ -3,10 +3,10 @@
 export const EXECUTORS = ['event-loop', 'thread', 'process'] as const;
 export type ExecutorName = (typeof EXECUTORS)[number];
 
-/** What the caller must be told, as text or as a pattern of it. */
+/** What the caller must be told, as text or as a pattern. */
 export type Expectation = string | RegExp | Impossible;
 
-/** That an executor cannot commit such a fault at all, for want of something. */
+/** That such a fault is not possible on an executor, which lacks something for it. */
 export interface Impossible {
   readonly forWantOf: string;
 }
@@ -32,9 +32,9 @@ export interface Fault {
    * those beside it, but for the one that they wait for.
    */
   readonly isBatched?: boolean;
-  /** For so long the tasks are watched, in milliseconds; those that have not settled by then are cancelled. */
+  /** How long the tasks are watched, in milliseconds; those that have not settled by then are cancelled. */
   readonly window?: number;
-  /** Where the fault reaches the whole process: the server is then given one of its own. */
+  /** Whether the fault affects the whole process: the server then has one of its own. */
   readonly needsOwnProcess?: readonly ExecutorName[];
   readonly expected: Readonly<Record<ExecutorName, Expectation>>;
   /** The most of its tasks that may have been started within `window`. */
@@ -147,7 +147,7 @@ export const FAULTS: readonly Fault[] = [
     isBatched: true,
     expected: {
       'event-loop': NO_BATCHES,
-      // None would be before it if it had gone alone.
+      // If it had been sent alone, none would be before it.
       thread: new RegExp(`^${THREAD_EXITED}, exitCode [1-9]$`),
       process: NO_BATCHES,
     },
@@ -276,7 +276,7 @@ export const FAULTS: readonly Fault[] = [
       // A server that has printed before dies of its next line, unless it listens for errors of its outputs. A thread's are the server's own.
       ...serverDies('exit code 1'),
       thread: 'the server dies of exit code 1',
-      // What is printed fails before the task has ended, or behind it: that depends on what the outputs are.
+      // Printing fails before the task has ended, or afterwards: that depends on the kind of the outputs.
       process: /^(completed: 'closed'|failed: Error (EBADF|EPIPE), errno -\d+, syscall write)$/,
     },
   },

@@ -49,7 +49,7 @@ app.get('/hang', (_req, res) => {
 });
 app.get('/weight', async (req, res) => {
   await background.idle();
-  // Whoever replaces the dead must be there.
+  // The replacements of the dead workers must have started.
   const echoes = ['thread', 'process'].map((executor) => background.add(taskOf(executor, 'tasks.cjs', 'echo'), 1));
   for (const { settled } of echoes) await settled;
   if (faulty !== undefined) listenersOfResponse = listenersOf(faulty);
@@ -60,7 +60,7 @@ app.get('/weight', async (req, res) => {
     'listeners of the connection': listenersOf(req.socket),
     'listeners of the response': listenersOfResponse,
   };
-  // What has been closed is let go of a turn later, and some garbage only when other garbage is gone.
+  // What has been closed is released one turn later, and some garbage only when other garbage is gone.
   for (let turn = 0; turn < 3; turn += 1) {
     await new Promise((resolve) => setImmediate(resolve));
     globalThis.gc();
@@ -92,7 +92,7 @@ function listenersOf(emitter) {
   return emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0);
 }
 
-/** Objects of each class that nothing has let go of. */
+/** The objects of each class that have not been collected. */
 function countAlive(classes) {
   return Object.fromEntries(classes.map((one) => [one.name, queryObjects(one, { format: 'count' })]));
 }

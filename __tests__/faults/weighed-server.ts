@@ -1,4 +1,4 @@
-/** A server in a process of its own that commits faults in batches, and is weighed between them. */
+/** A server in a process of its own that commits faults in batches; what it holds is measured between them. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, type ClientRequest, get, type IncomingMessage, request } from 'node:http';
@@ -10,7 +10,7 @@ import { EXECUTORS, type ExecutorName, FAULTS } from './table.ts';
 
 const program = fileURLToPath(new URL('./weighed-server.mjs', import.meta.url));
 
-/** Short: whether it is the task or its module's loading that is ended makes no difference to what is left behind. */
+/** Short: it makes no difference to what is left behind whether the task or the loading of its module is ended. */
 const TIMEOUT = 50;
 
 const LONGEST_EXCERPT = 4_000;
@@ -19,7 +19,7 @@ const LONGEST_DEATH = 2_000;
 
 /** What the process holds when all tasks have settled and its garbage was collected. */
 export interface Weight {
-  /** The heap and what hangs on it, in bytes. */
+  /** The heap and the memory that it references, in bytes. */
   readonly memory: number;
   /** Listeners, files, and the objects of some classes: how many. */
   readonly held: Readonly<Record<string, number>>;
@@ -53,10 +53,10 @@ const BATCH: readonly Order[] = FAULTS.flatMap((fault) =>
 export class WeighedServer {
   readonly #child: ChildProcess;
   readonly #port: number;
-  /** One connection for all: what is left on it by each request would add up. */
+  /** One connection for all, so that anything that each request leaves on it adds up. */
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
-  /** Of its errors, the last. */
+  /** The last of its errors. */
   #errors = '';
   readonly #exited: Promise<[number | null, NodeJS.Signals | null]>;
 

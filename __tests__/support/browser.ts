@@ -28,7 +28,7 @@ if (executablePath === undefined) {
 
 export const browserIsInstalled: boolean = executablePath !== undefined;
 
-/** Whoever starts it closes it. */
+/** To be closed by the caller. */
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: executablePath as string, args: FLAGS });
 }

@@ -1,4 +1,4 @@
-/** Rooms of the package that are not public, as they were built: for lists that are held against the code. */
+/** Built modules of the package that are not public: for lists that are compared with the code. */
 import { createRequire } from 'node:module';
 
 const require = createRequire(new URL('../../dist/cjs/index.js', import.meta.url));

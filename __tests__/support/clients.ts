@@ -40,7 +40,7 @@ export function getText(path = '/', headers: readonly string[] = []): string {
 /** A socket that reads as text whatever comes, and can be asked to wait for it. */
 export class RawClient {
   readonly socket: Socket;
-  /** Resolves when the connection is over, whoever ended it. */
+  /** Resolves when the connection has ended, by either side. */
   readonly closed: Promise<void>;
   received = '';
   #onData: (() => void)[] = [];

@@ -107,10 +107,10 @@ function idOf(one: unknown): string {
   return typeof one === 'string' ? one : (one as { envelope: { id: string } }).envelope.id;
 }
 
-/** Whoever waits for what never comes must not keep jest from its end. */
+/** Waiting in vain must not keep jest alive. */
 const PATIENCE = 60_000;
 
-/** Asks again and again until the answer is right. */
+/** Polls until the answer is right. */
 export async function until<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
   const deadline = performance.now() + PATIENCE;
   let answer!: T;

@@ -1,4 +1,4 @@
-/** The example application as its users run it: a process of its own, spoken to over HTTP. */
+/** The example application as its users run it: a process of its own, used over HTTP. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,16 +1,16 @@
-/** What nobody holds any more. */
+/** Whether objects are collected. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Collections after which something that is still there is held by somebody. */
+/** Collections after which an object that is still there must be referenced. */
 const MOST_COLLECTIONS = 50;
 
-/** Resolves when it is gone; rejects if somebody holds it. */
+/** Resolves when it is collected; rejects if it is still referenced. */
 export async function untilCollected(reference: WeakRef<object>): Promise<void> {
   setFlagsFromString('--expose-gc');
   const collectGarbage = runInNewContext('gc') as () => void;
   for (let collections = 0; collections < MOST_COLLECTIONS; collections += 1) {
-    // What was looked at stays until the turn has ended.
+    // An object that was dereferenced stays until the turn has ended.
     await new Promise(setImmediate);
     collectGarbage();
     if (reference.deref() === undefined) return;

@@ -1,4 +1,4 @@
-/** What a test opens by hand, instead of waiting for time to pass: in this thread, from another thread, from another process. */
+/** Gates that a test opens, instead of waiting for time to pass: in this thread, in another thread, in another process. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { atEnd } from './cleanup.ts';
 
@@ -97,7 +97,7 @@ export async function makeWorkerGate(): Promise<WorkerGate> {
   };
 }
 
-/** For so many tasks, each at a gate of its own. */
+/** For this many tasks, each at a gate of its own. */
 export async function makeWorkerGates(count: number): Promise<WorkerGate[]> {
   return Promise.all(Array.from({ length: count }, makeWorkerGate));
 }

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 const TASKS = '/proc/self/task';
 
-/** Only Linux tells both without another program. */
+/** Only Linux gives both without another program. */
 export const canCountWorkers: boolean = existsSync(`${TASKS}/${process.pid}/children`);
 
 export interface LiveWorkers {

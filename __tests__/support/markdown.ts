@@ -44,7 +44,7 @@ export function anchorsOf(markdown: string): string[] {
   });
 }
 
-/** Where the links lead that name no other site. */
+/** The targets of the links within the repository. */
 export function relativeLinksOf(markdown: string): string[] {
   const text = withoutCodeBlocks(markdown).replace(/`[^`\n]*`(?!\])/g, '');
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)]

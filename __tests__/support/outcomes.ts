@@ -1,4 +1,4 @@
-/** What tests ask of an error that a task ended with, or that a call threw. */
+/** What tests check of an error that a task ended with, or that a call threw. */
 import type { BackgroundTaskError, Outcome } from 'express-background-tasks';
 
 export function codeOf(outcome: Outcome): unknown {

@@ -1,4 +1,4 @@
-/** Lines of the fixtures, for what has to name them. */
+/** Line numbers of the fixtures, for tests that check them. */
 import { readFileSync } from 'node:fs';
 import { fixture } from './fixtures.ts';
 

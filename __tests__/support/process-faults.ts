@@ -34,7 +34,7 @@ export function expectNoProcessFaults(): void {
   });
 }
 
-/** Warnings and unhandled rejections are told once all ticks and promises have run: before the next turn begins. */
+/** Warnings and unhandled rejections are emitted when all ticks and promises have run, before the next turn begins. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,4 +1,4 @@
-/** Whether a process is there, asked of the system. */
+/** Whether a process exists, according to the system. */
 import { readFileSync } from 'node:fs';
 import { work } from './time.ts';
 
@@ -11,7 +11,7 @@ export function isAlive(pid: number): boolean {
   return !isZombie(pid);
 }
 
-/** One that is dead, and that nobody has asked for its exit code, still has its id. */
+/** A process that has ended, and whose exit code has not been read, still has its id. */
 function isZombie(pid: number): boolean {
   if (process.platform !== 'linux') return false;
   try {
@@ -24,7 +24,7 @@ function isZombie(pid: number): boolean {
 const QUESTION_INTERVAL = 20;
 
 /**
- * Resolves when the process is gone. Of a process that is no child of ours, nobody tells: it has to be asked for.
+ * Resolves when the process is gone. The end of a process that is no child of ours is not announced: it has to be polled.
  * One that lives on is killed, and the promise rejects.
  */
 export async function untilGone(pid: number, milliseconds: number): Promise<void> {

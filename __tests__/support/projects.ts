@@ -19,7 +19,7 @@ import { afterAll } from '@jest/globals';
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const ours = join(root, 'node_modules');
 
-/** A program that has not ended by then hangs. */
+/** A program that has not ended by then counts as hanging. */
 const TIMEOUT = 60_000;
 
 const directories: string[] = [];
@@ -84,7 +84,7 @@ export interface Installable {
   readonly paths: readonly string[];
 }
 
-/** What was built, where nobody asks which of it would be published: to pack it takes npm two seconds and more. */
+/** What was built, for tests that do not depend on what is published: packing takes npm two seconds and more. */
 export const built: Installable = { directory: root, paths: ['package.json', 'dist'] };
 
 /** The package as it was unpacked; its paths are those in the tarball. */

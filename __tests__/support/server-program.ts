@@ -1,4 +1,4 @@
-/** A program that starts a server, in a process of its own: asked over real sockets, heard by what it prints. */
+/** A program that starts a server, in a process of its own: requests go over real sockets, its output is read. */
 import { type ChildProcess, fork, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { atEnd } from './cleanup.ts';
@@ -38,7 +38,7 @@ function heardAs(child: ChildProcess): Program {
   };
 }
 
-/** Whatever port the program asks for, it is given one that is free, and says which. */
+/** Gives the program a free port, whichever it asks for, and prints it. */
 const ANY_PORT = `data:text/javascript,${encodeURIComponent(`
   import { Server } from 'node:net';
   const { listen } = Server.prototype;

@@ -9,7 +9,7 @@ import { atEnd, makeBackground } from './cleanup.ts';
 import { request } from './clients.ts';
 import { makeGate } from './gates.ts';
 
-// The alias comes without types of its own; what is used of it here is the same in both versions.
+// The alias has no types of its own; the parts used here are the same in both versions.
 const express4 = createRequire(import.meta.url)('express4') as typeof express;
 
 export type Next = (error?: unknown) => void;
@@ -55,7 +55,7 @@ function mount<T extends App>(app: T, middlewares: readonly Middleware[], handle
   return app as T & Listener;
 }
 
-/** As an application without a framework would do it: an error becomes a bare 500. */
+/** As an application without a framework would do it: an error becomes a 500 without a body. */
 function chain(middlewares: readonly Middleware[], handler: Handler): Listener {
   const steps = [...middlewares, handler as unknown as Middleware];
   return (req, res) => {

@@ -53,7 +53,7 @@ export async function startShutdownServer({ timeout }: { timeout: number }): Pro
     detached: true,
   });
   const pid = child.pid as number;
-  // Its output ends when the last of its child processes has let go of it.
+  // Its output ends when the last of its child processes has closed it.
   const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
   atEnd(async () => {
     child.kill('SIGKILL');

@@ -1,14 +1,14 @@
-/** Time that passes, and what is waited for without being told of. */
+/** Waiting for time to pass, and for conditions that nothing announces. */
 
 /** Work that takes some time. A stimulus, never a way to wait for something else. */
 export function work(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** In milliseconds. To look without end would take the core from what is waited for. */
+/** In milliseconds. Checking without a pause would take the core from the code that is waited for. */
 const BETWEEN_LOOKS = 2;
 
-/** Resolves when it holds, for what nothing tells of. */
+/** Resolves when the condition holds, for conditions that nothing announces. */
 export async function untilHolds(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await work(BETWEEN_LOOKS);
 }

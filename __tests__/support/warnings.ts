@@ -22,7 +22,7 @@ export function watchWarnings(): () => Promise<string[]> {
     for (const printer of printers) realProcess.on('warning', printer);
   });
   return async () => {
-    // Warnings come on a later tick. One of our own, behind the others, shows that they are in, and that we hear them.
+    // Warnings come on a later tick. One of our own, behind the others, shows that they have arrived, and that the listener works.
     const marked = new Promise<void>((resolve) => {
       onMark = resolve;
     });

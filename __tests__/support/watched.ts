@@ -1,4 +1,4 @@
-/** Instances that are watched, and what they are told of blocks. */
+/** Instances that are watched, and the blocks that they report. */
 import { afterAll, beforeAll } from '@jest/globals';
 import express, { type Express } from 'express';
 import {
@@ -32,7 +32,7 @@ export function keepWatching(): void {
 export interface Blocks {
   readonly events: readonly BlockedEvent[];
   readonly last: BlockedEvent;
-  /** Those of tasks. Whatever else blocks the process, and be it jest, is told to all instances. */
+  /** Those of tasks. Anything else that blocks the process, such as jest, is reported to all instances. */
   readonly tasks: readonly (string | undefined)[];
   /** Resolves to the first that matches, be it there already. */
   until(matches: (event: BlockedEvent) => boolean, from?: number): Promise<BlockedEvent>;

@@ -1,4 +1,4 @@
-/** Threads and processes, side by side: for what the tests ask of both in the same words. */
+/** Threads and processes, side by side, for tests of what both have in common. */
 import {
   type BackgroundTasks,
   type BackgroundTasksOptions,
@@ -37,21 +37,21 @@ export interface WorkerKind {
   readonly cannotStart: string;
   /** What is true of the place where its tasks run. */
   readonly place: Readonly<Record<string, unknown>>;
-  /** Whether the process is gone that a task had to itself. A thread has none: of those the system tells nothing. */
+  /** Whether the process that a task had to itself is gone. A thread has no process of its own. */
   readonly isGone: (pid: number) => boolean;
   readonly tasks: BlockingModule<BlockingTasks>;
-  /** Those that need the package, which takes a worker as long to load as to start. */
+  /** Tasks that need the package, which takes a worker as long to load as to start. */
   readonly aware: BlockingModule<AwareTasks>;
   /** References to the exports of another fixture. */
   refer<Module extends object>(file: string): BlockingModule<Module>;
-  /** Options of `backgroundTasks` for so many workers at the most, at the priority of the tests: those wait for them. */
+  /** Options of `backgroundTasks` for at most this many workers, at the priority of the tests, which wait for them. */
   options(max: number, others?: WorkerOptions): BackgroundTasksOptions;
   /** An instance with such options, and others, that ends with the test. */
   open(max: number, workers?: WorkerOptions, others?: BackgroundTasksOptions): BackgroundTasks;
   counts(background: BackgroundTasks): WorkerCounts;
   /** Which thread or process runs the next task: two places that are equal are the same. */
   placeOf(background: BackgroundTasks): Promise<unknown>;
-  /** Lets time pass by tasks that take some, until there are so many threads or processes. */
+  /** Runs tasks that take some time until there are this many threads or processes. */
   untilWorkers(background: BackgroundTasks, count: number): Promise<void>;
 }
 

@@ -11,7 +11,7 @@ import {
   type WorkContext,
 } from 'express-background-tasks/testing/engine';
 
-/** What an engine does otherwise than the memory engine that it is made of. */
+/** What an engine does differently from the memory engine that it wraps. */
 type Changed = Partial<Pick<TaskEngine, 'stage' | 'release' | 'discard' | 'work'>>;
 
 type Change = (engine: MemoryEngine) => Changed;
@@ -56,7 +56,7 @@ export function casesOf(change: Change, ...names: string[]): readonly EngineCase
   return cases.filter(({ name }) => names.includes(name));
 }
 
-/** Stages what `change` makes of each task. */
+/** Stages each task as changed by `change`. */
 const staging =
   (change: (task: StagedTask) => StagedTask) =>
   (engine: MemoryEngine): Changed => ({ stage: (tasks, options) => engine.stage(tasks.map(change), options) });
@@ -167,7 +167,7 @@ export const wrongEngines: readonly WrongEngine[] = [
         },
       };
     },
-    found: 'two workers on one connection both get tasks, and one does without the other',
+    found: 'two workers on one connection both get tasks, and each works without the other',
     says: /in vain: 2 starts/,
   },
   {
@@ -177,7 +177,7 @@ export const wrongEngines: readonly WrongEngine[] = [
         for (const task of tasks) await engine.stage([task], options);
       },
     }),
-    found: 'of a call that fails no task is kept',
+    found: 'a call that fails keeps none of its tasks',
     says: /equal/,
   },
 ];

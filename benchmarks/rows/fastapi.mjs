@@ -7,7 +7,7 @@ import { serve } from '../support/servers.mjs';
 
 export const row = {
   title: "FastAPI's BackgroundTasks",
-  what: `The same small application twice: ${PER_SECOND} requests a second add a task of ${TASK_MS} ms each, and 200 pings a second ask a route that adds none. A task that computes is busy for ${TASK_MS} ms by the clock, whatever the language does in that time, so that what is compared is whom it keeps waiting, not how fast Python is. There it is a \`def\` task, which FastAPI runs in a thread, and an \`async def\` task, which is what users write before they know; here it is \`blocking\`. A task that waits is asynchronous in both. What differs without any task is the frameworks' own. uvicorn with one worker, as many tasks done as added, or the row fails.`,
+  what: `The same small application on both: ${PER_SECOND} requests a second add a task of ${TASK_MS} ms each, and 200 pings a second ask a route that adds none. A task that computes keeps busy for ${TASK_MS} ms by the clock in both languages: what is compared is which requests it delays, not how fast Python is. In FastAPI it is a \`def\` task, which runs in a thread, and then an \`async def\` task, a common mistake; here it is \`blocking\`. A task that waits is asynchronous in both. The difference without any task is that of the frameworks. uvicorn runs one worker. The row fails unless as many tasks are done as were added.`,
   rival: 'FastAPI under uvicorn',
   toReach: {},
 };

@@ -4,7 +4,7 @@ import { compareServers, serve } from '../support/servers.mjs';
 
 export const row = {
   title: 'request without a task',
-  what: 'An Express application with the middleware in front of its only route. The handler answers with a small JSON and adds no task. What Express takes for one more `app.use`, whatever it does, stands below.',
+  what: 'An Express application with the middleware in front of its only route. The handler answers with a small JSON and adds no task. The further rival shows what Express itself takes for one more `app.use`.',
   rival: 'bare Express',
   others: { anyMiddleware: 'a middleware that does nothing' },
   toReach: { atLeast: 0.98 },

@@ -5,7 +5,7 @@ import { compareServers, serve } from '../support/servers.mjs';
 
 export const row = {
   title: 'request with one event-loop task',
-  what: 'The handler adds one asynchronous function, which does next to nothing, and answers with a small JSON. The floor of whatever learns of the end from on-finished stands below: `onFinished(res, …)` in the handler, behind a middleware that does nothing.',
+  what: 'The handler adds one asynchronous function, which does next to nothing, and answers with a small JSON. The further rival shows the least that anything built on on-finished can cost: `onFinished(res, …)` in the handler, behind a middleware that does nothing.',
   rival: "`res.on('finish')` by hand",
   others: { onFinishedByHand: '`onFinished` by hand' },
   toReach: { atLeast: 0.95 },

@@ -5,7 +5,7 @@ const THREADS = 2;
 
 export const row = {
   title: `${PER_SECOND.toLocaleString('en')} small blocking tasks a second`,
-  what: `Each is ${TASK}; they are added when they are due, however long those before them take. A task returns the time at which it began, in all libraries alike, on a clock that the threads share. ${THREADS} threads, which are of lower priority here than in the other libraries, unless \`niceIncrement\` says otherwise.`,
+  what: `Each is ${TASK}. They are added when they are due, whether or not earlier ones have finished. In all libraries a task returns the time at which it began, by a clock that the threads share. ${THREADS} threads; ours have a lower priority than those of the other libraries, unless \`niceIncrement\` says otherwise.`,
   rival: theirs,
   others: { ...others, equalPriority: 'this package with `niceIncrement: 0`' },
   toReach: { atMost: 0.2 },

@@ -7,7 +7,7 @@ const MAX_BACKLOG = 100;
 
 export const row = {
   title: '10 times the load that the threads can do',
-  what: `Requests come at 10 times the rate at which the threads can do their tasks, each of ${TASK_MS} ms in ${THREADS} thread with 1 KB of arguments, whether or not the server keeps up; \`maxBacklog\` is ${MAX_BACKLOG}. Beside them, 200 pings a second ask a route without a task. The surplus must get 503 with Retry-After, and every accepted task must complete: otherwise the row fails.`,
+  what: `Each request adds a blocking task of ${TASK_MS} ms with 1 KB of arguments. Requests come at 10 times the rate that ${THREADS} thread can handle, whether or not the server keeps up; \`maxBacklog\` is ${MAX_BACKLOG}. At the same time, 200 pings a second ask a route without a task. The surplus must get 503 with Retry-After, and every accepted task must complete: otherwise the row fails.`,
   rival: 'the same server without that load',
   others: { bare: 'bare Express, which answers as many requests with 202 and 503' },
   toReach: { atMost: 2 },
@@ -17,7 +17,7 @@ const { busyFor } = blocking(new URL('../tasks/busy.mjs', import.meta.url));
 const data = new Uint8Array(1024).fill(1);
 const SAMPLE_EVERY = 100;
 
-/** What every application has: the log of errors is not part of the measurement. */
+/** An error handler, as every application has one: Express's own would log each refusal, which is not part of the measurement. */
 function refuse(error, _req, res, next) {
   if (error.status !== 503) return next(error);
   res.status(503).set(error.headers).json({ message: error.message });
@@ -72,7 +72,7 @@ async function open(name) {
 export const ours = () => open('ours');
 export const rival = () => open('rival');
 
-/** What the same requests cost where nobody adds a task: one of so many is accepted, as where only so many can be done. */
+/** What the same requests cost without tasks: the same share of them is accepted as the tasks allow on the other side. */
 export async function bare() {
   const app = express();
   app.get('/ping', (_req, res) => void res.sendStatus(204));

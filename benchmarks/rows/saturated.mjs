@@ -6,7 +6,7 @@ import { serve } from '../support/servers.mjs';
 
 export const row = {
   title: 'requests while blocking tasks keep every thread busy',
-  what: `200 pings a second ask a route without a task, while each thread is always in a blocking task of ${TASK_MS} ms and others wait. With the default pool, which leaves the event loop a core, and with a thread for every core.`,
+  what: `200 pings a second ask a route without a task, while every thread always runs a blocking task of ${TASK_MS} ms and more tasks wait. Measured with the default pool, which leaves the event loop a core, and with a thread for every core.`,
   rival: 'the same server without tasks',
   toReach: { atMost: 1.5 },
 };

@@ -7,7 +7,7 @@ const POINTS = [10, 100, 1_000, 10_000, 100_000];
 
 export const row = {
   title: 'scaling: tasks a second',
-  what: `Small blocking tasks, each ${TASK}, are added by the clock, as in \`open-loop\`, at ${POINTS[0]} to ${POINTS.at(-1).toLocaleString('en')} a second. The main thread's CPU a task ${LINEAR}. What is not done in time is done afterwards: then fewer are done a second than are added. ${THREADS} threads.`,
+  what: `Small blocking tasks, each ${TASK}, are added by the clock, as in \`open-loop\`, at ${POINTS[0]} to ${POINTS.at(-1).toLocaleString('en')} a second. The main thread's CPU a task ${LINEAR}. Tasks that are not done in time are done afterwards: then fewer tasks a second are done than added. ${THREADS} threads.`,
   rival: theirs,
   toReach: {},
 };

@@ -10,7 +10,7 @@ const OTHER_FILES = 200;
 
 export const row = {
   title: 'scaling: responses in flight',
-  what: `${POINTS[0]} to ${POINTS.at(-1).toLocaleString('en')} requests are under way at once, each on a connection of its own: the handler adds one asynchronous function and answers when all of them have come. Then they end, the tasks run, and the next come. The server's CPU a response ${LINEAR}; so does the memory of its heap that one takes.`,
+  what: `${POINTS[0]} to ${POINTS.at(-1).toLocaleString('en')} requests are under way at once, each on a connection of its own: the handler adds one asynchronous function and answers when all of them have arrived. Then the responses end, the tasks run, and the next requests come. The server's CPU a response ${LINEAR}. The same limit holds for the heap that a response takes.`,
   rival: "`res.on('finish')` by hand",
   toReach: {},
 };
@@ -21,7 +21,7 @@ async function count(step) {
   calls += step;
 }
 
-/** Holds the requests of a server until as many are there as are expected. The first time, the heap is measured. */
+/** Holds the requests of a server until the expected number has arrived. The first time, the heap is measured. */
 function together() {
   let wanted = 1;
   let isWeighed = false;
@@ -80,9 +80,9 @@ export async function rival() {
   return { ...(await serve(app, () => calls)), ...functions };
 }
 
-/** Each server has a generator of its own: both ends of a connection are open files, and one process may not have so many. */
+/** Each server has a load generator of its own: both ends of a connection are open files, whose number is limited in one process. */
 export async function measure(settings) {
-  // A first look has no time for the most.
+  // A quick run has no time for the largest number.
   const most = Math.min(mostFiles() - OTHER_FILES, settings.rounds * settings.roundMs);
   const points = POINTS.filter((point) => point <= most);
   const generators = new Map();
@@ -131,7 +131,7 @@ export async function measure(settings) {
   }
 }
 
-/** A connection is an open file. Node takes as many as the system lets it have. */
+/** A connection is an open file. Node raises its limit as far as the system allows. */
 function mostFiles() {
   try {
     return Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'latin1' })) || Number.POSITIVE_INFINITY;

@@ -9,7 +9,7 @@ const POINTS = [0, KIB, 16 * KIB, 256 * KIB, 4 * MIB, 64 * MIB];
 
 export const row = {
   title: 'scaling: size of the argument',
-  what: `One blocking task at a time, whose argument is a Uint8Array of 0 to ${POINTS.at(-1) / MIB} MiB and whose result is its length: from adding it to having that. Copied, and moved to the thread by \`move\`, at Piscina by \`transferList\`. The time for a byte ${LINEAR}.`,
+  what: `One blocking task at a time, whose argument is a Uint8Array of 0 to ${POINTS.at(-1) / MIB} MiB and whose result is its length; measured from adding the task to having its result. The argument is copied, or moved to the thread: by \`move\` here, by \`transferList\` in Piscina. The time for a byte ${LINEAR}.`,
   rival: '`piscina.run` by hand',
   toReach: {},
 };
@@ -68,7 +68,7 @@ export const measure = (settings) =>
   compareCurves(import.meta.url, settings, {
     points: POINTS,
     text,
-    // Nothing has no logarithm: it stands one step before the smallest.
+    // 0 has no logarithm: it is drawn one step before the smallest.
     place: (size) => (size === 0 ? KIB / 16 : size),
     roundMs: 500,
     runPoint,

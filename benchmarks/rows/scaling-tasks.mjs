@@ -8,7 +8,7 @@ const POINTS = [1, 10, 100, 1_000];
 
 export const row = {
   title: 'scaling: tasks a response',
-  what: `The handler adds 1 to ${POINTS.at(-1).toLocaleString('en')} asynchronous functions, which do next to nothing, and answers with a small JSON; they run one after the other. The server's CPU a task, its part of the request included, ${LINEAR}.`,
+  what: `The handler adds 1 to ${POINTS.at(-1).toLocaleString('en')} asynchronous functions, which do next to nothing, and answers with a small JSON; they run one after the other. The server's CPU a task, its share of the request included, ${LINEAR}.`,
   rival: "`res.on('finish')` by hand, which awaits one function after the other",
   toReach: {},
 };
@@ -21,7 +21,7 @@ async function count(step) {
   calls += step;
 }
 
-/** From now on each response has so many tasks. */
+/** Sets how many tasks each response has from now on. */
 function each(number) {
   responsesBefore += calls / tasks;
   [tasks, calls] = [number, 0];

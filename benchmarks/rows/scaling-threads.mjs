@@ -7,12 +7,12 @@ const LONGER_BURST = 100;
 
 export const row = {
   title: 'scaling: threads',
-  what: `Bursts of small blocking tasks, as in \`burst\`, and of tasks that take some tenths of a millisecond, ${LONGER_BURST} at once, with 1 to 8 threads. More threads than cores do not do more; the time for a task ${LINEAR}.`,
+  what: `Bursts of small blocking tasks, as in \`burst\`, and of tasks that take some tenths of a millisecond, ${LONGER_BURST} at once, with 1 to 8 threads. More threads than cores do no more work; the time for a task ${LINEAR}.`,
   rival: theirs,
   toReach: {},
 };
 
-/** The pools stay: idle threads cost nothing. */
+/** The pools are kept: idle threads cost nothing. */
 function by(runner) {
   return () => {
     const pools = new Map();

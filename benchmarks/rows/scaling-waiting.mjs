@@ -8,7 +8,7 @@ const PRIORITIES = 8;
 
 export const row = {
   title: 'scaling: waiting tasks',
-  what: `While its only thread is held, ${POINTS[0].toLocaleString('en')} to ${POINTS.at(-1).toLocaleString('en')} blocking tasks are added, ours with ${PRIORITIES} priorities by turns, and a thousand of them, from all over the queue, are cancelled. Then the rest runs. The time to add one, and that to cancel one, ${LINEAR}.`,
+  what: `While the only thread is kept busy, ${POINTS[0].toLocaleString('en')} to ${POINTS.at(-1).toLocaleString('en')} blocking tasks are added, ours with ${PRIORITIES} priorities in turn, and a thousand of them, from all over the queue, are cancelled. Then the rest run. The time to add one, and the time to cancel one, ${LINEAR}.`,
   rival: "Piscina's queue, an AbortController for each task, no priorities",
   toReach: {},
 };

@@ -3,7 +3,7 @@ import { serveTasks } from './one-task.mjs';
 
 export const row = {
   title: 'request with one event-loop task, watched',
-  what: 'The same server as in `one-task`, with `watchdog: { threshold: 50, stacks: true }`, its thread on the same core.',
+  what: "The same server as in `one-task`, with `watchdog: { threshold: 50, stacks: true }`; the watchdog's thread is on the same core.",
   rival: 'the same server with `watchdog: false`',
   toReach: { atLeast: 0.99 },
 };

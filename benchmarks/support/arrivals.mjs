@@ -6,15 +6,15 @@ import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 
 export const PER_SECOND = 16_000;
 
-/** So much arrives in it that the slowest task in a hundred is one of many. */
+/** Long enough that the slowest hundredth is more than a few tasks. */
 const ROUND = 1_000;
 
-/** The rest is for those that have not kept up, and have to do what is left. */
+/** The rest of the time is for sides that have not kept up, and have tasks left to do. */
 const PART = 0.6;
 
 /**
  * What a side of a row returns: how it runs one task. `runOne` resolves to the task's value, that of `timedSha256`.
- * What is waiting at the end of a run is waited for: it is bounded by what arrives in one.
+ * At the end of a run the tasks that are left are waited for; there are no more of them than arrived in the run.
  */
 export function byTheClock(runOne) {
   return {

@@ -1,14 +1,14 @@
-// Compares queues that hold very many tasks: what one takes, and how long the event loop stands still.
+// Compares queues that hold very many tasks: the memory of one, and how long the event loop is blocked.
 import { interleave, pick, stretch } from './interleave.mjs';
 
 export const TASKS = 1_000_000;
 const A_SLICE = 500;
 
-/** How long a rival's queue may take to be drained; what is left then is left. A shorter round holds fewer tasks, too. */
+/** How long a rival's queue may take to drain; tasks that are left then are dropped. A shorter round has fewer tasks, too. */
 const ROUND = 10_000;
-/** Ours has to be drained: so many times as long, the row fails. */
+/** Ours has to be drained within this many times that time, or the row fails. */
 const PATIENCE = 6;
-/** Each in a process of its own: the heap of one is not to be the next one's. */
+/** Each in a process of its own, so that none starts with the heap of the one before. */
 const MOST_ROUNDS = 2;
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -35,7 +35,7 @@ function watchPauses() {
  * @param hold `(gate) => …` runs the task `hold` of tasks/waiting.mjs.
  * @param add `(number) => …` adds the task `nothing`.
  * @param completed how many tasks have completed.
- * @param whenDone resolves when `completed()` has got to a number.
+ * @param whenDone resolves when `completed()` has reached a number.
  * @param mustEnd whether the tasks have to be waited for.
  */
 export function holding({ hold, add, completed, whenDone, mustEnd = false }) {

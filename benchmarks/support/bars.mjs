@@ -1,4 +1,4 @@
-// Draws one number of each of several things as bars, the first of them marked, in one panel or several.
+// Draws numbers as bars, the first of them highlighted, in one panel or several.
 import { escapeText, format, LETTER, MARGIN, round, sheet, TITLE_HEIGHT, WIDTH } from './plot.mjs';
 
 const SHORTEST_NAMES = 150;

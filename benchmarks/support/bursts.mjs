@@ -1,4 +1,4 @@
-// Compares ways to run tasks that are added many at once and waited for together, again and again.
+// Compares ways to run bursts of tasks: many are added at once and waited for together, again and again.
 import { bars } from './bars.mjs';
 import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
 import { watchMainThread } from './main-thread.mjs';

@@ -1,24 +1,25 @@
-// How the cost of something grows with its number: a row measures both sides at every point of a curve.
+// How a cost grows with a number: a row measures both sides at every point of a curve.
 import { interleave, pick, stretch } from './interleave.mjs';
 import { plot } from './plot.mjs';
 import { median } from './statistics.mjs';
 
 /**
- * Ten times as many may cost ten times as much. By what factor the cost of one may grow from a point to the next, all the
- * same: what is measured twice differs, too. Where the rival's grows as well, so much more is the machine's doing.
+ * Ten times as many may cost ten times as much, so the cost of one should not grow. This is the factor by which it may grow
+ * from a point to the next, since two measurements of the same thing differ too. Growth of the rival's cost is attributed to
+ * the machine, and allowed in addition.
  */
 export const LARGEST_STEP = 1.5;
 
-export const LINEAR = `may not grow by more than ${LARGEST_STEP} from one to the next, or than ${LARGEST_STEP} times as much as the rival's`;
+export const LINEAR = `may grow from one point to the next by a factor of at most ${LARGEST_STEP}, or, where the rival's grows too, of ${LARGEST_STEP} times the rival's`;
 
 /**
  * @param points the numbers at which it is measured; `text` says how one is written.
  * @param runPoint `(side, point, milliseconds) => values`, an object of numbers.
- * @param costs each with its `key` in the values, the text `what` and the `unit`. `ofOne(value, point)` is what of it
- * belongs to one unit, where the value is not that already; points for which it is `undefined` are not compared.
+ * @param costs each with its `key` in the values, the text `what` and the `unit`. `ofOne(value, point)` is the cost of
+ * one, where the value is not that already; points for which it is `undefined` are not compared.
  * @param panels of the plot: a `label` and `lines`, each a `name`, a `side` and a `key`.
- * @param roundMs how long a point is measured at a time, and `part` what of the time that is, where there is
- * other work between.
+ * @param roundMs how long a point is measured at a time, and `part` the share of the time that this takes, where there
+ * is other work in between.
  * @param options for the processes of the sides.
  */
 export async function compareCurves(
@@ -48,7 +49,7 @@ export async function compareCurves(
   return {
     figures: [
       ...steps.map(({ what, ours, rival, limit, to }) => ({
-        what: `${what}: the cost of one grows, at most, at ${text(to)}`,
+        what: `${what}: largest growth of the cost of one, at ${text(to)}`,
         unit: '×',
         toReach: { atMost: limit, unit: '×' },
         ours: [ours],
@@ -89,7 +90,7 @@ export const bothLines = (key, rival) => [
   { name: rival, side: 'rival', key },
 ];
 
-/** The step by which ours grows most, measured by what it may. */
+/** The step in which ours grows most, relative to its limit. */
 function worstStep(points, ours, rival, ofOne = (value) => value) {
   const compared = points
     .map((point, place) => ({ point, ours: ofOne(ours[place], point), rival: ofOne(rival[place], point) }))

@@ -5,10 +5,10 @@ import * as sides from './engine-sides.mjs';
 import { interleave, pick } from './interleave.mjs';
 
 const RATE = 50;
-/** Of a row of few requests: some seconds. */
+/** Some seconds, since the row has few requests. */
 const WARM_UP = 200;
 
-/** Where tasks are kept, and what the library by hand is called. */
+/** Where tasks are kept, and the name of the library by hand. */
 export function loopRow({ on, byHand: name }) {
   return {
     title: `${RATE} durable tasks a second on ${on}`,

@@ -1,7 +1,7 @@
 // The requests to the servers of engine-sides.mjs: they come from the process of the benchmark itself.
 import { Agent, request } from 'node:http';
 
-/** For each server, since connections are kept. */
+/** One for each server, since connections are kept. */
 const agents = new Map();
 
 function agentFor(port) {
@@ -9,7 +9,7 @@ function agentFor(port) {
   return agents.get(port);
 }
 
-/** Resolves when it was answered. */
+/** Resolves when the request is answered. */
 function post(port) {
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port, method: 'POST', agent: agentFor(port) }, (res) => {
@@ -20,7 +20,7 @@ function post(port) {
   });
 }
 
-/** So many clients, each of which sends its next request when it has its response. Resolves to how many were answered. */
+/** That many clients, each of which sends its next request when it has its response. Resolves to how many were answered. */
 export async function postInTurn(port, { clients, milliseconds }) {
   const deadline = performance.now() + milliseconds;
   let answered = 0;
@@ -35,7 +35,7 @@ export async function postInTurn(port, { clients, milliseconds }) {
   return answered;
 }
 
-/** So many a second, until `ended` resolves and all were answered. Resolves to how many. */
+/** That many a second, until `ended` resolves and all are answered. Resolves to their number. */
 export async function postAtRate(port, rate, ended) {
   const posts = [];
   const timer = rate > 0 ? setInterval(() => posts.push(post(port)), 1_000 / rate) : undefined;

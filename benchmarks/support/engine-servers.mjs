@@ -1,4 +1,4 @@
-// Redis and Postgres for the benchmarks of engines: in temporary folders, on free ports, ended when the row has been measured.
+// Redis and Postgres for the engine benchmarks: in temporary folders, on free ports, ended when the row has been measured.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -22,7 +22,7 @@ const [major, minor] = process.versions.node.split('.').map(Number);
 const nodeIsOld = major < 22 || (major === 22 && minor < 12);
 export const noPgBoss = nodeIsOld ? 'pg-boss needs Node 22.12' : noPostgres;
 
-/** Where sides find the URL of the server that was started for their row. */
+/** The environment variable in which sides find the URL of their row's server. */
 export const URL_VARIABLE = 'BENCH_ENGINE_URL';
 
 /** @param startServer `() => { url, end }` */
@@ -36,7 +36,7 @@ export async function withServer(startServer, body) {
   }
 }
 
-/** Synced to disk every second, as most run it. Resolves to `{ url, end }`. */
+/** Synced to disk every second, the usual setting. Resolves to `{ url, end }`. */
 export async function startRedis() {
   const folder = mkdtempSync(join(tmpdir(), 'background-tasks-bench-redis-'));
   const port = await freePort();

@@ -14,7 +14,7 @@ import { URL_VARIABLE } from './engine-servers.mjs';
 import { tasks } from './engine-tasks.mjs';
 
 async function openSide(side, mount) {
-  // Two sides of a row may be by the same library: the tasks of one are not for the worker of the other.
+  // Two sides of a row may use the same library: each needs a queue of its own.
   const place = { url: process.env[URL_VARIABLE], queue: `bench-${process.pid}` };
   const ledger = openLedger();
   const worker = fork(fileURLToPath(new URL('engine-worker.mjs', import.meta.url)), [side, JSON.stringify(place)]);

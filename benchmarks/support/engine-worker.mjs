@@ -4,7 +4,7 @@ import { note } from '../tasks/note.mjs';
 import { engineAt, rawAt } from './engine-kinds.mjs';
 import './engine-tasks.mjs';
 
-// Whoever started it is gone.
+// The parent process has ended.
 process.once('disconnect', () => process.exit());
 
 const CONCURRENCY = 10;

@@ -77,6 +77,6 @@ def end_with_input():
 threading.Thread(target=end_with_input, daemon=True).start()
 listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
 print(listening.getsockname()[1], flush=True)
-# Connections are kept while other sides have their turn.
+# Connections are kept while other sides are measured.
 config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=120)
 uvicorn.Server(config).run(sockets=[listening])

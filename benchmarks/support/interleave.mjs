@@ -1,13 +1,13 @@
-// Runs the sides of a row by turns, so that whatever else the machine does meets all of them.
+// Runs the sides of a row in turn, so that other activity of the machine affects all of them.
 import { start } from './processes.mjs';
 
-/** How often all sides are started anew: two processes of the same code differ by a per cent or two for their whole life. */
+/** How often all sides are restarted: two processes of the same code differ by a per cent or two for their whole life. */
 const GENERATIONS = 2;
 
-/** A server under load goes on getting faster for some 60,000 requests. What a slow machine may spend on one warm-up, in milliseconds. */
+/** A server under load keeps getting faster for some 60,000 requests. The longest time for one warm-up, in milliseconds, on a slow machine. */
 const LONGEST_WARM_UP = 12_000;
 
-/** What there are in every row, by the names of a row's exports. */
+/** The sides that every row has, by the names of its exports. */
 const SIDES = 2;
 
 /**
@@ -59,14 +59,14 @@ export function pick(samples, key) {
   return Object.fromEntries(Object.entries(samples).map(([name, list]) => [name, list.map((sample) => sample[key])]));
 }
 
-/** The same of the two sides that decide, where the others would make a long table longer. */
+/** The same for the two sides that decide, where the others would make a long table longer. */
 export const pickTwo = ({ ours, rival }, key) => pick({ ours, rival }, key);
 
 /**
- * The settings for a row with more sides than two, or whose rounds have to be longer: it takes as long as any other.
+ * The settings for a row with more than two sides, or with longer rounds, so that it takes as long as any other row.
  *
- * @param fewest how many rounds there must be, if they have to be shorter for it.
- * @param part what of the time is the rounds' own, where there is other work between them.
+ * @param fewest the smallest number of rounds; they are shortened to reach it.
+ * @param part the share of the time that is spent in the rounds, where there is other work between them.
  */
 export function stretch(
   { rounds, roundMs, warmUp },

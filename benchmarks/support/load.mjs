@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 
 const CONNECTIONS = 32;
-/** Fewer than a server's system lets wait to be accepted. */
+/** Fewer than the system lets wait to be accepted by a server. */
 const AT_A_TIME = 100;
 const REQUEST = Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n');
 const HEAD_END = '\r\n\r\n';
@@ -46,8 +46,8 @@ export function load() {
 }
 
 /**
- * A reader that sleeps has to be woken by whoever writes to it, which takes a virtual machine microseconds, and more of
- * them the longer it has slept: the slower server would pay for being slower.
+ * Never sleeps: a sleeping reader has to be woken by the process that writes to it, which costs microseconds on a virtual
+ * machine, and more the longer it has slept. The slower server would pay for being slower.
  */
 async function withoutSleep(measure) {
   let isOver = false;

@@ -1,8 +1,8 @@
-// A load that does not wait: requests are sent when they are due, however long the server takes over those before. A
+// An open-loop load: requests are sent when they are due, whether or not earlier ones have been answered. A
 // request's latency counts from the moment when it was due. Connections are kept, and carry one request at a time.
 import { connect } from 'node:net';
 
-/** What a proxy in front of a server would keep. More would make the connections themselves the load. */
+/** As many as a proxy in front of a server would keep. With more, the connections themselves would be the load. */
 const MOST_CONNECTIONS = 128;
 
 /** Opened by support/child.mjs. */
@@ -81,7 +81,7 @@ async function open(port) {
   return (request) =>
     new Promise((resolve, reject) => {
       finish = { resolve, reject };
-      // It may have been closed while it was idle: nothing would be told of it again.
+      // It may have been closed while it was idle: no further event would come.
       if (socket.destroyed) reject(closed());
       else socket.write(request);
     });

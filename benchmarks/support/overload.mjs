@@ -10,7 +10,7 @@ export const THREADS = 1;
 export const OVERLOAD = 10;
 const PER_SECOND = (OVERLOAD * THREADS * 1_000) / TASK_MS;
 
-/** A p99 needs its hundreds of pings. */
+/** A p99 needs hundreds of pings. */
 const ROUND = 3_000;
 /** The backlog is full when the pings begin. */
 const LEAD = 1_000;
@@ -129,7 +129,7 @@ function draw({ ours, rival, bare, limit }) {
   });
 }
 
-/** Of pairs of a time and a value: what `reduce` makes of the values of each stretch of time, at its middle. */
+/** From pairs of a time and a value: the values of each interval, reduced by `reduce`, at its middle. */
 function binned(pairs, width, reduce) {
   const bins = new Map();
   for (const [time, value] of pairs) {

@@ -1,4 +1,4 @@
-// Writes results to docs/benchmarks/, and the page there from all the results that lie beside it.
+// Writes results to docs/benchmarks/, and makes the page there from all the results in that folder.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { bars } from './bars.mjs';
@@ -8,7 +8,7 @@ const folder = new URL('../../docs/benchmarks/', import.meta.url);
 const RESULTS = /^results-node(\d+)\.json$/;
 const rowsFolder = new URL('../rows/', import.meta.url);
 
-/** Rows that were not measured this time stay as they were, unless they are no more. A row's plot lies beside the results of its Node. */
+/** Rows that were not measured this time stay as they were, unless their file is gone. A row's plot lies beside the results of its Node. */
 export function save(results, plots = {}) {
   mkdirSync(folder, { recursive: true });
   const [major] = process.versions.node.split('.');
@@ -34,7 +34,7 @@ export function save(results, plots = {}) {
   writeFileSync(new URL('README.md', folder), page());
 }
 
-/** Of a row that draws none of its own: its figures. */
+/** The plot of a row that draws none itself: its figures. */
 function plotOf({ title, rival, figures }) {
   const panelOf = ({ what, unit, ours, others = [], ...figure }) => ({
     label: `${what} (${unit})`,
@@ -61,23 +61,25 @@ Written by \`npm run bench -- --save\` from the JSON files beside it: do not edi
 
 ## At a glance
 
-The figure by which each row is decided, as a ratio against its rival in the same run, or with a unit as it is.
+The figure that decides each row: a ratio against its rival in the same run, or, if it has a unit, the figure itself.
 
 ${markdownTable(glance(described, runs))}
 
 ## How it is measured
 
-Each row is a ratio against a rival in the same run. All sides have processes of their own and are measured by turns
-(A B, B A, …) in many short rounds; once in a run all are started anew. A figure is the median over the rounds, a
-ratio the median of the rounds' ratios, with its quartiles. Where there are further rivals, each has a line below the first,
-which is the one that decides; the last column says of them, too, whether what is to be reached would be. Requests come from another process, over keep-alive connections: as many as the server answers, from
-one that never sleeps, since to wake it would be the server's work; where a row speaks of so
-many a second they are sent when they are due, whether or not those before have been answered, and a latency counts from
-that moment: so waiting is counted. The package has its default options, logger included, but for what a row says.
+Each row is a ratio against a rival in the same run. Every side has processes of its own. The sides are measured in turn
+(A B, B A, …) in many short rounds; once in a run all of them are restarted. A figure is the median over the rounds, a
+ratio the median of the rounds' ratios, with its quartiles. The first rival decides. Further rivals have a line each below
+it, whose last column says whether the target would be reached against them.
 
-Where a figure has something to reach, that is its ratio, or with a unit the figure itself. The CPU time of a server stands
-beside its throughput because it is the steadier one on a machine that does other things as well; its ratio is turned so
-that it reads like the first. The rows \`scaling-…\` ask how a cost grows with a number: the cost of *one* may not.
+Requests come from another process, over keep-alive connections, as fast as the server answers. That process never sleeps:
+waking it would cost the server time. Where a row names a rate, requests are sent when they are due, whether or not earlier
+ones have been answered, and a latency counts from the moment when the request was due, so that waiting is included. The
+package has its default options, logger included, unless a row says otherwise.
+
+A target is for the ratio, or, if it has a unit, for our figure itself. A server's CPU time stands beside its throughput
+because it is steadier on a machine that does other things as well; its ratio is inverted, so that it reads like the
+throughput's. The rows \`scaling-…\` ask how a cost grows with a number: the cost of *one* should not grow.
 
 ## To run them again
 
@@ -85,13 +87,13 @@ that it reads like the first. The rows \`scaling-…\` ask how a cost grows with
 npm run build
 npm run bench                          # all rows
 npm run bench -- no-task --rounds 100  # some rows, more rounds; --quick for a first look
-npm run bench -- scaling               # all rows whose names begin so
-npm run bench -- --json results.json   # the results in a file
-npm run bench -- --save                # into this page
+npm run bench -- scaling               # all rows whose names begin with scaling
+npm run bench -- --json results.json   # writes the results to a file
+npm run bench -- --save                # writes the results to this page
 \`\`\`
 
-The ratios hold on other machines, the figures do not. A row that is not reached does not fail the command; one whose results
-are wrong does. [What was tried](notes.md) where a row is not reached. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
+The ratios hold on other machines, the figures do not. A missed target does not fail the command; wrong results
+do. [What was tried](notes.md) for the rows whose targets are missed. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
 
 ${runs.map(section).join('\n')}
 ## The rows
@@ -103,12 +105,12 @@ ${Object.entries(described)
 }
 
 function glance(described, runs) {
-  const headings = ['row', 'figure', 'against', 'to reach', ...runs.map(({ node }) => `Node ${node.split('.')[0]}`)];
+  const headings = ['row', 'figure', 'against', 'target', ...runs.map(({ node }) => `Node ${node.split('.')[0]}`)];
   const rows = Object.entries(described).map(([name, { title, rival, figures }]) => {
     const verdicts = runs.map(({ rows: { [name]: row } }) => row && decisive(row));
-    // A limit that the rival sets is another one on each Node, and so is the number at which a cost grows most.
+    // A limit that depends on the rival differs by Node, and so does the number at which a cost grows most.
     const limits = [...new Set(verdicts.flatMap((verdict) => verdict?.limit ?? []))];
-    const what = figures[0].what.replace(/, at most, at .*/, ', at most');
+    const what = figures[0].what.replace(/(largest growth of the cost of one), at .*/, '$1');
     const cells = verdicts.map((verdict) =>
       verdict ? `${verdict.value}${verdict.isReached ? '' : ', not reached'}` : '',
     );
@@ -133,7 +135,7 @@ ${markdownTable([HEADINGS, HEADINGS.map(() => '---'), ...lines(rows)])}
 ${Object.entries(rows).map(beside).join('')}`;
 }
 
-/** Rows are not all measured on one day. */
+/** Rows may be measured on different days. */
 function datesOf(rows) {
   const dates = [...new Set(Object.values(rows).map(({ date }) => date))].sort();
   const [newest, ...others] = dates.toReversed();
@@ -144,7 +146,7 @@ function datesOf(rows) {
   return [newest, ...others.map((day) => `on ${day} ${namesOf(day).join(', ')}`)].join('; ');
 }
 
-/** What a row has to show beside its figures. */
+/** The facts and the plot of a row. */
 function beside([name, { title, facts, plot }]) {
   return [
     ...(facts === undefined ? [] : [`\n\`${name}\`: ${facts.join('; ')}.\n`]),

@@ -1,4 +1,4 @@
-// Compares the servers of two frameworks, each with its own background tasks, by what requests feel beside them.
+// Compares the servers of two frameworks, each with its own background tasks, by the latency of other requests.
 import { interleave, pick, stretch } from './interleave.mjs';
 import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 import { expectOnly, latenciesOf, startPings } from './pings.mjs';
@@ -7,11 +7,11 @@ import { start } from './processes.mjs';
 export const TASK_MS = 50;
 export const PER_SECOND = 10;
 
-/** Nothing but pings; tasks that await something; tasks that compute, each where its framework wants them; and on the event loop. */
+/** Only pings; tasks that await something; tasks that compute, where each framework wants them; and tasks that compute on the event loop. */
 export const KINDS = ['none', 'wait', 'compute', 'compute-on-the-loop'];
 
 const ROUND = 2_000;
-/** What may be left of a round's tasks is done by then, or the row fails. */
+/** By then the tasks left from a round must be done, or the row fails. */
 const LONGEST_REST = 10_000;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

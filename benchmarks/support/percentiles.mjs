@@ -2,7 +2,7 @@
 import { plot } from './plot.mjs';
 import { median } from './statistics.mjs';
 
-/** By their keys in a sample: what part of the values lies below. */
+/** The share of the values that lies below each, by its key in a sample. */
 const FRACTIONS = { p50: 0.5, p90: 0.9, p99: 0.99, p999: 0.999, max: 1 };
 
 const LABELS = { p50: '50 %', p90: '90 %', p99: '99 %', p999: '99.9 %', max: 'max' };
@@ -13,7 +13,7 @@ export function percentilesOf(values) {
   return Object.fromEntries(Object.entries(FRACTIONS).map(([key, fraction]) => [key, at(fraction)]));
 }
 
-/** @param labels how the sides that are drawn are called, by their names in `samples`. */
+/** @param labels the plot's names for the sides that are drawn, by their names in `samples`. */
 export function drawPercentiles(samples, { title, subtitle, label, labels, of = 'tasks' }) {
   const keys = Object.keys(FRACTIONS);
   return plot({

@@ -1,4 +1,4 @@
-// Requests by the clock, from another process, to a route that has nothing to do with tasks: what those feel who only ask.
+// Requests by the clock, from another process, to a route that has nothing to do with tasks: the latency that other clients see.
 import { start } from './processes.mjs';
 
 const PER_SECOND = 200;

@@ -33,8 +33,8 @@ const STYLE = `
 const DASHES = ['', '7 3', '2 2', '9 3 2 3', '12 4', '4 2 1 2', '1 3'];
 
 /**
- * @param xTicks pairs of a number and its text, where the ticks are not to be found by themselves.
- * @param isXLog whether equal ways along the horizontal axis are equal factors.
+ * @param xTicks pairs of a number and its text, instead of ticks that are chosen automatically.
+ * @param isXLog whether the horizontal axis is logarithmic.
  * @param panels each with a `label`, its `series` and perhaps a fixed top, `yMax`, or `isLog`. A series has a `name`
  * and `points`, pairs of numbers in the order of x; one with `limit` instead of points is a level across the panel.
  * @returns the text of the SVG.
@@ -127,7 +127,7 @@ function legendLine(entries, y) {
 const entryWidth = (name) => name.length * LETTER + SWATCH + 6 + LEGEND_GAP;
 const widthOf = (entries) => entries.reduce((sum, { name }) => sum + entryWidth(name), 0);
 
-/** As many as it takes, none of them broader than the panel. */
+/** As many lines as needed, none wider than the panel. */
 function legendLines({ series }) {
   const lines = [[]];
   for (const [index, one] of series.entries()) {
@@ -138,7 +138,7 @@ function legendLines({ series }) {
   return lines;
 }
 
-/** How many of them have no room beside the label. */
+/** How many of them do not fit beside the label. */
 function linesApart(panel) {
   const lines = legendLines(panel);
   const isBeside = panel.label.length * LETTER + widthOf(lines[0]) <= WIDTH - MARGIN.left - MARGIN.right;
@@ -150,7 +150,7 @@ function dash(index) {
   return dashes === '' ? '' : ` stroke-dasharray="${dashes}"`;
 }
 
-/** From values to places. Rounded, it ends at the tick above the highest value. */
+/** From values to coordinates. If rounded, the axis ends at the tick above the highest value. */
 function scale(low, high, from, to, { isRounded = false } = {}) {
   const step = stepOf((high - low || 1) / (isRounded ? 4 : 8));
   const end = isRounded ? Math.max(step, Math.ceil(high / step - 1e-9) * step) : high;
@@ -160,7 +160,7 @@ function scale(low, high, from, to, { isRounded = false } = {}) {
   return Object.assign(place, { ticks });
 }
 
-/** The same for values that are all above zero, whose logarithms are drawn. Rounded, it begins and ends at a power of ten. */
+/** The same on a logarithmic scale, for values above zero. If rounded, the axis begins and ends at a power of ten. */
 function logScale(low, high, from, to, { isRounded = false } = {}) {
   const [lowest, highest] = [Math.log10(low), Math.log10(high)];
   const begin = isRounded ? Math.floor(lowest + 1e-9) : lowest;

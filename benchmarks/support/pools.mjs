@@ -1,4 +1,4 @@
-// The pools of threads that ours is held against, each by hand with the settings that were the fastest of those tried:
+// The pools of threads that ours is compared with, each by hand with the settings that were the fastest of those tried:
 // bursts of 2,000 hashes of 1 KB in two threads, on Node 20 and 24. Each returns `run(name, data)`, where `name` is a
 // function of tasks/hash.mjs.
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import threadsOfWorkerpool from 'workerpool';
 const file = (name) => fileURLToPath(new URL(`../tasks/${name}`, import.meta.url));
 const size = (threads) => ({ minThreads: threads, maxThreads: threads });
 
-/** Tried: `atomics` each with 1, 2, 4, 16, 64 and 256 tasks a thread. Only many of these are fast, and then `async` is. */
+/** Tried: `atomics` each with 1, 2, 4, 16, 64 and 256 tasks a thread. Only with many tasks a thread is it fast, and then with `async`. */
 const BEST = { recordTiming: false, atomics: 'async', concurrentTasksPerWorker: 256 };
 
 export const bestPiscina = (threads, module) => new Piscina({ filename: file(module), ...size(threads), ...BEST });
@@ -29,7 +29,7 @@ export function tinypool(threads) {
   return runIn(new Tinypool({ filename: file('hash.mjs'), ...size(threads), concurrentTasksPerWorker: 64 }));
 }
 
-/** It has no setting that would matter. */
+/** It has no setting that makes a difference. */
 export function workerpool(threads) {
   const options = { workerType: 'thread', minWorkers: threads, maxWorkers: threads };
   const pool = threadsOfWorkerpool.pool(file('for-workerpool.mjs'), options);

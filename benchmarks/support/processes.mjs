@@ -49,7 +49,7 @@ export async function start(module, exportName, { core, execArgv = [] } = {}) {
   };
 }
 
-/** Where there is no `taskset`, the system places the process as it likes. */
+/** Without `taskset`, the system chooses the core. */
 function pin(pid, core) {
   try {
     execFileSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { stdio: 'ignore' });

@@ -1,9 +1,9 @@
-// What a CPU profile of one side of a row says, grouped by whose code it is.
+// A CPU profile of one side of a row, grouped by the code's owner.
 import { postInTurn } from './engine-requests.mjs';
 import { startRedis, withServer } from './engine-servers.mjs';
 import { start } from './processes.mjs';
 
-/** Whose code a frame is, by its url; the first that matches. */
+/** The owner of a frame's code, by its URL; the first match counts. */
 const PLACES = [
   [
     /^(?!.*\/node_modules\/).*\/dist\//,

@@ -1,4 +1,4 @@
-// What it takes to put one more task into a queue, and to take one out of it, however long the queue is.
+// The time to put one more task into a queue, and to take one out of it, for queues of any length.
 
 const A_SLICE = 500;
 const CANCELLED = 1_000;
@@ -15,7 +15,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
  */
 export function queueing({ hold, add, cancel, whenDrained }) {
   return {
-    /** With so many tasks: microseconds to add one, and to cancel one. */
+    /** With this number of tasks: microseconds to add one, and to cancel one. */
     async run(tasks) {
       const gate = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
       hold(gate);

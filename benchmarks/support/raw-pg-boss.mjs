@@ -1,4 +1,4 @@
-// pg-boss by hand, with the settings under which it is quick: a job that starts in a minute, and is made to start now.
+// pg-boss by hand, with its fastest settings: a job that starts in a minute, and is made to start now.
 import { PgBoss } from 'pg-boss';
 
 const HOLD_SECONDS = 60;

@@ -2,7 +2,7 @@
 import { median, spread } from './statistics.mjs';
 
 /**
- * What is kept of a row: medians over the rounds, and the ratio of each round with its spread. The first figure decides.
+ * The result of a row: medians over the rounds, and the rounds' ratios with their spread. The first figure decides.
  *
  * @param figures each with the samples of `ours`, of `rival` and of further sides by their names, and perhaps what it is
  * to reach, `toReach`; the row's is that of the first.
@@ -54,9 +54,9 @@ function isReached({ ours, ratio }, { atLeast = Number.NEGATIVE_INFINITY, atMost
   return value >= atLeast && value <= atMost;
 }
 
-export const HEADINGS = ['row', 'figure', 'ours', 'rival', 'ratio [q1..q3]', 'to reach', 'reached'];
+export const HEADINGS = ['row', 'figure', 'ours', 'rival', 'ratio [q1..q3]', 'target', 'reached'];
 
-/** A line for each figure and each rival; what is to be reached is to be reached against the first. */
+/** A line for each figure and each rival; the target is for the first rival. */
 export function lines(results) {
   return Object.entries(results).flatMap(([name, { toReach, figures }]) =>
     figures.flatMap(({ what, unit, ours, others = [], ...figure }, index) => {
@@ -75,7 +75,7 @@ export function lines(results) {
   );
 }
 
-/** The figure that a row is decided by, what it is to reach, and whether it does. */
+/** The figure that decides a row, its target, and whether it is reached. */
 export function decisive({ toReach, figures: [{ ours, ratio, unit }] }) {
   const [limit, reached] = verdict(ours, { ratio }, toReach ?? {});
   const value = toReach?.unit === undefined ? ratio.median.toFixed(3) : `${ours.toLocaleString('en')} ${unit}`;
@@ -90,7 +90,7 @@ function comparison(ours, { rival, ratio }) {
   ];
 }
 
-/** A figure without a limit is there to compare others with. */
+/** A figure without a target is there for comparison. */
 function verdict(ours, { ratio }, toReach) {
   const { atLeast, atMost, unit } = toReach;
   if (atLeast === undefined && atMost === undefined) return ['', ''];

@@ -1,4 +1,4 @@
-// Compares servers whose threads always have work with one that has none, by what a request feels.
+// Compares servers whose threads always have work with one whose threads have none, by the latency of requests.
 import { interleave, pick, stretch } from './interleave.mjs';
 import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 import { latenciesOf, startPings } from './pings.mjs';
@@ -6,7 +6,7 @@ import { median } from './statistics.mjs';
 
 export const TASK_MS = 20;
 
-/** A p99 needs its hundreds of pings. */
+/** A p99 needs hundreds of pings. */
 const ROUND = 3_000;
 /** Threads have started, and their module is loaded. */
 const LEAD = 500;
@@ -14,7 +14,7 @@ const PART = ROUND / (LEAD + ROUND);
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Keeps `threads` busy: as many tasks again wait, so that no thread has to wait for one. `runOne` resolves when it is done. */
+/** Keeps `threads` busy: as many more tasks wait, so that no thread has to wait for one. `runOne` resolves when it is done. */
 export function busyThreads(threads, runOne) {
   let isWanted = false;
   let [done, startedAt] = [0, 0];
@@ -37,7 +37,7 @@ export function busyThreads(threads, runOne) {
   };
 }
 
-/** @param texts of the plot; the sides of the row are `ours`, `everyCore` and, without tasks, `rival`. */
+/** @param texts of the plot. The sides of the row are `ours`, `everyCore` and, without tasks, `rival`. */
 export async function compareSaturated(row, settings, { toReach, labels, ...texts }) {
   const pings = await startPings();
 

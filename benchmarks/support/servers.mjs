@@ -7,10 +7,10 @@ import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 import { expectOnly, latenciesOf } from './pings.mjs';
 import { start } from './processes.mjs';
 
-/** Longer than a server waits for its turn. */
+/** Longer than a server waits until it is measured. */
 const KEEP_ALIVE = 300_000;
 
-/** Less than any collection takes, where there was none: a ratio needs a number. */
+/** Stands for no collection: shorter than any real one, since a ratio needs a number. */
 const NONE = 0.001;
 
 /** Milliseconds of garbage collection since the last call: all of it, and the longest. */
@@ -55,19 +55,19 @@ export async function serve(app, calls) {
   };
 }
 
-/** Far from what any of the servers can do, and enough of them for a p99. */
+/** Far below what any of the servers can do, and enough for a p99. */
 const PER_SECOND = 1_000;
 const ROUND_BY_THE_CLOCK = { roundMs: 1_000, fewest: 8 };
 const WARM_UP_BY_THE_CLOCK = 5_000;
 
 /**
- * The figures of a row whose sides are made by {@link serve}: what a server can do at most, then how long single requests
- * take that come by the clock. The server has one core, the load generator another. A server's own CPU time per request
- * feels less of what else the machine does, so it stands beside the throughput; its ratio is the rival's to ours, to be
- * read like that of the throughput.
+ * The figures of a row whose sides are made by {@link serve}: the most that a server can do, then the latency of requests
+ * that come by the clock. The server has one core, the load generator another. A server's own CPU time per request is less
+ * affected by other activity of the machine, so it is given beside the throughput; its ratio is the rival's to ours, so
+ * that it reads like that of the throughput.
  *
  * @param others further sides, by the names of their exports.
- * @param labels how all sides are called in the plot.
+ * @param labels the names of all sides in the plot.
  */
 export async function compareServers(row, settings, { others = [], title, labels }) {
   const [generator, clock] = await Promise.all([

@@ -1,4 +1,4 @@
-// The small blocking task of several rows, by ours and by the pools that it is held against.
+// The small blocking task of several rows, run by ours and by the pools that it is compared with.
 import { backgroundTasks, blocking } from 'express-background-tasks';
 import { sha256 as hash } from '../tasks/hash.mjs';
 import * as pools from './pools.mjs';
@@ -32,7 +32,7 @@ function by(pool) {
   };
 }
 
-/** What the texts of a row call them. */
+/** Their names in the texts of a row. */
 export const rival = '`piscina.run` by hand';
 export const others = {
   bestPiscina: 'Piscina, the fastest of its settings',
@@ -41,5 +41,5 @@ export const others = {
   poolifier: 'poolifier',
 };
 
-/** What plots call all sides. */
+/** The names of all sides in plots. */
 export const labels = { ours: 'ours', rival: 'Piscina', ...others, bestPiscina: 'Piscina, fastest' };

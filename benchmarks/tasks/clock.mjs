@@ -1,4 +1,4 @@
-// A clock that all threads of a process read alike: `performance.now()` begins anew in each.
+// A clock that is the same in all threads of a process: `performance.now()` starts from zero in each.
 
 export function monotonicMs() {
   const [seconds, nanoseconds] = process.hrtime();

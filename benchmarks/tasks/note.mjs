@@ -1,4 +1,4 @@
-// Tells whoever started this process when it ran.
+// Tells the parent process when the task ran.
 export function note(key) {
   process.send({ key, at: performance.timeOrigin + performance.now() });
 }

@@ -1,3 +1,3 @@
-// A task that is as fast as its argument is there.
+// A task that does nothing with its argument but look at its length.
 
 export const sizeOf = (bytes) => bytes.byteLength;

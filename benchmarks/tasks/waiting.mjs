@@ -1,6 +1,6 @@
-// Tasks for a queue: one that keeps its thread, and one that is hardly there.
+// Tasks for a queue: one that occupies its thread, and one that does nothing.
 
-/** Says that it has begun in the first place of `gate`, and goes on until the second is set. */
+/** Sets the first element of `gate` when it has begun, and runs until the second is set. */
 export function hold(gate) {
   Atomics.store(gate, 0, 1);
   Atomics.wait(gate, 1, 0);

@@ -19,10 +19,10 @@ import { viewOf } from './view.js';
 const PUBLIC = fileURLToPath(new URL('./public/', import.meta.url));
 const THUMBNAIL_WIDTH = 320;
 const BATCH = 20;
-/** What callers are told; the reason, with addresses of ours in it, is for the log. */
-const SERVER_ERRORS = { 500: 'Internal error', 503: 'This cannot be taken on now. Try again in a moment.' };
+/** What clients are told; the reason, which may contain internal addresses, goes to the log. */
+const SERVER_ERRORS = { 500: 'Internal error', 503: 'The server cannot accept this now. Try again in a moment.' };
 
-/** The mistake, for whoever wants to see it: the same function, imported and added. Only the page's switch does so. */
+/** The mistake, for demonstration: the same function, imported and added. Only the page's switch uses it. */
 const thumbnailOnEventLoop = defineTask(thumbnail, { name: 'thumbnail' });
 
 /**
@@ -31,7 +31,7 @@ const thumbnailOnEventLoop = defineTask(thumbnail, { name: 'thumbnail' });
  * @param options.engine what keeps the thumbnails' tasks, if anything does
  */
 export async function createApp({ folder, logger, engine }) {
-  // The line that says where thumbnails are made: in a thread of this process, or by a worker that outlives it.
+  // This decides where thumbnails are made: in a thread of this process, or by a worker that outlives it.
   const images = engine
     ? registry.images
     : blocking(new URL('./tasks/images.js', import.meta.url), { timeout: 20_000 });
@@ -46,11 +46,11 @@ export async function createApp({ folder, logger, engine }) {
   const { mail, ...mailer } = createMailer({ port: smtp.port });
 
   const background = backgroundTasks({
-    // The tasks of an upload do not need each other: the mail need not wait for the thumbnail.
+    // The tasks of an upload are independent: the mail need not wait for the thumbnail.
     order: 'parallel',
     // An upload that ends as an error (a full backlog, say) leaves nothing half done.
     when: 'success',
-    // Photographs wait in memory: this bounds it to 100 uploads of four tasks and at most 4 MB each.
+    // Waiting photographs are kept in memory: this bounds them to 100 uploads, of four tasks and at most 4 MB each.
     maxBacklog: 400,
     pool: { minThreads: 1 },
     context: (req) => ({ requestId: req.id }),
@@ -58,7 +58,7 @@ export async function createApp({ folder, logger, engine }) {
     watchdog: { threshold: 50 },
     logger,
     engine,
-    // No response here takes that long: so soon a task runs whose server has died before it could say so.
+    // Longer than any response here. If the server dies before it releases a task, the task runs after this time.
     durable: { hold: 10_000 },
   });
   const follow = createFollower(background, events.send);
@@ -68,7 +68,7 @@ export async function createApp({ folder, logger, engine }) {
     .on('settled', (outcome) => (isHandedOver(outcome) ? follow(outcome.id) : events.send('settled', viewOf(outcome))))
     .on('blocked', (block) => events.send('blocked', block));
 
-  /** Where tasks are added: all of them. The lines stay the same, wherever the tasks run. */
+  /** All tasks of an upload are added here. The lines are the same wherever the tasks run. */
   function addUploadTasks(tasks, { id, email, name, bytes, photo }) {
     return [
       tasks.add(images.thumbnail, photo, THUMBNAIL_WIDTH, thumbnailFile(id)),
@@ -85,7 +85,7 @@ export async function createApp({ folder, logger, engine }) {
     });
   }
 
-  /** Moved, not copied: the buffer belongs to the thread then. For a worker, which has other memory, it is a file. */
+  /** The buffer is moved to the thread, not copied. A worker, which has memory of its own, is given a file. */
   async function handOn(buffer, id) {
     if (!engine) return move(buffer);
     const path = join(uploads, id);
@@ -111,7 +111,7 @@ export async function createApp({ folder, logger, engine }) {
     const { buffer, path, ...upload } = readUpload(req);
     const photo = buffer === undefined ? path : await handOn(buffer, id);
     const handles = addUploadTasks(res.locals.backgroundTasks, { id, ...upload, photo });
-    // Without an engine it is resolved. With one, the thumbnail is safe from here on, or the answer is 503.
+    // Without an engine it is resolved already. With one, the thumbnail is safe from here on, or the answer is 503.
     await Promise.all(handles.map(({ accepted }) => accepted));
     res.status(202).json({ id, name: upload.name, thumbnail: `/thumbnails/${id}.webp`, tasks: handles.map(viewOf) });
   });
@@ -147,7 +147,7 @@ export async function createApp({ folder, logger, engine }) {
 
   app.use((error, _req, res, next) => {
     if (res.headersSent) return next(error);
-    // Refusals of the package (503) carry their status and headers; multer's are about the upload.
+    // Refusals by the package (503) have their status and headers; multer refuses bad uploads.
     const status = error.status ?? statusOfMulter(error) ?? 500;
     if (status === 500) console.error(error);
     res.status(status).set(error.headers ?? {});
@@ -159,7 +159,7 @@ export async function createApp({ folder, logger, engine }) {
     background,
     /** What keeps the HTTP server from closing. */
     endStreams: events.close,
-    /** Once there are no more tasks: what they wrote to. */
+    /** Closes what the tasks write to: to be called when no task is left. */
     async close() {
       mailer.close();
       await Promise.all([smtp.close(), auditLog.close(), records.close()]);
@@ -167,7 +167,7 @@ export async function createApp({ folder, logger, engine }) {
   };
 }
 
-/** It runs elsewhere, and what happened here was no more than that. */
+/** Whether this process only handed the task over: it runs elsewhere. */
 function isHandedOver({ executor, state = 'completed' }) {
   return executor === 'engine' && state === 'completed';
 }

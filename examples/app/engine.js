@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url';
 const KEEPER = fileURLToPath(new URL('./keeper.js', import.meta.url));
 
 /**
- * @param url of a Redis that is there; without it, one is started that keeps its tasks in `folder`
+ * @param url of a running Redis; without it, one is started that keeps its tasks in `folder`
  * @returns the engine for `backgroundTasks`, and `close()`, for when the server's own tasks have ended; `undefined` if
- * there can be none, and the keeper has said why
+ * there can be none; the keeper has printed why
  */
 export async function startEngine({ url = '', folder }) {
-  // Imported here: whoever runs the example without an engine need not have its packages.
+  // Imported here: the example without an engine does not need these packages.
   const { bullmq } = await import('express-background-tasks/bullmq');
   const keeper = fork(KEEPER, [join(folder, 'redis'), url], {
     detached: true,

@@ -17,13 +17,13 @@ export function createEventStream() {
     send(event, data) {
       const message = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
       for (const res of clients) {
-        // A page that has stopped reading must not fill the server's memory; it will connect again.
+        // A page that has stopped reading must not fill the server's memory: it is cut off, and connects again.
         if (res.writableLength > LARGEST_BACKLOG) res.destroy();
         else res.write(message);
       }
     },
 
-    /** Streams are responses that do not end by themselves: the HTTP server could not close. */
+    /** Event streams do not end by themselves: while one is open, the HTTP server cannot close. */
     close() {
       for (const res of clients) res.end();
       clients.clear();

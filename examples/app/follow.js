@@ -1,10 +1,10 @@
-/** What becomes of durable tasks, which run in another process: asked of the engine, and told as if they ran here. */
+/** Follows durable tasks, which run in another process: asks the engine about them, and sends events as if they ran here. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { viewOf } from './view.js';
 
 const BETWEEN_LOOKS = 100;
 
-/** @returns `follow(id)`; it tells by `send(event, task)` */
+/** @returns `follow(id)`, which reports by `send(event, task)` */
 export function createFollower(background, send) {
   const followed = new Map();
   let isLooking = false;
@@ -13,7 +13,7 @@ export function createFollower(background, send) {
     isLooking = true;
     while (followed.size > 0) {
       await Promise.all([...followed].map(([id, seen]) => lookAt(id, seen).catch(() => {})));
-      // The engine may be away: the tasks go on without a spectator, and so may the end of this process.
+      // The engine may be away: the tasks go on unobserved, and this timer must not keep the process alive.
       await delay(BETWEEN_LOOKS, undefined, { ref: false });
     }
     isLooking = false;
@@ -27,7 +27,7 @@ export function createFollower(background, send) {
     else tell(task, seen, now);
   }
 
-  /** Its times are those of the looks: it has run since the last one that found it waiting. */
+  /** Its times are those of the queries: it has run since the last one that found it waiting. */
   function tell(task, seen, now) {
     const told = { ...task, executor: 'worker-process', waitedMs: seen.waitingAt - seen.handedOverAt };
     if (!seen.hasStarted) send('started', { ...viewOf(told), attempt: task.attempts });

@@ -1,9 +1,9 @@
 /**
- * What runs beside the server with `--engine redis`: a worker, and a Redis where none is named.
+ * What runs beside the server with `--engine redis`: a worker, and a Redis if REDIS_URL names none.
  *
- * The server starts this file as a process in a group of its own, out of reach of Ctrl-C, which a terminal sends to all
- * of the server's group at once. The channel between the two closes when the server asks for it, or is killed: then the
- * worker ends in order, and after it the Redis that it needs for that.
+ * The server starts this file as a process in a group of its own, since a terminal sends Ctrl-C to every process of the
+ * server's group at once. The channel between the two closes when the server closes it, or is killed: then the worker ends
+ * in order, and after it Redis, which the worker needs until then.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ const HOST = '127.0.0.1';
 const REGISTRY = fileURLToPath(new URL('./tasks/registry.js', import.meta.url));
 const COMMAND = fileURLToPath(new URL('../../dist/esm/cli/main.js', import.meta.url));
 
-// As in server.js: nobody may read any more what is printed here.
+// As in server.js: the reader of the output may be gone.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 const [folder, given] = process.argv.slice(2);
@@ -35,7 +35,7 @@ const [command, registry] = [COMMAND, REGISTRY].map((path) => relative(process.c
 const where = redis ? `Redis (process ${redis.pid})` : 'Your Redis';
 console.log(`${where} keeps the thumbnails' tasks, and a worker (process ${worker.pid}) runs them. Another worker:`);
 console.log(`  BACKGROUND_TASKS_ENGINE='${url}' node ${command} work ${registry}`);
-// With a callback, for a server that is no more: what has begun here still has to be ended.
+// With a callback, since the server may be gone: what was started here still has to be ended.
 process.send({ url }, () => {});
 
 await asked;
@@ -61,7 +61,7 @@ async function startRedis() {
   });
   await Promise.race([ready, ended]).catch(({ message }) => {
     console.error(
-      `Expected redis-server to start, got: ${message}. Install Redis, or name one that runs by REDIS_URL=redis://…`,
+      `Expected redis-server to start, got: ${message}. Install Redis, or set REDIS_URL to one that is running.`,
     );
     process.exit(1);
   });

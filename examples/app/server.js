@@ -22,7 +22,7 @@ if (!['', '--engine redis', '--engine=redis'].includes(args)) {
 if (args && REDIS_URL && !/^rediss?:\/\//.test(REDIS_URL)) {
   misused(`REDIS_URL to begin with redis:// or rediss://, got ${REDIS_URL}. Try: REDIS_URL=redis://127.0.0.1:6379`);
 }
-// Who reads what is printed may be gone first: after Ctrl-C, the other half of `npm start | tee log`.
+// The reader of the output may be gone first, as `tee` is after Ctrl-C in `npm start | tee log`.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 const folder = DATA ? resolve(DATA) : await mkdtemp(join(tmpdir(), 'express-background-tasks-'));
@@ -39,12 +39,14 @@ try {
   await once(server, 'listening');
 } catch (error) {
   const { message } = error.cause ?? error;
-  console.error(`No server on port ${PORT}, writing to ${folder}: ${message}. Name others by PORT and DATA.`);
+  console.error(
+    `The server did not start on port ${PORT}, with its data in ${folder}: ${message}. Set PORT and DATA to change these.`,
+  );
   await end();
   process.exit(1);
 }
 
-// npm passes on what it gets, and Ctrl-C hits npm and the server: of two signals at once the second is no impatience.
+// Ctrl-C reaches npm and the server, and npm passes its signal on: a second signal within a second is the same one.
 let ending;
 const { close } = closeWithGrace({ delay: 15 * SECOND, skip: SIGNALS }, async ({ signal = ending?.signal, err }) => {
   if (err) console.error(err);
@@ -72,10 +74,10 @@ async function closeServer() {
   const closed = once(server, 'close');
   server.close();
   example.endStreams();
-  // Node closes the connections that are idle now; the others are idle once their response has ended.
+  // server.close() closes the connections that are idle now; the others become idle when their response has ended.
   const sweep = setInterval(() => server.closeIdleConnections(), 0.1 * SECOND);
   const patience = setTimeout(() => {
-    console.log('Requests that are still under way are cut off');
+    console.log('Cutting off the requests that are still under way');
     server.closeAllConnections();
   }, 2 * SECOND);
   await closed;
@@ -83,7 +85,7 @@ async function closeServer() {
   clearTimeout(patience);
 }
 
-/** What the tasks wrote to, once there are none. */
+/** Closes what the tasks write to, when none is left. */
 async function end() {
   await example?.close();
   await kept?.close();

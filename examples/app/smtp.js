@@ -1,4 +1,4 @@
-/** A real SMTP server on loopback. It delivers nowhere: it keeps the last mails, parsed, to be looked at. */
+/** A real SMTP server on loopback. It delivers nothing: it keeps the last mails, parsed, for the page. */
 import { once } from 'node:events';
 import { simpleParser } from 'mailparser';
 import { SMTPServer } from 'smtp-server';
@@ -30,7 +30,7 @@ export async function startSmtpServer(onMail) {
     rejectOversized: true,
     onData: (stream, session, callback) => receive(stream, session).then(() => callback(), callback),
   });
-  // A client that breaks off in the middle is the client's affair.
+  // A client that breaks off in the middle is no error of the server.
   server.on('error', () => {});
   const listener = server.listen(0, '127.0.0.1');
   await once(listener, 'listening');

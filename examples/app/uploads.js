@@ -1,4 +1,4 @@
-/** What a person may send: one photograph of bounded size, or the name of one that ships with the example. */
+/** What may be uploaded: one photograph of bounded size, or the name of one that comes with the example. */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import multer from 'multer';
@@ -19,7 +19,7 @@ function refusal(status, message) {
   return Object.assign(new Error(message), { status, expose: true });
 }
 
-/** What was uploaded, checked; throws a 400 otherwise. Whether the bytes are an image is for the task to find out. */
+/** Returns what was uploaded; throws a 400 if it is not valid. Whether the bytes are an image is found out by the task. */
 export function readUpload({ file, body = {} }) {
   const { email, sample } = body;
   if (!/^[^\s@<>,;:"]+@[^\s@<>,;:"]+$/.test(email ?? '')) throw refusal(400, 'An e-mail address is needed.');

@@ -3,7 +3,7 @@ export function viewOf(task) {
   const { id, name, state, executor, attempt, attempts, waitedMs, ranMs, delayMs, value, error, response } = task;
   return {
     id,
-    // In an engine a task's name begins with its module's.
+    // The name of a durable task begins with the name of its module.
     name: name.split('.').at(-1),
     state,
     executor,

@@ -1,5 +1,5 @@
 /**
- * What a request feels of a report that is made on the event loop, and of one that is made in a thread:
+ * The latency of requests beside a report that is made on the event loop, and beside one that is made in a thread:
  * `node examples/blocked/measure.js`. Prints what the servers logged, and a table.
  */
 import { spawn } from 'node:child_process';
@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 const ORDERS = 60_000;
 const SECONDS = 20;
-/** What starts late starts meanwhile: the watchdog's thread, the worker thread, its module. */
+/** Time for what starts late: the watchdog's thread, the worker thread, its module. */
 const LEAD = 2;
 const PINGS_PER_SECOND = 100;
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -40,7 +40,7 @@ try {
   await rm(folder, { recursive: true });
 }
 
-/** The same orders each time, in no order. */
+/** The same orders each time, unsorted. */
 function orderOf(id) {
   const number = (id * 7_919) % ORDERS;
   return { id, customer: `Müller & Sons, no. ${number}`, total: number / 100 };

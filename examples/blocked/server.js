@@ -10,7 +10,7 @@ export const report = join(FOLDER, 'report.html');
 /** Prints its address. Ends at SIGTERM. */
 export async function listen(app, background) {
   const server = app.listen(0, '127.0.0.1');
-  // A connection that is closed just as it is used again is no request's latency.
+  // A connection that is closed just when it is used again would falsify the latency.
   server.keepAliveTimeout = 60_000;
   await once(server, 'listening');
   console.log(`http://127.0.0.1:${server.address().port}`);

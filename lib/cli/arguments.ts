@@ -8,14 +8,14 @@ export const USAGE = `Usage: express-background-tasks work <registry> [options]
 Runs the durable tasks that the module <registry> registers with durable(), until SIGTERM or SIGINT.
 
   --engine <where>      redis://…, rediss://…, postgres://…, or a module whose default export is an engine.
-                        Without it the environment's BACKGROUND_TASKS_ENGINE, which others cannot see in a list of processes.
-  --queue <name>        the queue, where the web processes name one
-  --concurrency <n>     how many tasks at once (default: as many as threads)
-  --threads <n>         how many worker threads (default: one less than cores)
-  --timeout <ms>        how long what runs may take after SIGTERM (default: 30000)
-  --health-port <port>  answers GET with 200 while tasks are taken and the engine answers, else with 503
-  --health-host <host>  where it listens (default: 127.0.0.1)
-  --health-file <path>  written every 5 seconds under the same condition, for checks of its age
+                        Default: the environment variable BACKGROUND_TASKS_ENGINE, which process lists do not show.
+  --queue <name>        the name of the queue, if the web processes set one
+  --concurrency <n>     how many tasks run at once (default: as many as threads)
+  --threads <n>         how many worker threads (default: one less than cores, at least 1)
+  --timeout <ms>        how long running tasks may take to end after SIGTERM (default: 30000)
+  --health-port <port>  answers GET with 200 while the worker takes tasks and the engine answers, else with 503
+  --health-host <host>  the address that the health port listens on (default: 127.0.0.1)
+  --health-file <path>  a file written every 5 seconds under the same condition: check its age
   --help, --version
 `;
 

@@ -61,7 +61,7 @@ function writerOf(file: string, ask: () => Promise<Health>): () => Promise<void>
     try {
       writeFileSync(file, `${JSON.stringify({ at: new Date().toISOString(), ...facts })}\n`);
     } catch (error) {
-      process.stderr.write(`The health file cannot be written: ${toError(error).message}\n`);
+      process.stderr.write(`The health file could not be written: ${toError(error).message}\n`);
     }
   };
 }

@@ -48,7 +48,7 @@ export async function engineOf(where: string | undefined, queue: string | undefi
   }
   const { default: exported } = await importModule(where, 'the engine');
   if (queue !== undefined)
-    throw new UsageError('Expected --queue with a URL as --engine: a module names its queue itself.');
+    throw new UsageError('Expected --queue only with a URL as --engine: a module names its own queue.');
   if (exported === undefined) throw new UsageError(`Expected the engine ${where} to have a default export, got none.`);
   return engineIn(exported);
 }

@@ -25,7 +25,7 @@ export async function runWorker(command: WorkCommand, print: Print): Promise<voi
   const worker = await createWorker({ engine, concurrency, pool: { maxThreads: threads } });
   program.worker = worker;
   health.changed();
-  print(`Takes tasks of ${engine.name}: ${worker.tasks.join(', ')}`);
+  print(`Takes tasks from ${engine.name}: ${worker.tasks.join(', ')}`);
 }
 
 class WorkerProgram {
@@ -59,7 +59,7 @@ class WorkerProgram {
       process.exit(1);
     }
     this.#closingSince = performance.now();
-    this.#print(`${signal}: takes no more tasks, and ends when those that run have, in ${timeout} ms at most`);
+    this.#print(`${signal}: takes no more tasks; running tasks have ${timeout} ms to end`);
     const { completed, failed, abandoned } = await this.worker.close({ timeout });
     health.end();
     this.#print(`Ended: ${completed} completed, ${failed} failed, ${abandoned.length} given back`);

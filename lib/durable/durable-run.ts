@@ -15,7 +15,7 @@ export class DurableRun extends TaskRun {
   }
 
   protected override get whenAbandoned(): string {
-    return ' If the engine has it, its hold lets it run.';
+    return ' If the engine has it, it runs when its hold is over.';
   }
 }
 

@@ -41,7 +41,7 @@ export function checkNotTaken(engine: TaskEngine): void {
   if (!taken.has(engine)) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_OPTION',
-    `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} that another has, or had.`,
+    `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} engine that another one uses or has used.`,
   );
 }
 

@@ -213,7 +213,7 @@ async function acceptanceAfter(answer: Promise<void>): Promise<Acceptance> {
 function releasedTooLate(name: string, cause: Error | undefined): BackgroundTaskError {
   return new BackgroundTaskError(
     'ERR_BACKGROUND_ENGINE',
-    `Expected the transaction of task ${name} to be committed in time for a release: it runs when its hold is over.`,
+    `Expected the transaction of task ${name} to be committed in time for the task to be released: it runs when its hold is over.`,
     { cause },
   );
 }

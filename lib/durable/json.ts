@@ -26,7 +26,7 @@ export function jsonCopy<Value>(value: Value, what: string, limit: number): Valu
   if (size > limit) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_TOO_LARGE',
-      `Expected ${what} to be at most ${limit} bytes of JSON, got ${size}: store it, and pass where it is.`,
+      `Expected ${what} to be at most ${limit} bytes of JSON, got ${size}: store it elsewhere, and pass its key.`,
     );
   }
   return JSON.parse(text) as Value;
@@ -46,7 +46,7 @@ function faultIn(value: unknown, path: string, depth: number): string | undefine
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${value}${at(path)}`;
   if (typeof value !== 'object' || types.isProxy(value)) return `${describeKind(value)}${at(path)}`;
-  if (depth === DEEPEST) return 'a structure that is nested too deeply, or in a circle';
+  if (depth === DEEPEST) return 'a structure that is nested too deeply, or contains itself';
   if (Array.isArray(value)) return faultInArray(value, path, depth);
   const prototype = Object.getPrototypeOf(value);
   const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null;

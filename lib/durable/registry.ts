@@ -39,7 +39,7 @@ export function register(registered: Omit<RegisteredModule, 'named'>): Set<strin
   if (present !== undefined && present.module !== module) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_REGISTRY',
-      `Expected the name ${name} to stand for one module, got durable('${name}', …) for ${module} after ${present.module}.`,
+      `Expected the name ${name} to stand for one module, got durable('${name}', …) for ${module}, and before for ${present.module}.`,
     );
   }
   if (present !== undefined && present.executor !== executor) {

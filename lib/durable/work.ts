@@ -103,7 +103,7 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   let parsedArgs: unknown = args;
   try {
     if (parse !== undefined && Array.isArray(args)) parsedArgs = parse([...args]);
-    if (isTooLate(parsedArgs)) throw new TypeError('it returned a promise, and an array is needed at once');
+    if (isTooLate(parsedArgs)) throw new TypeError('it returned a promise instead of an array');
   } catch (thrown) {
     const cause = toError(thrown);
     throw new BackgroundTaskError(
@@ -130,7 +130,7 @@ function unknown(
   const isOver = age >= unknownFor;
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_UNKNOWN_TASK',
-    `Task ${describe(name)} is not registered in this worker${isOver ? `, nor was it in any other for ${unknownFor} ms` : ', and was put back for others'}.`,
+    `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
   host.warn({ id, name }, error);
   if (isOver) return failed(error, false);

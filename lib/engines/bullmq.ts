@@ -107,7 +107,7 @@ class BullMQEngine implements TaskEngine {
     if (!client.isGuarded) {
       throw new BackgroundTaskError(
         'ERR_BACKGROUND_ENGINE',
-        'Expected BullMQ to have the scripts promote and removeJob: this version of it is not known here.',
+        'Expected BullMQ to have the scripts promote and removeJob: this version of it is not supported.',
       );
     }
     const clock = new RedisClock(client, host);

@@ -22,7 +22,9 @@ export async function loadFunction(module: string, exportName: string): Promise<
   const exported = exportOf(namespace, exportName);
   const run = taskFunctionOf(namespace, exportName, exported);
   if (run !== undefined) return run;
-  const got = types.isGeneratorFunction(exported) ? 'a generator, whose code no call begins' : typeof exported;
+  const got = types.isGeneratorFunction(exported)
+    ? 'a generator function, whose body does not run when it is called'
+    : typeof exported;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_EXPORT',
     `Expected ${module} to export a function ${exportName}, got ${got}. Its functions are: ${functionNames(namespace).join(', ') || 'none'}.`,
@@ -96,7 +98,7 @@ async function importOrRequire(module: string): Promise<Namespace> {
 function adviceFor(cause: Error, module: string): string {
   const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.test(module);
   return isUnknownSource
-    ? '. This Node runs no TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
+    ? '. This version of Node cannot load TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
     : '';
 }
 

@@ -98,7 +98,7 @@ export function resolveWork(
   if (!hasEngine) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_OPTION',
-      'Expected `engine` of backgroundTasks() to be given where `work` is: it is the engine whose tasks are run.',
+      'Expected `engine` of backgroundTasks() to be given with `work`: the engine holds the tasks that `work` runs.',
     );
   }
   const { concurrency = maxThreads, unknownFor = DEFAULT_UNKNOWN_FOR } = work === true ? {} : work;

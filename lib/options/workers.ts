@@ -144,11 +144,11 @@ const megabytes: Rule = {
 
 /** Piscina's options that would break the contract, and why. */
 export const REFUSED_POOL_OPTIONS: Readonly<Record<string, string>> = {
-  maxQueue: "what waits for a thread waits in the package's own queue: use `maxBacklog`",
-  concurrentTasksPerWorker: 'a thread runs one task at a time, so that ending it harms no other',
+  maxQueue: "tasks that wait for a thread are kept in the package's own queue: use `maxBacklog`",
+  concurrentTasksPerWorker: 'a thread runs one task at a time, so that ending the thread stops no other task',
   filename: 'a task names its own module: use `blocking(url)`',
   name: 'a task names its own export: use `blocking(url)`',
-  taskQueue: "what waits for a thread waits in the package's own queue: use `priority`",
+  taskQueue: "tasks that wait for a thread are kept in the package's own queue: use `priority`",
   atomics: 'timers and sockets in a thread would stand still between tasks',
   closeTimeout: 'use `close({ timeout })`',
   workerData: 'pass arguments to `add`, or use `context`',

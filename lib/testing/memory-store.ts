@@ -115,7 +115,7 @@ export class MemoryStore {
     clearInterval(worker.keepAlive);
     for (const [task, { lost }] of worker.inFlight) {
       worker.inFlight.delete(task);
-      lost.abort(new Error('The memory engine was closed while the task ran, and has given it to somebody else.'));
+      lost.abort(new Error('The memory engine was closed while the task ran, and gave it to another worker.'));
       this.#makeReady(task);
     }
   }

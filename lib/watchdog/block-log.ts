@@ -47,7 +47,7 @@ export class BlockLog {
   }
 
   stacksUnavailable(reason: string): void {
-    this.#log.write('info', `The watchdog goes on without stacks: ${reason}`, { reason });
+    this.#log.write('info', `The watchdog continues without stacks: ${reason}`, { reason });
   }
 
   summarize(stats: BlockStats): void {
@@ -73,7 +73,7 @@ export class BlockLog {
       stack: { frames: stack, call },
       isTask: cause === 'task',
     });
-    const since = unlogged.times === 0 ? '' : ` (and ${tallyInWords(unlogged)} since it was last told)`;
+    const since = unlogged.times === 0 ? '' : ` (and ${tallyInWords(unlogged)} since the last line)`;
     this.#log.write(canBeFixed(cause) ? 'warn' : 'debug', `${message}${since}`, {
       cause,
       ...(task === undefined ? {} : { task: task.name, id: task.id }),

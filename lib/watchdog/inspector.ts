@@ -11,7 +11,7 @@ export function whyNoStacks(): string | undefined {
   // Node 20 to 24 would die by an assertion in the watchdog's thread.
   const { permission } = process as { readonly permission?: { has(scope: string): boolean } };
   if (permission?.has('inspector') === false) return 'the permission model allows no inspector (--allow-inspector)';
-  if (!isMainThread) return "the inspector reaches the main thread only, and this server's is another";
+  if (!isMainThread) return 'the inspector reaches only the main thread, and this server runs in a worker thread';
   return undefined;
 }
 

@@ -29,7 +29,7 @@ export function whoOf({ cause, task, request, stack }: BlockedEvent): string {
     case 'garbage-collection':
       return 'The garbage collection';
     case 'load':
-      return 'Much work at once, none of it long,';
+      return 'Many short pieces of work';
     default:
       return stack.length === 0 ? 'Something' : 'Code outside of tasks';
   }

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-// Relative, so that it needs no quotes in a shell, whatever the directory is called.
+// Relative, so that it needs no quotes in a shell, whatever the directory's name.
 export const cache = 'node_modules/.cache/node-versions';
 
 /** The packages that hold Node itself, by platform and architecture. */
@@ -18,7 +18,7 @@ const PACKAGES = {
 const platform = `${process.platform}-${process.arch}`;
 const packageName = PACKAGES[platform];
 
-/** The path of that Node's program; it is installed at the first call. */
+/** The path of that Node's executable; it is installed at the first call. */
 export function installNode(version) {
   if (packageName === undefined) {
     throw new Error(

@@ -1,4 +1,4 @@
-// Random choices that can be made again, from the same seed.
+// Random choices that can be repeated from a seed.
 
 /** mulberry32: small, even enough for choosing faults, and the same everywhere. */
 export function makeRandom(seed) {
@@ -12,7 +12,7 @@ export function makeRandom(seed) {
   const integer = (low, high) => low + Math.floor(next() * (high - low + 1));
   return {
     integer,
-    /** True in so many of all cases. */
+    /** True with this probability. */
     chance: (probability) => next() < probability,
     pick: (list) => list[integer(0, list.length - 1)],
   };

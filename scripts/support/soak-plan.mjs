@@ -1,4 +1,4 @@
-// What one request of the soak asks for: mostly work, sometimes a fault.
+// What one request of the soak asks for: usually work, sometimes a fault.
 
 /** How often each is drawn, of the tasks of an executor. */
 const COMMON = {

@@ -1,4 +1,4 @@
-// The server that is soaked. It counts its tasks by its own book, and holds the package's counts against it every second.
+// The server that is soaked. It keeps its own account of its tasks, and compares the package's counts with it every second.
 import express from 'express';
 import { backgroundTasks, blocking } from 'express-background-tasks';
 import * as functions from './soak-tasks.mjs';
@@ -7,7 +7,7 @@ const url = new URL('./soak-tasks.mjs', import.meta.url);
 const tasks = { 'event-loop': functions, thread: blocking(url), process: blocking(url, { executor: 'process' }) };
 const SECOND = 1_000;
 /**
- * An executor that has tasks and ends none for so long stands still: longer than a task takes with its attempts and the
+ * An executor that has tasks and ends none for this long is stuck: longer than a task takes with its attempts and the
  * waits between them. A single task may wait longer, behind those of a higher priority, where the machine is slow.
  */
 const STANDSTILL = 30 * SECOND;
@@ -63,16 +63,17 @@ function add(adder, { executor, behaviour, argument, cancelAfter, addsAnother, w
 const server = app.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
 const startedAt = performance.now();
 
-/** Conservation, by the package's sums and by the book. */
+/** Checks that no task is missing, by the package's counts and by this server's own. */
 function check() {
   const stats = background.stats();
   const { waiting, running, retrying } = stats;
   if (stats.added !== waiting + running + retrying + stats.settled)
     fault(`the counts do not add up: ${JSON.stringify(stats)}`);
   if (stats.added !== added || stats.settled !== settled) {
-    fault(`added ${stats.added}, settled ${stats.settled}; by the book ${added} and ${settled}`);
+    fault(`added ${stats.added}, settled ${stats.settled}; by this server's count ${added} and ${settled}`);
   }
-  if (stats.backlog.size !== open.size) fault(`the backlog is ${stats.backlog.size}; by the book ${open.size}`);
+  if (stats.backlog.size !== open.size)
+    fault(`the backlog is ${stats.backlog.size}; by this server's count ${open.size}`);
   for (const counts of Object.values(stats.executors)) {
     if (counts.waiting < 0 || counts.running < 0 || counts.retrying < 0)
       fault(`a count below zero: ${JSON.stringify(counts)}`);
@@ -80,7 +81,7 @@ function check() {
   for (const [name, { waiting: ready, running: busy, retrying: later }] of Object.entries(stats.executors)) {
     const hasTasks = ready + busy + later > 0;
     if (hasTasks && performance.now() - lastSettledAt[name] > STANDSTILL) {
-      fault(`the executor ${name} stands still: ${JSON.stringify(stats.executors[name])}`);
+      fault(`the executor ${name} is stuck: ${JSON.stringify(stats.executors[name])}`);
     }
   }
   return stats;
@@ -124,13 +125,13 @@ process.on('message', async ({ end }) => {
   process.send({ summary }, () => process.disconnect());
 });
 
-/** Whoever soaked it was ended: nobody asks for its summary any more. */
+/** The process that soaked it has ended: no one asks for the summary any more. */
 function endAlone() {
   process.exit(1);
 }
 process.on('disconnect', endAlone);
 
-/** Resolves to `undefined` if that is not over in time. */
+/** Resolves to `undefined` if the promise does not settle in time. */
 function within(milliseconds, event) {
   return Promise.race([event, new Promise((resolve) => setTimeout(resolve, milliseconds).unref())]);
 }

@@ -1,4 +1,4 @@
-// What the soak runs, in whatever executor. Not everything is for every executor: soak-plan.mjs says what is.
+// What the soak runs, in whatever executor. soak-plan.mjs says which task is for which executor.
 import { closeSync, openSync } from 'node:fs';
 import { devNull } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -39,7 +39,7 @@ export function fillHeap() {
   for (;;) kept.push(new Array(100_000).fill(kept.length + 0.5));
 }
 export function abort() {
-  // What Node prints when it aborts is nobody's business.
+  // Silences what Node prints when it aborts.
   closeSync(2);
   openSync(devNull, 'w');
   process.abort();

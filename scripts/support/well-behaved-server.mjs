@@ -1,15 +1,15 @@
-/** A server that is busy and never blocks: the watchdog must find nobody to blame. Forked by scripts/watchdog-false-positives.mjs. */
+/** A server that is busy and never blocks: the watchdog must blame nothing. Forked by scripts/watchdog-false-positives.mjs. */
 import { once } from 'node:events';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import express from 'express';
 import { backgroundTasks } from 'express-background-tasks';
 
-/** The task at the end blocks for so many microseconds of this process's own time, since a busy machine may give it little. */
+/** The task at the end blocks for this many microseconds of this process's own CPU time, since a busy machine may give it little. */
 const PROOF = 200_000;
-/** So many milliseconds its report is waited for. */
+/** How long its report is waited for, in milliseconds. */
 const LONGEST_PROOF = 10_000;
-/** So many are kept, so that they grow old before they are collected. */
+/** How many objects are kept, so that they grow old before they are collected. */
 const KEPT = 400;
 const kept = [];
 const counts = { requests: 0, tasks: 0, collections: 0 };

@@ -13,7 +13,7 @@ function isOld(version: string): boolean {
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
 }
 
-/** All that keeps it from being tried on a real server here; nothing where it can be. */
+/** Everything that is missing for a test on a real server here; empty if nothing is. */
 export const missing: string = [
   ...(noPgBoss === undefined ? [] : [noPgBoss]),
   ...(postgresIsInstalled ? [] : ['Postgres is not installed here']),

@@ -1,4 +1,4 @@
-/** Workers that know less than the web processes do. */
+/** Workers that know fewer tasks than the web processes. */
 import { describe, expect, it } from '@jest/globals';
 import { type EngineUnderProof, programsOn, TIMEOUT } from './proof-engine.ts';
 import { conclude } from './proof-findings.ts';
@@ -29,7 +29,7 @@ export function proveDeploys(engine: EngineUnderProof): void {
           what: 'a task that only the workers of the new deploy know; they are started, and the old ones end',
           on,
           journal,
-          // What an old worker puts back at its very end waits for as long again as it has waited by then.
+          // A task that an old worker puts back just before its end waits as long again as it has waited so far.
           again: {
             afterMs: journal.msUntilStarted([id], updatedAt),
             withinMs: oldEndedAt - updatedAt + (oldEndedAt - acceptedAt) + limits.look,

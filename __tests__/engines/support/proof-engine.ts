@@ -1,10 +1,10 @@
-/** An engine that is put to the proof, and how quick it has to be. */
+/** An engine that is tested, and how quick it has to be. */
 import { ProofPrograms } from './proof-programs.ts';
 
 export const TIMEOUT = 120_000;
 /** How many tasks a worker runs at once, unless a test says otherwise. */
 export const CONCURRENCY = 4;
-/** How many tasks a worker has in its hands at most: what it runs, and as many whose ends it still has to tell. */
+/** How many tasks a worker has at most: those that it runs, and as many whose end it still has to report. */
 export const IN_HAND = 2 * CONCURRENCY;
 
 /** A server of an engine, of the test's own. */
@@ -16,7 +16,7 @@ export interface EngineServer {
 
 /** What the documentation gives for the options in use, in milliseconds. */
 export interface Limits {
-  /** Until another worker runs what one that has died had in its hands. */
+  /** Until another worker runs the tasks of one that has died. */
   readonly takeover: number;
   /** Until a worker sees that a hold is over by itself. */
   readonly look: number;

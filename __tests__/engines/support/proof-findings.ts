@@ -1,4 +1,4 @@
-/** What a test of the proof has found: noted for the table in the documentation, and held against what is promised. */
+/** What a test of the proof has found: noted for the table in the documentation, and compared with what is promised. */
 import { appendFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import type { Journal } from './proof-journal.ts';
@@ -16,7 +16,7 @@ export interface Finding {
   readonly journal: Journal;
   /** By default what was accepted and has not ended. */
   readonly lost?: readonly string[];
-  /** What was in a worker's hands when something went wrong. Nothing else may have been started twice. */
+  /** The tasks that a worker had when something went wrong. No others may have been started twice. */
   readonly mayRunTwice?: readonly string[];
   /** How long it took until what was held up ran, and how long it may take by the limits in force. In milliseconds. */
   readonly again?: { readonly afterMs: number; readonly withinMs: number };

@@ -1,9 +1,9 @@
-/** What the programs of a proof have told, and what follows from it. */
+/** What the programs of a proof have reported, and what follows from it. */
 
 export interface Entry {
   readonly kind: 'listening' | 'working' | 'accepted' | 'answering' | 'settled' | 'started' | 'ended' | 'log';
   readonly pid: number;
-  /** By {@link now} of the program that told it. */
+  /** By {@link now} of the program that reported it. */
   readonly at: number;
   readonly id: string;
   readonly attempt: number;
@@ -13,12 +13,12 @@ export interface Entry {
   readonly code: string | undefined;
 }
 
-/** Milliseconds by a clock that all processes of a machine share, and that nobody sets. */
+/** Milliseconds by a clock that all processes of a machine share, and that is never adjusted. */
 export function now(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** Everything that all programs of a test have told, in the order heard. */
+/** All reports of all programs of a test, in the order received. */
 export class Journal {
   readonly entries: Entry[] = [];
   readonly #checks = new Set<() => void>();
@@ -36,7 +36,7 @@ export class Journal {
     return [...new Set(this.of(kind).map(({ id }) => id))];
   }
 
-  /** Resolves as soon as it is so. */
+  /** Resolves as soon as the condition holds. */
   until(isSo: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {

@@ -6,7 +6,7 @@ import { now } from './proof-journal.ts';
 import { load, untilDone } from './proof-programs.ts';
 
 const HOLD = 3_000;
-/** Between two attempts to start with an engine that is not there, in milliseconds. */
+/** Between two attempts to start with an engine that is down, in milliseconds. */
 const LONGEST_START_DELAY = 5_000;
 
 export function proveOutages(engine: EngineUnderProof): void {
@@ -61,7 +61,7 @@ export function proveThatAnOutageLosesNothing(engine: EngineUnderProof, how: 'st
       await journal.until(() => journal.ids('ended').length >= 50);
       await (how === 'stopped' ? server.stop() : server.kill());
       const refused = await web.post();
-      // All take as long as each other, so they end, and are told of, in the order of their starts.
+      // All take equally long, so they end, and are reported, in the order of their starts.
       const inHand = journal.startedBy(worker.pid).slice(-IN_HAND);
       await server.start();
       const backAt = now();

@@ -23,7 +23,7 @@ export function proveProcesses(engine: EngineUnderProof): void {
         while (deaths.length < KILLS) {
           const web = await programs.web({ env: { HOLD: String(HOLD) } });
           const before = journal.of('accepted').length;
-          // Half of the responses never end: nobody will release their tasks.
+          // Half of the responses never end, so their tasks are never released.
           const loads = [load(web, 'after=never', 3), load(web, 'ms=1', 3)];
           await journal.until(() => journal.of('accepted').length >= before + 10);
           await web.kill('SIGKILL');
@@ -91,7 +91,7 @@ export function proveProcesses(engine: EngineUnderProof): void {
     prove(
       'that has no time for that gives it back: it runs elsewhere, at once, as if it had not been tried',
       async () => {
-        // By the limits in force it would take half a minute to be missed.
+        // With the limits in force it would take half a minute until its loss is noticed.
         const programs = programsOn(engine, (await startServer()).url, {});
         const { journal } = programs;
         const web = await programs.web();

@@ -103,7 +103,7 @@ export async function untilNothingIsLeft(web: WebProgram): Promise<void> {
   }
 }
 
-/** Requests, so many at once, until it is stopped. What the statuses were, it resolves to. */
+/** Sends requests, this many at once, until it is stopped. Resolves to their statuses. */
 export function load(
   web: WebProgram,
   query: string,

@@ -1,4 +1,4 @@
-/** What the documentation promises of durable tasks, tried by killing whatever can be killed. One suite for all engines. */
+/** What the documentation promises about durable tasks, tested by killing everything that can be killed. One suite for all engines. */
 
 import { proveDeploys } from './proof-deploys.ts';
 import type { EngineUnderProof } from './proof-engine.ts';

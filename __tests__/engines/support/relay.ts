@@ -1,4 +1,4 @@
-/** A way to a server that can fall silent, as a network does: nothing comes through, and nobody is told. */
+/** A relay to a server that can fall silent, as a network does: nothing comes through, and neither side is told. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { atEnd } from '../../support/cleanup.ts';

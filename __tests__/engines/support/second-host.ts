@@ -7,7 +7,7 @@ const IP = ['/usr/sbin/ip', '/sbin/ip', '/usr/bin/ip'].find((path) => existsSync
 const OUR_ADDRESS = '10.213.77.1';
 const ITS_ADDRESS = '10.213.77.2';
 
-/** Why there can be none; `undefined` where there can. */
+/** Why there can be none; `undefined` if there can. */
 export const noSecondHost: string | undefined = reason();
 
 function reason(): string | undefined {
@@ -33,7 +33,7 @@ export interface SecondHost {
   readonly ourAddress: string;
   /** The command that runs another there. */
   readonly within: readonly string[];
-  /** From here on nothing comes through, and nobody is told. */
+  /** From now on nothing comes through, and neither side is told. */
   cut(): void;
   mend(): void;
 }

@@ -45,7 +45,7 @@ exports.killItself = async (signal) => {
   process.kill(process.pid, signal);
   await delay(60_000);
 };
-/** What the process prints when it dies so is nobody's business here; a thread shares its outputs with the server. */
+/** Silences what the process prints when it dies like this; a thread shares its outputs with the server. */
 function silence() {
   if (!isMainThread) return;
   closeSync(2);
@@ -71,7 +71,7 @@ exports.cutChannel = async () => {
   return 'cut';
 };
 
-/** An error that is its own cause: V8 writes it, and cannot read it. */
+/** An error that is its own cause: V8 can write it, but not read it. */
 exports.sendUnreadable = async () => {
   const error = new Error('a ring');
   error.cause = error;
@@ -126,10 +126,10 @@ exports.fillBuffers = (megabytes) => {
 exports.closeOutputs = async () => {
   for (const descriptor of [1, 2]) {
     closeSync(descriptor);
-    // It is given to the next that asks: to a file to which nobody can write, lest a connection of the server take what is printed.
+    // The descriptor is given to the next file that is opened: one that cannot be written to, so that no connection of the server gets the output.
     openSync(__filename, 'r');
   }
-  // The console forgives one line that fails.
+  // The console ignores the first line that fails.
   for (let line = 1; line <= 2; line += 1) {
     console.log('to nobody');
     console.error('to nobody');
@@ -142,7 +142,7 @@ exports.floodOutput = (megabytes) => {
   for (let written = 0; written < megabytes * 1_000; written += 1) process.stdout.write(line);
   return megabytes;
 };
-/** Straight to the descriptor, which a reader that is slow makes wait. */
+/** Directly to the descriptor, where a slow reader makes the writer wait. */
 exports.floodDescriptor = (megabytes) => {
   const chunk = Buffer.alloc(10_000, 'x');
   for (let written = 0; written < megabytes * 1_000_000; ) {

@@ -103,7 +103,7 @@ function landscape({ seed, sky, sun, ridges, horizon, smooth = false, stars = 0 
   </svg>`;
 }
 
-/** The lower part becomes a darkened reflection of what stands above it. */
+/** The lower part becomes a darkened reflection of the upper part. */
 async function flood(image, shore) {
   const depth = HEIGHT - shore;
   const reflection = await sharp(image)

@@ -8,12 +8,12 @@ const PING_EVERY = 20;
 const byId = (id) => document.getElementById(id);
 
 /**
- * @param told what the server told so far, by task id; `watch` is given who wants to hear the rest
+ * @param told the last event of each task so far, by task id; `watch` is given the listener for later ones
  * @param executor where the thumbnails are made: `thread` or `event-loop`
  */
 export async function runBatch({ told, watch, executor }) {
   const progress = byId('progress');
-  // What was measured the other way stays, to be compared with.
+  // The figures of the other executor stay, for comparison.
   const kind = executor === 'event-loop' ? 'blocked' : 'busy';
   byId('comparison').hidden = false;
   byId(kind).hidden = false;

@@ -1,4 +1,4 @@
-/** Small things for making elements and writing numbers. Text is always set as text: it may be somebody else's. */
+/** Helpers for making elements and formatting numbers. Text is always set as text, since it may come from other users. */
 
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -7,7 +7,7 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** With a space that no line breaks at. */
+/** With a non-breaking space. */
 export function milliseconds(value) {
   if (value >= 10_000) return `${(value / 1000).toFixed(1)}\u00a0s`;
   return `${value.toFixed(value < 10 ? 1 : 0)}\u00a0ms`;

@@ -8,7 +8,7 @@ import { showBlock } from './watchdog.js';
 const PING_EVERY = 500;
 const CATCH_UP_EVERY = 1_000;
 const LIVE = ['held', 'waiting', 'running', 'retrying'];
-const LOST = { state: 'lost', error: { message: 'the server that had it in its memory is gone' } };
+const LOST = { state: 'lost', error: { message: 'the server that kept it in memory has ended' } };
 const LARGEST_PHOTO = 4 * 1024 * 1024;
 
 const byId = (id) => document.getElementById(id);
@@ -16,7 +16,7 @@ const form = byId('upload');
 const samples = byId('samples');
 const file = byId('file');
 
-/** What the server told of each task, and of each mail: it may arrive before the response was read. */
+/** The last event of each task, and each mail: they may arrive before the response is read. */
 const told = new Map();
 const mails = new Map();
 /** The upload that is shown, with its tasks by name. */
@@ -44,7 +44,7 @@ function hear(task) {
   if (shown?.tasks.some(({ id }) => id === task.id)) showTask(task);
 }
 
-/** What was missed while the connection was down. A server that was started anew tells of its own tasks only: it is asked. */
+/** Asks for what was missed while the connection was down. A restarted server sends events of its own tasks only. */
 async function catchUp() {
   clearTimeout(nextCatchUp);
   const open = (shown?.tasks ?? []).filter(({ id }) => told.get(id)?.type !== 'settled');
@@ -53,7 +53,7 @@ async function catchUp() {
     if (response?.status === 404) hear({ type: 'settled', id, name, ...LOST });
     if (!response?.ok) continue;
     const task = await response.json();
-    // An engine knows what came of its task, and not how long that took.
+    // An engine knows the outcome of its task, but not how long it took.
     if (!LIVE.includes(task.state)) hear({ type: 'settled', executor: 'worker-process', ...task });
   }
   if (open.length > 0) nextCatchUp = setTimeout(catchUp, CATCH_UP_EVERY);
@@ -89,7 +89,7 @@ function showResponse(response, upload, tookMs) {
   byId('response-text').textContent =
     `from sending ${upload.name} to the response, ${response.status}. The rest came after it:`;
   byId('inline-cost').textContent = '';
-  for (const name of ['thumbnail', 'mail', 'audit', 'record']) fill(name, '', 'waiting for it …');
+  for (const name of ['thumbnail', 'mail', 'audit', 'record']) fill(name, '', 'waiting …');
   byId('result').hidden = false;
   for (const { id } of upload.tasks) if (told.has(id)) showTask(told.get(id));
   if (mails.has(upload.id)) showMail(mails.get(upload.id));
@@ -120,7 +120,7 @@ function swatches(palette) {
   svg.setAttribute('preserveAspectRatio', 'none');
   for (const [index, color] of palette.entries()) {
     const swatch = document.createElementNS(ns, 'rect');
-    // A little wider than one, so that no seam is seen.
+    // A little wider than 1, so that no gap shows.
     for (const [name, value] of Object.entries({ x: index, width: 1.02, height: 1, fill: color })) {
       swatch.setAttribute(name, value);
     }
@@ -143,14 +143,14 @@ function showMail({ from, to, subject, text }) {
   fill('mail', 'here', list, element('pre', {}, text.trim()));
 }
 
-/** Not where a time is unknown. */
+/** Shows nothing if a time is unknown. */
 function showInlineCost() {
   const settled = shown.tasks.map(({ id }) => told.get(id)).filter((task) => task?.type === 'settled');
   if (settled.length < shown.tasks.length) return;
   const ranMs = settled.reduce((sum, task) => sum + task.ranMs, 0);
   if (Number.isNaN(ranMs)) return;
   byId('inline-cost').textContent =
-    `Awaited one after the other in the handler, the same work would have made it ${milliseconds(shown.tookMs + ranMs)}.`;
+    `Awaited one after the other in the handler, the same work would have made the response take ${milliseconds(shown.tookMs + ranMs)}.`;
 }
 
 function fill(name, state, ...content) {

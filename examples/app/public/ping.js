@@ -1,4 +1,4 @@
-/** How long a request takes that has nothing to do with the tasks. */
+/** Measures how long a request takes that has nothing to do with the tasks. */
 
 export async function ping() {
   const sentAt = performance.now();
@@ -7,7 +7,7 @@ export async function ping() {
 }
 
 /**
- * Pings at an even rate until `until` resolves, whether or not the answers keep up: a server that stands still must
+ * Pings at an even rate until `until` resolves, whether or not the answers keep up: a server that is blocked must
  * not be asked less often.
  *
  * @returns {Promise<{ at: number, took: number }[]>} rejects as soon as there is no answer

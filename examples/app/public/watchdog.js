@@ -1,4 +1,4 @@
-/** What the server's watchdog reports: who has blocked the event loop, for how long, and where. */
+/** What the server's watchdog reports: what has blocked the event loop, for how long, and where. */
 import { element, milliseconds } from './dom.js';
 
 const SHOWN = 5;
@@ -39,7 +39,7 @@ function whoOf({ cause, task, request }) {
     case 'garbage-collection':
       return 'a garbage collection';
     case 'load':
-      return 'much work at once';
+      return 'many short pieces of work';
     default:
       return 'code outside of tasks';
   }

@@ -8,7 +8,7 @@ export function openAuditLog(file) {
   const stream = createWriteStream(file, { flags: 'a' });
   const write = promisify(stream.write.bind(stream));
   const end = promisify(stream.end.bind(stream));
-  // The write that failed has its error already, and its task fails with it; without a listener the process would end.
+  // The failed write reports the error to its task already; without a listener the process would end.
   stream.on('error', () => {});
 
   async function writeLine(action, details) {

@@ -1,4 +1,4 @@
-/** Work on photographs: for worker threads. Nothing in it knows of background tasks. */
+/** Work on photographs: for worker threads. It contains nothing about background tasks. */
 import sharp from 'sharp';
 import { paletteOf } from './palette.js';
 
@@ -6,7 +6,7 @@ const PALETTE_WIDTH = 960;
 const PALETTE_COLORS = 5;
 const MOST_PIXELS = 50_000_000;
 
-// libvips brings native threads of its own; one for each task leaves the other cores to the server.
+// libvips has native threads of its own; one for each task leaves the other cores to the server.
 sharp.concurrency(1);
 
 /**

@@ -1,4 +1,4 @@
-/** The welcome e-mail, sent over SMTP by nodemailer. It waits rather than computes: a task for the event loop. */
+/** The welcome e-mail, sent over SMTP by nodemailer. It waits and does not compute: a task for the event loop. */
 import { currentTask, defineTask } from 'express-background-tasks';
 import { createTransport } from 'nodemailer';
 
@@ -28,7 +28,7 @@ export function createMailer({ port }) {
   }
 
   return {
-    // A mail server may be away for a moment: worth another attempt, unlike an address that it refuses.
+    // A mail server that is away for a moment is worth another attempt; an address that it refuses is not.
     mail: defineTask(sendWelcome, {
       name: 'mail',
       retry: { attempts: 3, delay: 1 * SECOND, retryIf: (error) => error.responseCode === undefined },

@@ -9,7 +9,7 @@ export function paletteOf(pixels, channels, count) {
   return centers.sort((a, b) => b.size - a.size).map(hexOf);
 }
 
-/** Pixels at even distances: the same image has the same palette each time. */
+/** Pixels at even distances, so that an image has the same palette each time. */
 function startingCenters(pixels, channels, count) {
   const stride = Math.floor(pixels.length / channels / count);
   return Array.from({ length: count }, (_, index) => {

@@ -1,4 +1,4 @@
-/** What web processes and workers both import, where an engine keeps tasks: names that stand for modules. */
+/** The registry, which web processes and workers both import when an engine keeps tasks: names that stand for modules. */
 import { durable } from 'express-background-tasks';
 
 export const images = durable('images', new URL('./images.js', import.meta.url), { timeout: 20_000 });

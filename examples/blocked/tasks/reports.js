@@ -1,4 +1,4 @@
-/** What was in `before.js`, line for line; `export` is new. */
+/** The same lines as in `before.js`; only `export` is new. */
 import { readFile, writeFile } from 'node:fs/promises';
 
 export async function sendReport(source, target) {

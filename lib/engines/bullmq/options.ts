@@ -120,7 +120,7 @@ const connection: Rule = {
 const RULES: Rules<BullMQOptions> = {
   connection,
   queue: {
-    expected: 'a string that is not empty, without a colon',
+    expected: 'a non-empty string without a colon',
     accepts: (value) => aString.accepts(value) && !(value as string).includes(':'),
   },
   prefix: aString,
@@ -170,7 +170,7 @@ function refuseOthers(value: unknown): void {
   if (isPostgres(value)) {
     // Measured with 6.7.0: a release at the very end of a hold ran tasks twice, and many holds that end at once deadlocked.
     throw refusal(
-      "lead to Redis or Valkey, got one for Postgres: BullMQ's own Postgres backend may run a task twice when it is released as its hold ends. Durable tasks on Postgres are what express-background-tasks/pg-boss is for",
+      "lead to Redis or Valkey, got one for Postgres: BullMQ's own Postgres backend may run a task twice if it is released at the moment its hold ends. For Postgres, use express-background-tasks/pg-boss",
     );
   }
   if (typeof value === 'string') refuseKeyPrefix(keyPrefixIn(value));
@@ -178,7 +178,7 @@ function refuseOthers(value: unknown): void {
   const { isCluster, keyPrefix, sendCommand, defineCommand, url } = value as Anything;
   if (isCluster === true) throw refusal('lead to one Redis (sentinels are fine), got a Redis Cluster');
   if (typeof sendCommand === 'function' && typeof defineCommand !== 'function') {
-    throw refusal('be a client of ioredis, got that of another package');
+    throw refusal('be a client of ioredis, got a client of another package');
   }
   refuseKeyPrefix(keyPrefix || (isClient(value) && value.options['keyPrefix']) || keyPrefixIn(url));
 }

@@ -56,7 +56,7 @@ export class RedisClock {
     const seconds = (Math.abs(this.#offset) / SECOND).toFixed(1);
     const [direction, effect] = this.#offset > 0 ? ['behind', 'late'] : ['ahead of', 'early'];
     this.#host.warn(
-      `The clock of this worker is ${seconds} s ${direction} that of Redis: tasks that nobody releases, and retries, start that much too ${effect}.`,
+      `The clock of this worker is ${seconds} s ${direction} that of Redis: retries, and tasks that run because their hold is over, start that much too ${effect}.`,
     );
   }
 }

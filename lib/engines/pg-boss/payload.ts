@@ -66,7 +66,10 @@ export function readData(data: unknown): { readonly envelope: TaskEnvelope; read
   const { envelope, retry } = (fromJsonb(data) ?? {}) as Partial<Data>;
   const read = fromJsonb(envelope) as TaskEnvelope | undefined;
   if (typeof read?.task !== 'string' || typeof retry?.attempts !== 'number') {
-    throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', 'Expected the data of a job to be a task, got another.');
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_ENGINE',
+      'Expected the data of a job to be a task, got something else.',
+    );
   }
   return { envelope: read, retry };
 }

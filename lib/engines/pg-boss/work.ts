@@ -157,7 +157,7 @@ export class PgBossWorker implements EngineWorker {
         ? 'it runs again'
         : 'it runs for the last time, and is kept as failed if that worker ends too';
     this.#parts.errors.warn({
-      message: `Task ${nameIn(data)} (${id}) lost its worker, which ended or was not heard of for ${heartbeatSeconds} s: ${sequel}.`,
+      message: `Task ${nameIn(data)} (${id}) lost its worker, which ended or sent no heartbeat for ${heartbeatSeconds} s: ${sequel}.`,
       type: `${id} ${retryCount}`,
     });
   }
@@ -221,7 +221,7 @@ export class PgBossWorker implements EngineWorker {
       const touched = new Set(settled);
       for (const claim of claims) {
         if (touched.has(claim.id) || !this.#claims.has(claim)) continue;
-        claim.lost.abort(new Error('The task was given to another worker, since nothing was heard of this one.'));
+        claim.lost.abort(new Error('The task was given to another worker, since this one sent no heartbeat in time.'));
       }
     } catch (error) {
       if (!this.#isStopping) errors.tell(error);

@@ -39,7 +39,7 @@ export const holds: Cases = {
     assert.equal(rig.startsOf(id), 1);
   },
 
-  'a release of what is not there says so, and does not keep the others from theirs': async (rig) => {
+  'a release of a missing task says so, and the others are released': async (rig) => {
     const id = await rig.stageOne();
     isSame(await rig.engine.release([randomUUID(), id]), ['already', 'released']);
     isSame(await rig.engine.release([]), []);
@@ -152,7 +152,7 @@ export const holds: Cases = {
     assert.equal(rig.starts.length, 2);
   },
 
-  'a hold that nobody ends ends by itself, and the task runs once': async (rig) => {
+  'a hold without a release ends by itself, and the task runs once': async (rig) => {
     await rig.work();
     const id = await rig.stageOne({ holdMs: SHORT_HOLD });
     assert.equal(await rig.state(id), 'held');
@@ -210,7 +210,7 @@ export const holds: Cases = {
     assert.equal(rig.starts.length, 2);
   },
 
-  'of a call that fails no task is kept': async (rig) => {
+  'a call that fails keeps none of its tasks': async (rig) => {
     // What cannot be read, no engine can keep, whatever it makes of arguments. The package itself never sends any.
     const unreadable = {
       get value(): never {

@@ -33,7 +33,7 @@ export const order: Cases = {
     isSame(idsOf(rig.starts), ids);
   },
 
-  'tasks of several releases start in that order while nobody works': async (rig) => {
+  'tasks that are released call by call, before a worker runs, start in that order': async (rig) => {
     const ids = await rig.stage(rig.tasks(20));
     for (let first = 0; first < ids.length; first += 4) await rig.engine.release(ids.slice(first, first + 4));
     await rig.work();
@@ -77,7 +77,7 @@ export const order: Cases = {
     assert.equal(rig.starts.length, ids.length);
   },
 
-  'what is under way is no obstacle to what comes later': async (rig) => {
+  'running tasks do not hold up later ones': async (rig) => {
     const { gates } = await gatedWorker(rig, 2);
     await rig.stageOne({ holdMs: 0 });
     await rig.untilStarted(1);

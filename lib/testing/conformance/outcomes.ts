@@ -124,7 +124,7 @@ export const outcomes: Cases = {
     assert.equal(await rig.state(id), 'retrying');
   },
 
-  'a failure ends as one whatever its error holds': async (rig) => {
+  'a failure is kept as one whatever its error contains': async (rig) => {
     const error = Object.assign(new Error('a \u0000 and half of a \ud83d pair'), { big: 1n, self: {} as unknown });
     error.self = error;
     await rig.work(() => failed(error, false));
@@ -157,7 +157,7 @@ export const outcomes: Cases = {
     );
   },
 
-  'a task that was postponed waits for whoever takes it': async (rig) => {
+  'a postponed task waits for a worker that takes it': async (rig) => {
     const first = await rig.work(() => ({ kind: 'postponed', delayMs: 50 }));
     const id = await rig.stageOne({ holdMs: 0 });
     await rig.untilStarted(1);

@@ -75,7 +75,7 @@ export const races: Cases = {
     assert.equal(results.size, AT_THE_EDGE);
   },
 
-  'of a release and a discard at once, one has its way': async (rig) => {
+  'of a release and a discard at once, exactly one takes effect': async (rig) => {
     const other = await rig.second();
     await rig.work(undefined, { concurrency: 5 });
     const ids = await rig.stage(rig.tasks(AT_ONCE));

@@ -228,7 +228,7 @@ export class Rig {
       const found = await probe();
       if (found !== undefined && found !== null && found !== false) return found;
       if (performance.now() > until) {
-        const told = this.#told.length === 0 ? '' : ` The engine told: ${this.#told.join('; ')}`;
+        const told = this.#told.length === 0 ? '' : ` The engine reported: ${this.#told.join('; ')}`;
         throw new assert.AssertionError({ message: `Waited ${patience} ms in vain: ${what}.${told}` });
       }
       await delay(BETWEEN_LOOKS);

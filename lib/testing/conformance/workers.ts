@@ -60,7 +60,7 @@ export const workers: Cases = {
     assert.equal(rig.starts.length, 1);
   },
 
-  'a hold ends without those who began it': async (rig) => {
+  'a hold ends without the process that began it': async (rig) => {
     const other = await rig.second();
     if (other === rig.engine) return;
     const id = await rig.stageOne({ holdMs: 500 }, other);
@@ -88,7 +88,7 @@ export const workers: Cases = {
     isSame(rig.starts.map(({ id }) => id).sort(), [...ids].sort());
   },
 
-  'two workers on one connection both get tasks, and one does without the other': async (rig) => {
+  'two workers on one connection both get tasks, and each works without the other': async (rig) => {
     const gate = rig.gate();
     const wait = async () => {
       await gate.opened;
@@ -108,7 +108,7 @@ export const workers: Cases = {
     isSame(rig.starts.map(({ id }) => id).sort(), [...ids].sort());
   },
 
-  'what dies in the middle of a call is run again, as the next attempt': async (rig) => {
+  'a task whose worker dies in the middle of it is run again, as the next attempt': async (rig) => {
     const dying = await rig.second();
     if (dying === rig.engine) return;
     const gate = rig.gate();
