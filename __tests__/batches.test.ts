@@ -354,7 +354,10 @@ describe('in a batch', () => {
         addUnruly(background, runs, 4, () => background.add(tasks.end, 'the refused one')),
       ).then(settle);
       expect(outcomes.map(resultOf)).toEqual([0, 1, 2, 3, 'failed', 5, 6, 7, 8, 9, 10, 11]);
-      expect(outcomes[4]).toMatchObject({ attempts: 0, error: { message: 'the refused one could not be cloned.' } });
+      expect(outcomes[4]).toMatchObject({
+        attempts: 0,
+        error: { code: 'ERR_BACKGROUND_NOT_CLONEABLE', cause: { message: 'the refused one could not be cloned.' } },
+      });
       expect([...runs]).toEqual(Array.from(runs, (_, index) => (index === 4 ? 0 : round)));
       if (refusals() - before === 2) batches += 1;
     }
@@ -371,5 +374,18 @@ describe('in a batch', () => {
       ['completed', 1],
       ['failed', 2],
     ]);
+  });
+
+  it('a task whose arguments its thread cannot read fails alone', async () => {
+    const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.3 } } });
+    let nested: unknown[] = [];
+    for (let depth = 0; depth < 1_000; depth += 1) nested = [nested];
+    const handles = await addTogether(background, () =>
+      [0, nested, 0].map((index) => background.add(tasks.short, undefined, index as number)),
+    );
+    const outcomes = await settle(handles);
+    expect(outcomes.map(({ state }) => state)).toEqual(['completed', 'failed', 'completed']);
+    expect(outcomes[1]).toMatchObject({ error: { code: 'ERR_BACKGROUND_NOT_CLONEABLE' } });
+    expect((await background.add(tasks.short).settled).state).toBe('completed');
   });
 });

@@ -160,6 +160,15 @@ function copyOfBytes(value: unknown): Uint8Array | undefined {
   return copy.length >= LARGE ? move(copy) : copy;
 }
 
+/** Arguments that could be copied, and then not be sent or not be read: most are nested too deep for one of the stacks. */
+export function lostArguments(taskName: string, cause: Error): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_NOT_CLONEABLE',
+    `Expected the arguments of task ${taskName} to get to its thread or process (${cause.message}): pass less, or what is nested less deep.`,
+    { cause },
+  );
+}
+
 /** A result that cannot leave its thread. Only a warning, since the task itself has done its work. */
 export function lostResult(taskName: string, reason: string): BackgroundTaskError {
   return new BackgroundTaskError(

@@ -50,6 +50,8 @@ export interface WorkerObserver {
   /** It has started, and is free. */
   ready(): void;
   progressed(progress: Progress): void;
+  /** It cannot read what it was given last, of which nothing has begun, and takes more. */
+  unreadable(reason: string): void;
   /** An error that none of its running tasks is to blame for. */
   stray(stray: StrayMessage): void;
   /** It is gone. `error` says why, where it was not ended by `end`. */

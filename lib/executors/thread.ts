@@ -170,6 +170,10 @@ export class Thread implements PoolWorker {
         this.#batch?.tell(reply.place, reply.result);
         this.#reportBatch(false);
         break;
+      case 'unreadable':
+        this.#port?.unref();
+        this.#observer.unreadable(reply.reason);
+        break;
       case 'progress':
         this.#reportBatch(reply.isOver);
         break;

@@ -78,8 +78,14 @@ export interface ProgressMessage {
   readonly isOver: boolean;
 }
 
+/** What a thread was given cannot be read there: its stack is too small for how deep it is. */
+export interface UnreadableMessage {
+  readonly kind: 'unreadable';
+  readonly reason: string;
+}
+
 /** From a thread. */
-export type ThreadReply = Reply | ToldMessage | ProgressMessage;
+export type ThreadReply = Reply | ToldMessage | ProgressMessage | UnreadableMessage;
 
 /** The first message of a thread: its end of the port that orders and replies go over, and the memory of its receipt. */
 export interface HelloMessage {

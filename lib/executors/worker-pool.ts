@@ -1,6 +1,7 @@
 /** A pool of workers, threads or processes: which of them takes which tasks, and what becomes of these. */
 
 import { NOWHERE } from '../async-context.ts';
+import { lostArguments } from '../cloneable.ts';
 import { deferred } from '../deferred.ts';
 import { transferListOf } from '../move.ts';
 import { Queue } from '../queue.ts';
@@ -67,6 +68,7 @@ export class WorkerPool implements Executor {
       {
         freed: () => this.#freed(),
         progressed: (seat, progress) => this.#progressed(seat, progress),
+        unreadable: (seat, reason) => this.#unreadable(seat, reason),
         stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
         left: (seat, error) => this.#left(seat, error),
         failedToStart: (error) => this.#failWaiting(error),
@@ -221,11 +223,19 @@ export class WorkerPool implements Executor {
     const [job] = jobs;
     if (jobs.length === 1) {
       job.couldNotBeSent();
-      this.#news.ended({ job, result: { ok: false, thrown } });
+      this.#news.ended({ job, result: { ok: false, thrown: lostArguments(job.attempt.facts.name, toError(thrown)) } });
       return;
     }
     for (const one of jobs) one.keepAlone();
     this.#requeue(jobs);
+  }
+
+  #unreadable(seat: Seat, reason: string): void {
+    const jobs = seat.jobs as [Job, ...Job[]];
+    seat.jobs = [];
+    this.#notSent(jobs, new Error(reason));
+    seat.vacate();
+    this.#workforce.release(seat);
   }
 
   #progressed(seat: Seat, { ended, nextStartedAt, isFree }: Progress): void {

@@ -22,6 +22,7 @@ export interface WorkforceObserver {
   /** What waits is to be given to whoever is free: one more is, or what a worker had that is gone waits again. */
   freed(): void;
   progressed(seat: Seat, progress: Progress): void;
+  unreadable(seat: Seat, reason: string): void;
   stray(stray: StrayMessage): void;
   /** A worker is gone, with the tasks that it was given. `error` says why, unless it was ended on purpose. */
   left(seat: Seat, error: Error | undefined): void;
@@ -146,6 +147,9 @@ export class Workforce {
     },
     progressed: (progress) => {
       if (this.#seats.has(seat)) this.#observer.progressed(seat, progress);
+    },
+    unreadable: (reason) => {
+      if (this.#seats.has(seat)) this.#observer.unreadable(seat, reason);
     },
     stray: (stray) => this.#observer.stray(stray),
     exited: (error) => {

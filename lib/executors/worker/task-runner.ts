@@ -31,6 +31,10 @@ export class TaskRunner {
     process.on('unhandledRejection', (thrown) => this.#blame(thrown));
   }
 
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
   readonly receive = (order: Order): void => {
     if ('cancel' in order) this.#cancel(order);
     else if ('maxResultSize' in order) this.#maxResultSize = order.maxResultSize;

@@ -19,6 +19,11 @@ function send(reply: ThreadReply, transferList?: readonly Movable[]): void {
 const runner = new TaskRunner(send);
 let batches: BatchRunner | undefined;
 
+// While a task runs, none other is sent: what could not be read was no more than a request to stop.
+port.on('messageerror', ({ message: reason }) => {
+  if (!runner.isRunning) send({ kind: 'unreadable', reason });
+});
+
 port.on('message', (order: ThreadOrder) => {
   if ('module' in order || 'targets' in order) receipt.give();
   if ('ledger' in order) batches = new BatchRunner(runner, new Ledger(order.ledger), send);
