@@ -77,7 +77,9 @@ export interface PoolOptions {
   readonly niceIncrement?: number | undefined;
   /**
    * Node options for the threads. Those of the process that say how modules are loaded (`--import`, `--require`,
-   * `--conditions`, …) stay in force.
+   * `--conditions`, …), and those for source maps, warnings and permissions, stay in force; no others do.
+   *
+   * @default all that the process has
    *
    * @example
    * execArgv: ['--import', new URL('./register.js', import.meta.url).href] // a loader for task modules
@@ -120,7 +122,7 @@ export interface ProcessOptions {
    * @default 10
    */
   readonly niceIncrement?: number | undefined;
-  /** As in {@link PoolOptions.execArgv}. */
+  /** Node options for the processes. The same of the server's stay in force as in {@link PoolOptions.execArgv}; no others do. */
   readonly execArgv?: readonly string[] | undefined;
   /**
    * The environment of the processes.
