@@ -16,7 +16,10 @@ import {
   type Rules,
 } from './rules.ts';
 
-/** Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. */
+/**
+ * Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. In a thread Node ignores
+ * `maxOldGenerationSizeMb` where the server runs with `--max-old-space-size`, and applies that.
+ */
 export interface ResourceLimits {
   /** Of the heap where objects live that have outlasted a few collections. The one to set. */
   readonly maxOldGenerationSizeMb?: number | undefined;
