@@ -80,9 +80,9 @@ export interface PoolOptions {
   readonly niceIncrement?: number | undefined;
   /**
    * Node options for the threads. Those of the process that say how modules are loaded (`--import`, `--require`,
-   * `--conditions`, …), and those for source maps, warnings and permissions, stay in force; no others do.
+   * `--conditions`, …), and those for source maps, warnings and permissions, stay in force.
    *
-   * @default all that the process has
+   * @default those of the process
    *
    * @example
    * execArgv: ['--import', new URL('./register.js', import.meta.url).href] // a loader for task modules
