@@ -34,7 +34,7 @@ export interface StartedEvent extends TaskFacts {
 export interface RetryingEvent extends TaskFacts {
   /** The attempt that failed, from `1`. */
   readonly attempt: number;
-  /** What it threw. */
+  /** What it threw, or why it was ended. */
   readonly error: Error;
   /** Milliseconds until the next attempt. */
   readonly delayMs: number;

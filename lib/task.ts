@@ -14,7 +14,7 @@ export type TaskFunction<Args extends unknown[] = never[], Value = unknown> = (.
  * load the module: the reference cannot be called; it can be added.
  */
 export interface BlockingTask<Args extends unknown[] = never[], Value = unknown> {
-  /** The export's name, unless `blocking` was given one. */
+  /** The export's name, unless `blocking` was given one; of `durable`, the module's name and the export's, as `mail.sendInvoice`. */
   readonly name: string;
   /** The `file:` URL of the module. */
   readonly module: string;

@@ -115,8 +115,8 @@ export interface BackgroundTasksOptions {
   readonly ambient?: boolean | undefined;
   /**
    * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well.
-   * Called at each `add`. If it throws, or returns a promise, `add` throws `ERR_BACKGROUND_HOOK`. A task that a task
-   * adds with `background.add` has the context of that task.
+   * Called at each `add` to the list of a response. If it throws, or returns a promise, `add` throws `ERR_BACKGROUND_HOOK`.
+   * What `background.add` adds has the context of the task that adds it; none if a handler does.
    *
    * @default none: the context is `undefined`
    *

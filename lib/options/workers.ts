@@ -16,7 +16,10 @@ import {
   type Rules,
 } from './rules.ts';
 
-/** Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. */
+/**
+ * Limits of one thread, as in `node:worker_threads`. In megabytes. They do not count Buffers. In a thread Node ignores
+ * `maxOldGenerationSizeMb` where the server runs with `--max-old-space-size`, and applies that.
+ */
 export interface ResourceLimits {
   /** Of the heap where objects live that have outlasted a few collections. The one to set. */
   readonly maxOldGenerationSizeMb?: number | undefined;
@@ -77,7 +80,9 @@ export interface PoolOptions {
   readonly niceIncrement?: number | undefined;
   /**
    * Node options for the threads. Those of the process that say how modules are loaded (`--import`, `--require`,
-   * `--conditions`, …) stay in force.
+   * `--conditions`, …), and those for source maps, warnings and permissions, stay in force.
+   *
+   * @default those of the process
    *
    * @example
    * execArgv: ['--import', new URL('./register.js', import.meta.url).href] // a loader for task modules
@@ -120,7 +125,7 @@ export interface ProcessOptions {
    * @default 10
    */
   readonly niceIncrement?: number | undefined;
-  /** As in {@link PoolOptions.execArgv}. */
+  /** Node options for the processes. The same of the server's stay in force as in {@link PoolOptions.execArgv}; no others do. */
   readonly execArgv?: readonly string[] | undefined;
   /**
    * The environment of the processes.
