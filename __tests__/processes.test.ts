@@ -1,6 +1,7 @@
 /** What is particular to tasks in child processes: signals, standard output, their end with the server. See also blocking*.test.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +10,7 @@ import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
+import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { isAlive, untilGone } from './support/process-ids.ts';
 import { runScript } from './support/scripts.ts';
@@ -31,6 +33,15 @@ describe('tasks in processes', () => {
     const { value } = await background.add(tasks.bufferOf, 'bytes').settled;
     expect(Buffer.isBuffer(value)).toBe(true);
     expect(String(value)).toBe('bytes');
+  });
+
+  it('are given no objects of Node, and the error shows nothing of what is in one', () => {
+    const list = new BlockList();
+    list.addAddress('10.1.2.3');
+    const { code, message } = thrownBy(() => shared().add(tasks.echo, { list }));
+    expect(code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
+    expect(message).toContain('BlockList');
+    expect(message).not.toContain('10.1.2.3');
   });
 
   it('cannot change the directory of the server', async () => {
@@ -98,7 +109,7 @@ describe('tasks in processes', () => {
     const { failed } = background.stats().outcomes;
     process.kill(before?.pid as number, 'SIGKILL');
     const [line] = await log.until('ERR_BACKGROUND_STRAY');
-    expect(line?.message).toContain('SIGKILL');
+    expect(line?.message).toMatch(/^Between two tasks: .*SIGKILL/);
     expect(await processes.placeOf(background)).not.toEqual(before);
     expect(background.stats().outcomes.failed).toBe(failed);
   });

@@ -25,11 +25,11 @@ function cloneBySerialization(value: unknown): unknown {
 
 /** Refuses views of shared memory: they would be copied, and code waiting for the other side to write would hang. */
 class ProcessSerializer extends DefaultSerializer {
-  // The serializer calls it for every typed array and Buffer.
-  _writeHostObject(view: ArrayBufferView): void {
-    if (types.isArrayBufferView(view) && types.isSharedArrayBuffer(view.buffer)) {
-      throw new TypeError('Shared memory could not be cloned.');
-    }
+  // The serializer calls it for every typed array and Buffer, and for objects of Node's own.
+  _writeHostObject(view: object): void {
+    // Node's own message would show what is in it.
+    if (!types.isArrayBufferView(view)) throw new TypeError(`${describeKind(view)} could not be cloned.`);
+    if (types.isSharedArrayBuffer(view.buffer)) throw new TypeError('Shared memory could not be cloned.');
     // biome-ignore lint/suspicious/noExplicitAny: Node's types leave the method out.
     (DefaultSerializer.prototype as any)._writeHostObject.call(this, view);
   }

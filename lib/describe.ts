@@ -1,5 +1,5 @@
 /** Values in words, for errors, logs and messages. */
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 /** A value may have any number of properties, and a message is read by people. */
 const LONGEST_DESCRIPTION = 1_000;
@@ -8,6 +8,7 @@ const LONGEST_DESCRIPTION = 1_000;
 export function describe(value: unknown): string {
   try {
     if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`;
+    if (types.isPromise(value)) return 'a promise';
     const text = inspect(value, {
       depth: 1,
       breakLength: Number.POSITIVE_INFINITY,

@@ -1,7 +1,7 @@
 /** Where outcomes go: log line, event, history, statistics, the user's hook. Nothing here throws. */
 
 import { describe } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { BackgroundTaskError, codeOf } from './errors.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
 import type { ExecutorName } from './executor-names.ts';
 import { History } from './history.ts';
@@ -142,10 +142,13 @@ export class Reporter {
 
   /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */
   stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
-    const who = task === undefined ? 'A task that had ended' : `Task ${task.name}, which had ended,`;
-    const error = new BackgroundTaskError('ERR_BACKGROUND_STRAY', `${who} threw: ${cause.message}`, {
-      cause,
-    });
+    const error = new BackgroundTaskError(
+      'ERR_BACKGROUND_STRAY',
+      `${strayOrigin(task?.name, cause)}: ${cause.message}`,
+      {
+        cause,
+      },
+    );
     this.#log.write('error', error.message, {
       ...(task === undefined ? {} : { task: task.name, id: task.id }),
       error: errorFields(error),
@@ -197,4 +200,16 @@ export class Reporter {
       ...(this.#logArguments ? { arguments: run.args.map(describe) } : {}),
     };
   }
+}
+
+/** The ends of workers. */
+const EXITS: ReadonlySet<unknown> = new Set([
+  'ERR_BACKGROUND_THREAD_EXITED',
+  'ERR_BACKGROUND_PROCESS_EXITED',
+  'ERR_BACKGROUND_OUT_OF_MEMORY',
+]);
+
+function strayOrigin(taskName: string | undefined, cause: Error): string {
+  if (taskName !== undefined) return `Task ${taskName}, which had ended, threw`;
+  return EXITS.has(codeOf(cause)) ? 'Between two tasks' : 'Code outside all tasks threw';
 }
