@@ -203,6 +203,13 @@ describe.each(workerKinds)('a module for $plural', (kind) => {
       expect(error?.message).toContain('no-such-module');
     });
 
+    it('says what an ES module could not import, not that it cannot be required', async () => {
+      const { work } = kind.refer<{ work(): void }>('module-awaits-missing.ts');
+      const { error } = await withLoader().add(work).settled;
+      expect(error).toMatchObject({ code: 'ERR_BACKGROUND_MODULE' });
+      expect(error?.message).toContain('no-such-module');
+    });
+
     it('is found by a .js URL if only the .ts file exists', async () => {
       const compiled = kind.refer<{ greet(name: string): { text: string } }>('module-typed.js');
       expect(await withLoader().add(compiled.greet, 'Ada').settled).toMatchObject({ value: { text: 'hello Ada' } });

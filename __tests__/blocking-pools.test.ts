@@ -303,6 +303,7 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     ['the permission model', permissions, 'ERR_ACCESS_DENIED'],
     ['no warnings of a kind', ['--disable-warning', 'ExperimentalWarning'], 'a secret'],
     ['no code made of text', ['--disallow-code-generation-from-strings'], 'a secret'],
+    ["V8's own functions", ['--allow-natives-syntax'], 'a secret'],
   ])('runs tasks under what it was started with, and blocks do not end it: %s', async (_what, nodeOptions, read) => {
     const directory = mkdtempSync(join(tmpdir(), 'background-tasks-secrets-'));
     atEnd(() => rmSync(directory, { recursive: true }));

@@ -40,6 +40,8 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       ['an ArrayBuffer', new Uint8Array([9, 8]).buffer],
       ['a sparse array', Object.assign(new Array(3), { 0: 'first', 2: 'third' })],
       ['several megabytes', 'x'.repeat(4_000_000)],
+      ['a long array', Array.from({ length: 200_000 }, (_, index) => index)],
+      ['a large Set', new Set(Array.from({ length: 200_000 }, (_, index) => index))],
     ])('cross both ways: %s', async (_what, given) => {
       const { state, value } = await shared().add(tasks.echo, given).settled;
       expect(state).toBe('completed');

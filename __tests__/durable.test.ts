@@ -212,6 +212,29 @@ describe('`accepted`', () => {
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: no more workers')).toHaveLength(1);
   });
 
+  it('an engine that lets nobody fetch tasks is not asked again by an instance that is closing', async () => {
+    const asked: boolean[] = [];
+    let isOpen = false;
+    const app = await durableApp(() => {}, {
+      work: true,
+      faults: {
+        work: (proceed) => {
+          asked.push(isOpen);
+          return isOpen ? proceed() : Promise.reject(new Error('no more workers'));
+        },
+      },
+    });
+    await untilHolds(() => asked.length > 0);
+    const gate = makeGate();
+    app.background.add(() => gate.opened);
+    const closed = app.background.close();
+    isOpen = true;
+    await app.background.ready();
+    gate.open();
+    await closed;
+    expect(asked).toEqual([false]);
+  });
+
   it('`accepted` that has rejected keeps nothing of its task in memory, though the engine is still not up', async () => {
     const app = await durableApp(() => {}, { durable: { acceptTimeout: 20 }, faults: { start: NO_ANSWER } });
     const watcher = watchTasks(app.background, 'run');

@@ -55,6 +55,19 @@ describe('when a test has exchanged the timers for fake ones', () => {
     expect(await limited.add(() => new Promise(() => {})).settled).toMatchObject({ state: 'timed-out' });
   });
 
+  it('before it loaded the package, close() comes to its end afterwards', async () => {
+    let fresh!: typeof import('express-background-tasks');
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    await jest.isolateModulesAsync(async () => {
+      fresh = await import('express-background-tasks');
+    });
+    jest.useRealTimers();
+    const background = fresh.backgroundTasks({ logger: false });
+    background.add(() => new Promise(() => {}));
+    expect(await background.close({ timeout: 100 })).toMatchObject({ abandoned: [{ state: 'abandoned' }] });
+  });
+
   it('time limits and the delays of retry follow the fake clock', async () => {
     const background = makeBackground();
     atEnd(() => jest.useRealTimers());

@@ -163,6 +163,14 @@ describe('run mode', () => {
     expect(tasks).toHaveCompleted(arithmetic.hexOf, expect.objectContaining({ byteLength: LARGE, [LARGE - 1]: 7 }));
   });
 
+  it('keeps what is moved as an instance of the class that the test knows', async () => {
+    application();
+    const tasks = watchTasks(background, 'run');
+    background.add(arithmetic.hexOf as never, move(new Float64Array(8)) as never);
+    await tasks.idle();
+    expect(tasks.added.map(({ args }) => args)).toEqual([[expect.any(Float64Array)]]);
+  });
+
   it('keeps the bytes that are moved beside a port', async () => {
     application();
     const tasks = watchTasks(background, 'run');

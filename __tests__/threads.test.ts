@@ -47,6 +47,18 @@ describe('tasks in threads', () => {
     expect(await answered).toBe('over the port');
   });
 
+  it('are refused a view of memory that has shrunk since, by its index', () => {
+    const background = shared();
+    const memory = Reflect.construct(ArrayBuffer, [16, { maxByteLength: 32 }]);
+    const bytes = new Uint8Array(memory, 8, 8);
+    memory.resize(4);
+    const add = () => background.add(tasks.add as never, ...([move(new Uint8Array(8)), move(bytes)] as never[]));
+    expect(thrownBy(add)).toMatchObject({
+      code: 'ERR_BACKGROUND_NOT_CLONEABLE',
+      message: expect.stringContaining('argument 1 of task add'),
+    });
+  });
+
   it('may be given shared memory, and block their threads by it while all others go on', async () => {
     const background = shared();
     const gate = makeThreadGate();

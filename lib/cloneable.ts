@@ -113,9 +113,18 @@ function handedOver(args: readonly unknown[], nameOf: (index: number) => string,
     // They are moved once more, into the thread.
     return clones.map((clone, index) => (isMoved[index] ? move(clone as ArrayBuffer) : clone));
   } catch (cause) {
-    // Of a port that is closed or was moved away before nothing can be asked beforehand.
-    const index = given.findIndex((arg) => arg instanceof MessagePort);
+    // A port that is closed or was moved away before does not tell, nor does a view whose memory has shrunk.
+    const index = given.findIndex((arg) => !isCloneable(arg));
     throw notCloneable(nameOf(index), given[index], cause);
+  }
+}
+
+function isCloneable(value: unknown): boolean {
+  try {
+    structuredClone(value);
+    return true;
+  } catch {
+    return false;
   }
 }
 

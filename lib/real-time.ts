@@ -3,7 +3,11 @@
  * fake ones for a while; a pool, `close` or the watchdog that waited for one of those would wait for ever. Time limits and the waits
  * of `retry` use the globals on purpose: they are what such a test is about.
  */
-export const { setImmediate, setInterval, setTimeout, clearTimeout, queueMicrotask } = globalThis;
+import * as timers from 'node:timers';
+
+// Not those of the globals, which may be fake already.
+export const { setImmediate, setInterval, setTimeout, clearTimeout } = timers;
+export const { queueMicrotask } = globalThis;
 export const now: () => number = performance.now.bind(performance);
 export const eventLoopUtilization: typeof performance.eventLoopUtilization =
   performance.eventLoopUtilization.bind(performance);

@@ -19,7 +19,8 @@ export const toThisRealm: <Value>(copy: Value) => Value = isMainRealm
         if (typeof one !== 'object' || one === null || seen.has(one)) continue;
         seen.add(one);
         takeOver(one);
-        waiting.push(...contentsOf(one));
+        // Not spread: a call does not take as many arguments as there may be.
+        for (const part of contentsOf(one)) waiting.push(part);
       }
       return copy;
     };
@@ -35,6 +36,6 @@ function contentsOf(one: object): Iterable<unknown> {
   if (types.isMap(one)) return [...one].flat();
   if (types.isSet(one)) return one;
   if (types.isArrayBufferView(one)) return [];
-  // Not `Object.values`: the cause of an error is not enumerable.
-  return Object.values(Object.getOwnPropertyDescriptors(one)).map(({ value }) => value as unknown);
+  // The cause of an error is not enumerable.
+  return types.isNativeError(one) ? [one.cause] : Object.values(one);
 }

@@ -711,6 +711,37 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(performance.now() - before).toBeLessThan(3_000);
   });
 
+  it('fetches nothing more when Redis takes again, while it stops, what it had refused', async () => {
+    const server = await startRedis();
+    direct = new Redis(server.url);
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const [done, lasting, waiting] = [taskOf(), taskOf(), taskOf()];
+    const [bothStarted, mayEnd, mayStop] = [makeGate(), makeGate(), makeGate()];
+    const started: string[] = [];
+    const working = await engine.work(
+      async ({ id }) => {
+        if (started.push(id) === 2) bothStarted.open();
+        await (id === done.envelope.id ? mayEnd : mayStop).opened;
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([done, lasting], {});
+    await bothStarted.opened;
+    await engine.stage([waiting], {});
+    await direct.config('SET', 'min-replicas-to-write', '1');
+    mayEnd.open();
+    await host.failed;
+    const stopped = working.stop();
+    await direct.config('SET', 'min-replicas-to-write', '0');
+    await untilHolds(async () => (await engine.find(done.envelope.id))?.state === 'completed');
+    mayStop.open();
+    await stopped;
+    expect(started).not.toContain(waiting.envelope.id);
+    expect(await engine.find(waiting.envelope.id)).toMatchObject({ state: 'waiting' });
+  });
+
   it('closes while Redis is down', async () => {
     const server = await startRedis();
     const engine = await startEngine({ connection: server.url });

@@ -112,11 +112,12 @@ export class DurableTasks {
     if (this.#stopping !== undefined) return;
     const { concurrency, unknownFor } = workOptions;
     const known: KnownTasks = { byName: tasks, unknownFor };
-    this.#worker = await this.#link.untilDone(() =>
-      this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency }),
-    );
+    this.#worker = await this.#link.untilDone(async () => {
+      if (this.#stopping !== undefined) return undefined;
+      return this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });
+    });
     // stop() was called while the engine made the worker.
-    if (this.#stopping !== undefined) await this.#worker.stop();
+    if (this.#stopping !== undefined) await this.#worker?.stop();
   }
 
   /**

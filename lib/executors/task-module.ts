@@ -73,7 +73,7 @@ export async function loadModule(module: string): Promise<Namespace> {
 
 const TYPESCRIPT = /\.(?:[cm]?ts|tsx)$/;
 
-/** What `import()` says of a TypeScript file before any of its code has run. */
+/** What `import()` says of a TypeScript file that `require()` may be able to load. */
 const NOT_IMPORTABLE: ReadonlySet<unknown> = new Set([
   'ERR_UNKNOWN_FILE_EXTENSION',
   'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX',
@@ -90,8 +90,19 @@ async function importOrRequire(module: string): Promise<Namespace> {
     const isForRequire =
       NOT_IMPORTABLE.has(codeOf(thrown)) && TYPESCRIPT.test(module) && extensions[extname(module)] !== undefined;
     if (!isForRequire) throw thrown;
+    return requireInstead(module, thrown);
+  }
+}
+
+/** What `require()` says of a file that it could never load: an ES module that awaits something. */
+const NOT_REQUIRABLE: ReadonlySet<unknown> = new Set(['ERR_REQUIRE_ASYNC_MODULE', 'ERR_REQUIRE_ESM']);
+
+function requireInstead(module: string, thrownByImport: unknown): Namespace {
+  try {
     const whole = createRequire(module)(fileURLToPath(module)) as Namespace;
     return { ...whole, default: whole };
+  } catch (thrown) {
+    throw NOT_REQUIRABLE.has(codeOf(thrown)) ? thrownByImport : thrown;
   }
 }
 

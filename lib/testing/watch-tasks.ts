@@ -2,6 +2,7 @@
 
 import type { WatchedTask } from '../admission.ts';
 import type { BackgroundTasks } from '../background-tasks.ts';
+import { CLONE_FOR_WORKER } from '../cloneable.ts';
 import { describe, describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
@@ -149,7 +150,7 @@ function beginWatching(instance: Instance): Watches {
 function keptArguments({ args, executor }: TaskRun): unknown[] {
   if (executor !== 'thread' || transferListOf(args).length === 0) return [...args];
   // Of a port there is one, and nothing in it to compare.
-  return args.map((arg) => (arg instanceof MessagePort ? arg : structuredClone(arg)));
+  return args.map((arg) => (arg instanceof MessagePort ? arg : CLONE_FOR_WORKER.thread(arg)));
 }
 
 function instanceOf(background: BackgroundTasks<unknown>): Instance {

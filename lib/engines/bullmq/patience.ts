@@ -10,6 +10,9 @@ const ASK_AGAIN_AFTER = 1 * SECOND;
  */
 const ASKED_AGAIN = ['moveToActive', 'moveToCompleted', 'moveToFailed', 'moveToDelayed', 'retryJob'] as const;
 
+/** The place of the argument by which a call that tells of a result also fetches the next task. */
+const FETCH_NEXT = 4;
+
 type Call = (...args: unknown[]) => Promise<unknown>;
 
 /** @param onRefusal called each time that Redis refuses. */
@@ -22,7 +25,7 @@ export function askAgain(worker: Worker, onRefusal: (error: Error) => void): voi
     backend[name] = async (...args) => {
       for (;;) {
         try {
-          return await call(...args);
+          return await call(...(worker.closing === undefined ? args : args.map(fetchingNothing)));
         } catch (thrown) {
           if (!isRefusal(thrown)) throw thrown;
           onRefusal(thrown);
@@ -32,6 +35,12 @@ export function askAgain(worker: Worker, onRefusal: (error: Error) => void): voi
       }
     };
   }
+}
+
+/** BullMQ has decided whether to fetch when it called first. Meanwhile the worker may have begun to stop. */
+function fetchingNothing(arg: unknown, place: number): unknown {
+  if (place !== FETCH_NEXT) return arg;
+  return typeof arg === 'object' ? { ...arg, fetchNext: false } : false;
 }
 
 /** Whether Redis has answered, with an error of its own. BullMQ's scripts say with a number what they have to say. */
