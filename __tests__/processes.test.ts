@@ -20,6 +20,8 @@ import { processes } from './support/worker-kinds.ts';
 jest.setTimeout(30_000);
 expectNoProcessFaults();
 
+const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
+
 const tasks = processes.refer<typeof import('./fixtures/process-tasks.mjs')>('process-tasks.mjs');
 
 describe('tasks in processes', () => {
@@ -35,10 +37,16 @@ describe('tasks in processes', () => {
     expect(String(value)).toBe('bytes');
   });
 
-  it('are given no objects of Node, and the error shows nothing of what is in one', () => {
+  it('are given nothing of what is in an object of Node, nor does the error show it where one is refused', async () => {
     const list = new BlockList();
     list.addAddress('10.1.2.3');
-    const { code, message } = thrownBy(() => shared().add(tasks.echo, { list }));
+    const add = () => shared().add(tasks.echo, { list } as unknown);
+    // Later ones take it for an object like any other, in which there is nothing.
+    if (NODE_MAJOR >= 22) {
+      expect((await add().settled).value).toEqual({ list: {} });
+      return;
+    }
+    const { code, message } = thrownBy(add);
     expect(code).toBe('ERR_BACKGROUND_NOT_CLONEABLE');
     expect(message).toContain('BlockList');
     expect(message).not.toContain('10.1.2.3');
