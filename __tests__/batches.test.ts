@@ -379,15 +379,15 @@ describe('in a batch', () => {
   });
 
   it('a task whose arguments its thread cannot read fails alone', async () => {
-    const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.3 } } });
+    const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.5 } } });
     let nested: unknown[] = [];
-    for (let depth = 0; depth < 1_000; depth += 1) nested = [nested];
+    for (let depth = 0; depth < 1_200; depth += 1) nested = [nested];
     const handles = await addTogether(background, () =>
       [0, nested, 0].map((index) => background.add(tasks.short, undefined, index as number)),
     );
     const outcomes = await settle(handles);
-    expect(outcomes.map(({ state }) => state)).toEqual(['completed', 'failed', 'completed']);
-    expect(outcomes[1]).toMatchObject({ error: { code: 'ERR_BACKGROUND_NOT_CLONEABLE' } });
+    const codes = outcomes.map(({ state, error }) => (error as { code?: string } | undefined)?.code ?? state);
+    expect(codes).toEqual(['completed', 'ERR_BACKGROUND_NOT_CLONEABLE', 'completed']);
     expect((await background.add(tasks.short).settled).state).toBe('completed');
   });
 });

@@ -172,6 +172,8 @@ export class Thread implements PoolWorker {
         break;
       case 'unreadable':
         this.#port?.unref();
+        // Of a batch that it cannot read, the ledger would say for ever that its tasks wait.
+        this.#batch = undefined;
         this.#observer.unreadable(reply.reason);
         break;
       case 'progress':
