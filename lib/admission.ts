@@ -8,7 +8,7 @@ import { argumentsFor, contextFor, type DurableTasks } from './durable/durable-t
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { hookError, isTooLate } from './hooks.ts';
+import { askNow } from './hooks.ts';
 import { forgetMoves } from './move.ts';
 import type { Mode, ResolvedOptions } from './options/middleware.ts';
 import { DEFAULT_POLICY, type Policy } from './options/policy.ts';
@@ -184,7 +184,7 @@ export class Admission {
     const { context } = this.#host.options;
     // A task without a request was most likely added by a task that had one.
     const isInherited = req === undefined || context === undefined;
-    const value = isInherited ? currentTask()?.context : askForContext(context, req);
+    const value = isInherited ? currentTask()?.context : askNow('`context`', 'answer at once', () => context(req));
     if (clone === undefined) return value;
     return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', clone);
   }
@@ -205,14 +205,4 @@ function refuseRetryIf(name: string, options: AddOptions | undefined): void {
     'ERR_BACKGROUND_OPTION',
     `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot be sent to the worker that would call it.`,
   );
-}
-
-function askForContext(context: NonNullable<ResolvedOptions['context']>, req: IncomingMessage): unknown {
-  try {
-    const value = context(req);
-    if (!isTooLate(value)) return value;
-  } catch (thrown) {
-    throw hookError('`context`', thrown);
-  }
-  throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', 'Expected `context` to answer at once, got a promise.');
 }

@@ -36,20 +36,23 @@ export function hookError(name: string, thrown: unknown): BackgroundTaskError {
 }
 
 /**
- * Asks a predicate of the user's.
+ * Asks a function of the user's for what is needed at once.
  *
+ * @param expected what it should have done, for the error.
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_HOOK` if it throws, or answers with a promise, which comes too late.
  */
-export function ask(name: string, predicate: () => unknown): boolean {
+export function askNow(name: string, expected: string, hook: () => unknown): unknown {
   let answer: unknown;
   try {
-    answer = predicate();
-    if (!isTooLate(answer)) return Boolean(answer);
+    answer = hook();
+    if (!isTooLate(answer)) return answer;
   } catch (thrown) {
     throw hookError(name, thrown);
   }
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_HOOK',
-    `Expected ${name} to return true or false synchronously, got ${describe(answer)}.`,
-  );
+  throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${name} to ${expected}, got ${describe(answer)}.`);
+}
+
+/** The same of a predicate. */
+export function ask(name: string, predicate: () => unknown): boolean {
+  return Boolean(askNow(name, 'return true or false synchronously', predicate));
 }

@@ -19,7 +19,7 @@ import { type PgBossOptions, pgBoss } from 'express-background-tasks/pg-boss';
 import { Client, Pool, types } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
 import { fixture } from '../support/fixtures.ts';
-import { makeGate } from '../support/gates.ts';
+import { type Gate, makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { runScript } from '../support/scripts.ts';
 import { work as someTime } from '../support/time.ts';
@@ -504,13 +504,7 @@ if (missing !== '') {
 
       it('that take long are not given to another worker while their own sends heartbeats', async () => {
         const engine = await started({ heartbeatSeconds: 1, superviseIntervalSeconds: 1 });
-        const gate = makeGate();
-        const worker = await watch(engine, async () => {
-          await gate.opened;
-          return COMPLETED;
-        });
-        const id = await stageOne(engine, { holdMs: 0 });
-        await worker.started(id);
+        const { gate, worker, id } = await runOne(engine);
         const client = await connected();
         // Three times the longest silence, and three times the interval of the check.
         await untilSoon('it was heard for long', async () => {
@@ -637,13 +631,7 @@ if (missing !== '') {
         const server = await startPostgres();
         const refused = makeGate();
         const engine = await start({ connection: server.url }, () => refused.open());
-        const gate = makeGate();
-        const worker = await watch(engine, async () => {
-          await gate.opened;
-          return COMPLETED;
-        });
-        const id = await stageOne(engine, { holdMs: 0 });
-        await worker.started(id);
+        const { gate, id } = await runOne(engine);
         const client = new Client({ connectionString: server.url });
         await client.connect();
         atEnd(() => client.end());
@@ -743,6 +731,18 @@ function makeTask({ id = randomUUID(), args = [], holdMs = LONG_HOLD, retry }: T
     priority: 0,
     retry: { attempts: 1, delay: 1, factor: 1, maxDelay: LONG_HOLD, jitter: 0, ...retry },
   };
+}
+
+/** A task that runs in a worker, and ends when the gate is opened. */
+async function runOne(engine: TaskEngine): Promise<{ gate: Gate; worker: Watched; id: string }> {
+  const gate = makeGate();
+  const worker = await watch(engine, async () => {
+    await gate.opened;
+    return COMPLETED;
+  });
+  const id = await stageOne(engine, { holdMs: 0 });
+  await worker.started(id);
+  return { gate, worker, id };
 }
 
 async function stageOne(engine: TaskEngine, wish?: TaskWish): Promise<string> {

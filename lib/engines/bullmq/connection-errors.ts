@@ -3,6 +3,7 @@
 import type { EngineHost } from '../../durable/engine.ts';
 import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
+import { Repetitions } from '../repetitions.ts';
 import type { EngineClient } from './client.ts';
 import { isRefusal } from './patience.ts';
 
@@ -17,8 +18,7 @@ export class ConnectionErrors {
   #isMuted = true;
   #isDown = false;
   #last: Error | undefined;
-  /** Until when a refusal is no news, by its message. */
-  readonly #refused = new Map<string, number>();
+  readonly #refusals = new Repetitions();
 
   constructor(host: EngineHost) {
     this.#host = host;
@@ -56,14 +56,9 @@ export class ConnectionErrors {
 
   /** Workers ask again and again for what Redis refuses. */
   #isKnown(error: Error): boolean {
-    if (!isRefusal(error)) return false;
-    const now = performance.now();
-    for (const [known, until] of this.#refused) if (until <= now) this.#refused.delete(known);
     // Redis adds by which script it was asked.
     const reason = error.message.replace(/ script: .*/s, '');
-    if (this.#refused.has(reason)) return true;
-    this.#refused.set(reason, now + REPEAT_AFTER);
-    return false;
+    return isRefusal(error) && !this.#refusals.isNews(reason, REPEAT_AFTER);
   }
 
   #connectionFailed(error: Error): void {

@@ -4,6 +4,7 @@ import type { EngineHost } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
+import { Repetitions } from '../repetitions.ts';
 
 /** An error that repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
@@ -16,7 +17,7 @@ const LOST = /terminated|timeout|connection|ECONN/i;
 
 export class RepeatedErrors {
   readonly #host: EngineHost;
-  readonly #told = new Map<string, number>();
+  readonly #repetitions = new Repetitions();
   #isMuted = false;
   #isDown = false;
 
@@ -41,19 +42,11 @@ export class RepeatedErrors {
       if (this.#isDown) return;
       this.#isDown = true;
     }
-    if (this.#isNews(error.message, REPEAT_AFTER)) this.#host.error(error);
+    if (this.#repetitions.isNews(error.message, REPEAT_AFTER)) this.#host.error(error);
   }
 
   warn({ message, type }: { readonly message: string; readonly type: unknown }): void {
-    if (!this.#isMuted && this.#isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
-  }
-
-  #isNews(what: string, period: number): boolean {
-    const now = performance.now();
-    for (const [known, until] of this.#told) if (until <= now) this.#told.delete(known);
-    if (this.#told.has(what)) return false;
-    this.#told.set(what, now + period);
-    return true;
+    if (!this.#isMuted && this.#repetitions.isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
   }
 }
 
