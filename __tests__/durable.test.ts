@@ -549,10 +549,18 @@ describe('options that have no meaning for a task', () => {
       () => makeBackground().with({ transaction: {} }).add(tasks.echo),
     ],
     [
-      '`retryIf` at `add`',
+      '`retryIf` at `add`, with an engine',
       'to be given to durable(), got it in with()',
       () =>
         makeBackground({ engine: memoryEngine() })
+          .with({ retry: { retryIf: () => true } })
+          .add(tasks.echo),
+    ],
+    [
+      '`retryIf` at `add`, without one',
+      'to be given to durable(), got it in with()',
+      () =>
+        makeBackground({ logger: false })
           .with({ retry: { retryIf: () => true } })
           .add(tasks.echo),
     ],

@@ -111,7 +111,9 @@ export class Admission {
   }
 
   #acceptDurable(addition: Addition): TaskRun {
+    // With or without an engine, so that what is written without one runs with one.
     refuseName(addition);
+    refuseRetryIf(addition);
     const { durable, mode, options } = this.#host;
     if (mode === 'run' && durable !== undefined) return this.#handOver(durable, addition);
     if (mode === 'run') this.#sayWithoutEngine(addition.name);
@@ -119,7 +121,6 @@ export class Admission {
   }
 
   #handOver(durable: DurableTasks, { owner, definition, name, args, options, req }: Addition): TaskRun {
-    refuseRetryIf(name, options);
     const { backlog, idPrefix } = this.#host.runtime;
     const policy = this.#policyOf(definition, options);
     const run = this.#admit(
@@ -140,7 +141,6 @@ export class Admission {
   /** In a test a durable task runs in this process. Arguments that its engine would refuse are refused here too. */
   #rehearse({ owner, definition, name, args, options, req }: Addition): TaskRun {
     if (options?.transaction !== undefined) this.#refuseTransaction(definition);
-    refuseRetryIf(name, options);
     const { durable } = this.#host.options;
     const context = contextFor(name, this.#contextFor(req, undefined), durable);
     const policy = this.#policyOf(definition, options);
@@ -190,7 +190,6 @@ export class Admission {
   }
 }
 
-/** With or without an engine, so that what is written without one runs with one. */
 function refuseName({ definition, options }: Addition): void {
   if (options?.name === undefined) return;
   throw new BackgroundTaskError(
@@ -199,7 +198,7 @@ function refuseName({ definition, options }: Addition): void {
   );
 }
 
-function refuseRetryIf(name: string, options: AddOptions | undefined): void {
+function refuseRetryIf({ name, options }: Addition): void {
   if (options?.retry?.retryIf === undefined) return;
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_OPTION',
