@@ -97,17 +97,18 @@ export class Events {
     source: Source,
     makeEvent: (source: Source) => BackgroundTaskEvents[Name],
   ): void {
+    if (this.#listeners[name].size > 0 || channels[name].hasSubscribers) this.#tell(name, makeEvent(source));
+  }
+
+  #tell<Name extends EventName>(name: Name, event: BackgroundTaskEvents[Name]): void {
     const listeners: ReadonlySet<EventListener<Name>> = this.#listeners[name];
-    const { hasSubscribers } = channels[name];
-    if (listeners.size === 0 && !hasSubscribers) return;
-    const event = makeEvent(source);
     for (const listener of [...listeners]) {
       notify(
         () => listener(event),
         (thrown) => this.#onListenerError(name, thrown),
       );
     }
-    if (hasSubscribers) channels[name].publish(event);
+    channels[name].publish(event);
   }
 }
 

@@ -65,14 +65,16 @@ export function createLog(logger: Logger | false | undefined): Log {
   };
 }
 
-function consoleLogger(): Logger {
+function consoleLogger(): LoggerWithLevels {
   // Loaded only here: an application with a logger of its own, and every worker thread, is spared winston's start.
   const winston = createRequire(here)('winston') as typeof Winston;
-  return winston.createLogger({
+  const logger = winston.createLogger({
     level: 'info',
     format: winston.format.combine(winston.format.timestamp(), winston.format.printf(lineOf)),
     transports: [new winston.transports.Console({ stderrLevels: ['error', 'warn'] })],
   });
+  // Every task asks. Nobody can change the level of this logger, and winston would look through its transports each time.
+  return Object.assign(logger, { isLevelEnabled: (level: string) => level !== 'debug' });
 }
 
 /** What a person looks for comes first; what a machine looks for is the JSON behind it. */
