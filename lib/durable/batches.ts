@@ -38,22 +38,19 @@ export class Batches<Item, Result> {
   }
 
   #flush(): void {
-    while (this.#waiting.length > 0 && this.#calls < this.#mostCalls) {
-      const batch = this.#waiting.splice(0, MOST_ITEMS);
-      this.#calls += 1;
-      void this.#call(batch).finally(() => {
-        this.#calls -= 1;
-        this.#flush();
-      });
-    }
+    while (this.#waiting.length > 0 && this.#calls < this.#mostCalls)
+      void this.#call(this.#waiting.splice(0, MOST_ITEMS));
   }
 
   async #call(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    this.#calls += 1;
     try {
       const results = await this.#send(batch.map(({ item }) => item));
       for (const [index, { resolve }] of batch.entries()) resolve(results[index] as Result);
     } catch (thrown) {
       for (const { reject } of batch) reject(thrown);
     }
+    this.#calls -= 1;
+    this.#flush();
   }
 }

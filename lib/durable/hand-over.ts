@@ -135,14 +135,14 @@ export class HandOver implements Executor {
       return { ...staged, holdMs: hold };
     };
     const transaction = tasks[0]?.handed.transaction;
-    await this.#link.begin(acceptTimeout, async (engine) => {
+    await this.#link.begin(acceptTimeout, (engine) => {
       // For a task that was given up, `accepted` has rejected. That must stay true.
       const asked = tasks.filter(({ handed }) => !handed.isGivenUp);
-      if (asked.length === 0) return;
+      if (asked.length === 0) return Promise.resolve();
       const answer = engine.stage(asked.map(held), transaction === undefined ? {} : { transaction });
       const acceptance = acceptanceAfter(answer);
       for (const { handed } of asked) handed.acceptance = acceptance;
-      await answer;
+      return answer;
     });
     return new Array(tasks.length);
   }
@@ -201,13 +201,11 @@ async function acceptanceOf(handed: Handed): Promise<Acceptance> {
   return acceptance === 'accepted' && handed.transaction !== undefined ? 'unknown' : acceptance;
 }
 
-async function acceptanceAfter(answer: Promise<void>): Promise<Acceptance> {
-  try {
-    await answer;
-    return 'accepted';
-  } catch (thrown) {
-    return isRefusal(thrown) ? 'refused' : 'unknown';
-  }
+function acceptanceAfter(answer: Promise<void>): Promise<Acceptance> {
+  return answer.then(
+    () => 'accepted',
+    (thrown: unknown) => (isRefusal(thrown) ? 'refused' : 'unknown'),
+  );
 }
 
 function releasedTooLate(name: string, cause: Error | undefined): BackgroundTaskError {

@@ -18,6 +18,8 @@ export const NOT_HELD: number = Number.NEGATIVE_INFINITY;
 /** Instead of an answer: the end of the hold is near, and the engine was not called. */
 export type Near = 'near';
 
+const NEAR: Promise<Near> = Promise.resolve('near');
+
 /** A call needs some time, even where `acceptTimeout` is shorter. */
 const SHORTEST_MARGIN = 1 * SECOND;
 /** The margin takes at most this part of a hold. */
@@ -44,12 +46,12 @@ export class HoldCalls {
     this.#discarding = this.#inTime((ids) => link.call('discard tasks', margin, (engine) => engine.discard(ids)));
   }
 
-  async release(task: Held): Promise<ReleaseResult | Near> {
-    return this.#isNear(task) ? 'near' : this.#releasing.add(task);
+  release(task: Held): Promise<ReleaseResult | Near> {
+    return this.#isNear(task) ? NEAR : this.#releasing.add(task);
   }
 
-  async discard(task: Held): Promise<DiscardResult | Near> {
-    return this.#isNear(task) ? 'near' : this.#discarding.add(task);
+  discard(task: Held): Promise<DiscardResult | Near> {
+    return this.#isNear(task) ? NEAR : this.#discarding.add(task);
   }
 
   find({ id }: Held): Promise<DurableTask | undefined> {
@@ -59,10 +61,10 @@ export class HoldCalls {
   /** A task may have waited behind others: when its call is made, the end of its hold may be near. */
   #inTime<Result>(send: Send<Result>): Batches<Held, Result | Near> {
     return new Batches<Held, Result | Near>(async (tasks) => {
-      const sent = tasks.filter((task) => !this.#isNear(task));
-      const answers = sent.length === 0 ? [] : await send(sent.map(({ id }) => id));
-      const answerOf = new Map(sent.map((task, index) => [task, answers[index] as Result]));
-      return tasks.map((task) => answerOf.get(task) ?? 'near');
+      const near = new Set(tasks.filter((task) => this.#isNear(task)));
+      const ids = tasks.filter((task) => !near.has(task)).map(({ id }) => id);
+      const answers = (ids.length === 0 ? [] : await send(ids)).values();
+      return tasks.map((task) => (near.has(task) ? 'near' : (answers.next().value as Result)));
     });
   }
 

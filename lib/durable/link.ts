@@ -85,53 +85,58 @@ export class EngineLink {
    * wait for the start included; what the engine says where it refuses what it was given.
    */
   call<Result>(what: string, limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    return this.#told(what, this.begin(limit, call));
+    return this.#explained(what, this.begin(limit, call));
   }
 
   /** The same limit and the same error, for a call that was made elsewhere. */
   inTime<Result>(what: string, limit: number, answer: Promise<Result>): Promise<Result> {
-    return this.#told(what, this.#within(limit, answer));
+    return this.#explained(
+      what,
+      this.#within(limit, () => answer),
+    );
   }
 
   /** Like {@link call}, but rejects with the bare reason, for a caller that puts it into an error of its own. */
-  async begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    if (this.#hasStarted) return this.#within(limit, call(this.engine));
+  begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
+    if (this.#hasStarted) return this.#within(limit, () => call(this.engine));
     // Not `started.then(…)`: that would keep calls that were given up, and make them when the engine starts at last.
     const { promise: mayBegin, resolve: begin } = deferred();
     this.#waiting.add(begin);
-    try {
-      return await this.#within(
-        limit,
-        mayBegin.then(() => call(this.engine)),
-      );
-    } finally {
-      this.#waiting.delete(begin);
-    }
+    const answer = this.#within(limit, () => mayBegin.then(() => call(this.engine)));
+    return answer.finally(() => this.#waiting.delete(begin));
   }
 
-  async #told<Result>(what: string, answer: Promise<Result>): Promise<Result> {
-    try {
-      return await answer;
-    } catch (thrown) {
-      if (isRefusal(thrown)) throw thrown;
-      const { name } = this.engine;
-      const cause = toError(thrown);
-      const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
-      throw new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${name} to ${what}: ${because}`, { cause });
-    }
+  #explained<Result>(what: string, answer: Promise<Result>): Promise<Result> {
+    return answer.catch((thrown: unknown) => {
+      throw isRefusal(thrown) ? thrown : this.#errorOf(what, toError(thrown));
+    });
   }
 
-  async #within<Result>(limit: number, answer: Promise<Result>): Promise<Result> {
-    const { promise, resolve, reject } = deferred<Result>();
-    const timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
-    this.#ends.add(reject);
-    answer.then(resolve, reject);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      this.#ends.delete(reject);
-    }
+  #errorOf(what: string, cause: Error): BackgroundTaskError {
+    const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
+    return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${this.engine.name} to ${what}: ${because}`, {
+      cause,
+    });
+  }
+
+  #within<Result>(limit: number, call: () => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const answer = call();
+      const forget = (): void => {
+        clearTimeout(timer);
+        this.#ends.delete(end);
+      };
+      const end = (reason: unknown): void => {
+        forget();
+        reject(reason);
+      };
+      const timer = setTimeout(() => end(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
+      this.#ends.add(end);
+      answer.then((result) => {
+        forget();
+        resolve(result);
+      }, end);
+    });
   }
 
   /** Pending calls reject: they have had all the time there was. */
@@ -140,7 +145,7 @@ export class EngineLink {
     clearTimeout(this.#timer);
     for (const end of this.#ends) end(new Error('it was closed'));
     try {
-      await this.#within(limit, this.engine.close());
+      await this.#within(limit, () => this.engine.close());
     } catch (thrown) {
       this.#host.error(new Error(`It could not be closed: ${toError(thrown).message}`, { cause: thrown }));
     }
