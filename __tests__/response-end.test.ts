@@ -319,6 +319,17 @@ describe('when the response errors or is cut off', () => {
     expect(await after.handle.settled).toMatchObject({ value: 'ran', response: ABORTED });
   });
 
+  it('tells that it was sent, when a listener destroys the connection as soon as it has finished', async () => {
+    const { client, handle } = await startAndAsk((res) => {
+      res.once('finish', () => res.req.socket.destroy());
+      setImmediate(() => res.end('all of it'));
+      return res.locals.backgroundTasks.add(() => 'ran');
+    });
+    await client.closed;
+    expect(client.received).toMatch(/all of it/);
+    expect(await handle.settled).toMatchObject({ value: 'ran', response: SENT });
+  });
+
   it('tells that it was sent, when the client closes its half and reads on', async () => {
     const added = makeGate<{ handle: TaskHandle; res: TaskedResponse }>();
     const background = makeBackground();

@@ -13,7 +13,7 @@ type Listener = (end: ResponseEnd) => void;
 export function whenResponseEnded(res: ServerResponse, listener: Listener): void {
   const socket = ownSocketOf(res);
   if (socket === undefined) whenUnusualResponseEnded(res, listener);
-  else onFinished(res, () => tellOfUsual(res, socket, listener));
+  else whenUsualResponseEnded(res, socket, listener);
 }
 
 /**
@@ -27,14 +27,18 @@ function ownSocketOf(res: ServerResponse): Socket | undefined {
   return socket == null || socket.destroyed ? undefined : socket;
 }
 
-/**
- * Node detaches the socket from a response that was sent. The adapters of serverless platforms, and mocks, make a socket up:
- * it stays, and the response may finish in the middle of `end()`.
- */
-function tellOfUsual(res: ServerResponse, socket: Socket, listener: Listener): void {
-  const isSent = !socket.destroyed;
-  if (res.socket === null || socket.destroyed) listener(endOf(res, isSent));
-  else setImmediate(() => listener(endOf(res, isSent)));
+function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: Listener): void {
+  let isSent = false;
+  // Ahead of all others: what shuts a server down destroys, when a response has finished, the connection that it went over.
+  res.prependListener('finish', () => {
+    isSent = !socket.destroyed;
+  });
+  onFinished(res, () => {
+    // Node detaches the socket before. The adapters of serverless platforms, and mocks, make a socket up: it stays, and the
+    // response may finish in the middle of `end()`.
+    if (isSent && res.socket !== null) setImmediate(() => listener(endOf(res, true)));
+    else listener(endOf(res, isSent));
+  });
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
