@@ -15,7 +15,7 @@ import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { thrownBy } from './support/outcomes.ts';
-import { bareHttp, errorAnswering, inRequest, serve } from './support/servers.ts';
+import { bareHttp, errorAnswering, inRequest, type Middleware, serve } from './support/servers.ts';
 import { work } from './support/time.ts';
 
 const code = (expected: string): unknown => expect.objectContaining({ code: expected });
@@ -278,6 +278,27 @@ describe('addBackgroundTask()', () => {
     await inner.idle();
     expect(ran).toEqual(['inner']);
     expect(outer.stats().added).toBe(0);
+  });
+
+  it('finds the list again behind what goes on in a listener of the request, if mounted a second time', async () => {
+    const background = makeBackground({ ambient: true });
+    const arrived = makeGate();
+    const upload: Middleware = (req, _res, next) => {
+      req.resume().on('end', () => next());
+      arrived.open();
+    };
+    const sizes: number[] = [];
+    const listener = bareHttp.listener([background, upload, background], (_req, res) => {
+      addBackgroundTask(() => {});
+      sizes.push(res.locals.backgroundTasks.size);
+      res.end('answered.');
+    });
+    const client = await RawClient.connect(await serve(listener));
+    client.send('POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n');
+    await arrived.opened;
+    client.send('file');
+    await client.until(/answered\./);
+    expect(sizes).toEqual([1]);
   });
 
   it('throws what add throws', async () => {

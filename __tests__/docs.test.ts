@@ -236,7 +236,7 @@ function projectOfAllBlocks(): Record<string, string | object> {
       },
     },
   };
-  for (const name of ['prelude', 'pino', 'vitest']) {
+  for (const name of ['prelude', 'nestjs', 'opentelemetry', 'pino', 'serverless-http', 'vitest']) {
     files[`${name}.d.ts`] = read(`__tests__/fixtures/docs/${name}.d.ts`);
   }
   for (const document of documents) {

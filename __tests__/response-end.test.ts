@@ -16,7 +16,16 @@ import type { BackgroundTasks, TaskHandle, TaskList } from 'express-background-t
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
-import { bareHttp, expresses, type Handler, listen, serve, type TaskedResponse } from './support/servers.ts';
+import {
+  bareHttp,
+  expresses,
+  frameworks,
+  type Handler,
+  listen,
+  serve,
+  type TaskedResponse,
+} from './support/servers.ts';
+import { standIns } from './support/stand-ins.ts';
 import { watchWarnings } from './support/warnings.ts';
 
 interface Started {
@@ -308,6 +317,17 @@ describe('when the response errors or is cut off', () => {
       return res.locals.backgroundTasks.add(() => 'ran');
     });
     expect(await after.handle.settled).toMatchObject({ value: 'ran', response: ABORTED });
+  });
+
+  it('tells that it was sent, when a listener destroys the connection as soon as it has finished', async () => {
+    const { client, handle } = await startAndAsk((res) => {
+      res.once('finish', () => res.req.socket.destroy());
+      setImmediate(() => res.end('all of it'));
+      return res.locals.backgroundTasks.add(() => 'ran');
+    });
+    await client.closed;
+    expect(client.received).toMatch(/all of it/);
+    expect(await handle.settled).toMatchObject({ value: 'ran', response: SENT });
   });
 
   it('tells that it was sent, when the client closes its half and reads on', async () => {
@@ -691,4 +711,55 @@ describe('under HTTP/2', () => {
       expect(await handle.settled).toMatchObject({ value: true, response: SENT });
     },
   );
+});
+
+describe.each(standIns)('when $name stands in for the response', ({ ask }) => {
+  describe.each(frameworks)('under $name', ({ listener }) => {
+    it('starts tasks after the handler, and tells that it was sent', async () => {
+      const events: string[] = [];
+      const handles: TaskHandle[] = [];
+      const background = makeBackground({ when: 'success' });
+      await ask(
+        listener([background], (_req, res) => {
+          const tasks = res.locals.backgroundTasks;
+          handles.push(tasks.add(() => events.push('task')));
+          res.end('answer');
+          handles.push(tasks.add(() => events.push('late task')));
+          events.push('handler');
+        }),
+      );
+      for (const { settled } of handles) expect(await settled).toMatchObject({ state: 'completed', response: SENT });
+      expect(events).toEqual(['handler', 'task', 'late task']);
+    });
+
+    it.each(['at once', 'two turns'])('starts a first task that is added %s after the answer', async (when) => {
+      const added = makeGate<TaskHandle>();
+      const background = makeBackground({ when: 'success' });
+      await ask(
+        listener([background], (_req, res) => {
+          const add = (): void => added.open(res.locals.backgroundTasks.add(() => 'ran'));
+          res.end('answer');
+          if (when === 'at once') add();
+          else setImmediate(() => setImmediate(add));
+        }),
+      );
+      expect(await (await added.opened).settled).toMatchObject({ value: 'ran', response: SENT });
+    });
+
+    it('tells the status', async () => {
+      const added = makeGate<TaskHandle>();
+      const background = makeBackground({ when: 'failure' });
+      await ask(
+        listener([background], (_req, res) => {
+          added.open(res.locals.backgroundTasks.add(() => 'ran'));
+          res.statusCode = 418;
+          res.end('answer');
+        }),
+      );
+      expect(await (await added.opened).settled).toMatchObject({
+        value: 'ran',
+        response: { ended: 'sent', statusCode: 418 },
+      });
+    });
+  });
 });

@@ -3,6 +3,7 @@ import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
 import type { ResponseEnd } from './outcome.ts';
+import { setImmediate } from './real-time.ts';
 
 type Listener = (end: ResponseEnd) => void;
 
@@ -13,7 +14,7 @@ type Listener = (end: ResponseEnd) => void;
 export function whenResponseEnded(res: ServerResponse, listener: Listener): void {
   const socket = ownSocketOf(res);
   if (socket === undefined) whenUnusualResponseEnded(res, listener);
-  else onFinished(res, () => listener(endOf(res, wasSentOver(socket, res))));
+  else whenUsualResponseEnded(res, socket, listener);
 }
 
 /**
@@ -23,12 +24,22 @@ export function whenResponseEnded(res: ServerResponse, listener: Listener): void
 function ownSocketOf(res: ServerResponse): Socket | undefined {
   if (!(res instanceof ServerResponse) || res.writableEnded) return undefined;
   const { socket } = res;
-  return socket === null || socket.destroyed ? undefined : socket;
+  // A mock under Express is an instance, and has none.
+  return socket == null || socket.destroyed ? undefined : socket;
 }
 
-/** Node detaches the socket from a response that was sent. */
-function wasSentOver(socket: Socket, res: ServerResponse): boolean {
-  return (res.socket === null && !socket.destroyed) || wasSentNow(res);
+function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: Listener): void {
+  let isSent = false;
+  // Ahead of all others: what shuts a server down destroys, when a response has finished, the connection that it went over.
+  res.prependListener('finish', () => {
+    isSent = !socket.destroyed;
+  });
+  onFinished(res, () => {
+    // Node detaches the socket before. The adapters of serverless platforms, and mocks, make a socket up: it stays, and the
+    // response may finish in the middle of `end()`.
+    if (isSent && res.socket !== null) setImmediate(() => listener(endOf(res, true)));
+    else listener(endOf(res, isSent));
+  });
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
@@ -37,14 +48,13 @@ function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void
     if (told) return;
     told = true;
     stopWatching?.();
-    listener(endOf(res, isSent));
+    setImmediate(() => listener(endOf(res, isSent)));
   };
   const tellNow = (): void => tell(wasSentNow(res));
   const stopWatching = watchUnassigned(res, () => tell(false));
   if (wasSent(res) || isGone(res)) {
     // on-finished would wait for ever for a response whose connection was gone before it had its turn.
-    const isSent = wasSent(res);
-    setImmediate(() => tell(isSent));
+    tell(wasSent(res));
   } else if (res.writableEnded) {
     // on-finished takes such a response for finished, while its bytes may still wait for a slow client.
     res.once('finish', tellNow);
@@ -58,11 +68,6 @@ function endOf({ statusCode }: ServerResponse, isSent: boolean): ResponseEnd {
   return { ended: isSent ? 'sent' : 'aborted', statusCode };
 }
 
-/** Node emits `finish` also for a response that was ended on a dead connection: the connection tells the two apart. */
-function wasSentNow(res: ServerResponse): boolean {
-  return wasSent(res) && !isGone(res);
-}
-
 interface Http2Response {
   readonly stream?: { readonly aborted: boolean; readonly writableFinished: boolean; readonly destroyed: boolean };
 }
@@ -71,18 +76,29 @@ function streamOf(res: ServerResponse): Http2Response['stream'] {
   return (res as Http2Response).stream;
 }
 
-/** on-finished's error argument does not tell: it is `null` also when the client hangs up. */
+/** Whether all of it is out by now. */
 function wasSent(res: ServerResponse): boolean {
   const stream = streamOf(res);
   if (stream !== undefined) return stream.writableFinished && !stream.aborted;
-  // A response that was sent has let go of its socket.
-  return res.writableFinished && !res.socket?.destroyed;
+  const { socket } = res;
+  // An adapter's socket counts no bytes, so that Node, up to 22, never says of its response that it has finished.
+  const isUncounted = socket != null && socket.writableLength === undefined;
+  return (res.writableFinished || (res.writableEnded && isUncounted)) && !socket?.destroyed;
+}
+
+/**
+ * The same when it has finished, or its connection is gone. on-finished's error argument does not tell which: it is `null`
+ * also when the client hangs up, and Node emits `finish` also for a response that was ended on a dead connection.
+ */
+function wasSentNow(res: ServerResponse): boolean {
+  return streamOf(res) === undefined ? !isGone(res) : wasSent(res);
 }
 
 function isGone(res: ServerResponse): boolean {
   const stream = streamOf(res);
   if (stream !== undefined) return stream.destroyed && !wasSent(res);
-  return res.destroyed || (res.socket ?? res.req?.socket)?.destroyed === true;
+  if (res.socket) return res.socket.destroyed;
+  return res.destroyed || res.req?.socket?.destroyed === true;
 }
 
 /**
@@ -93,7 +109,8 @@ const waitingOn = new WeakMap<Socket, Set<() => void>>();
 
 function watchUnassigned(res: ServerResponse, tell: () => void): (() => void) | undefined {
   const socket = res.req?.socket;
-  if (res.socket || !socket || socket.destroyed || streamOf(res) !== undefined) return undefined;
+  // Of a mock it is undefined.
+  if (res.socket !== null || !socket || socket.destroyed) return undefined;
   let waiting = waitingOn.get(socket);
   if (waiting === undefined) {
     waiting = new Set();

@@ -5,6 +5,7 @@ import type { LocalExecutors } from '../executors/executor.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
 import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
+import { setImmediate } from '../real-time.ts';
 import type { Reporter } from '../report.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
