@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from '@jest/globals';
-import { BackgroundTaskError, backgroundTasks, type TaskHandle } from 'express-background-tasks';
+import { BackgroundTaskError, backgroundTasks, currentTask, type TaskHandle } from 'express-background-tasks';
 import { watchTasks } from 'express-background-tasks/testing';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { makeBackground } from './support/cleanup.ts';
@@ -9,7 +10,7 @@ import { untilCollected } from './support/garbage.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
-import { errorAnswering, frameworks, serve, type TaskedResponse } from './support/servers.ts';
+import { bareHttp, errorAnswering, frameworks, serve, type TaskedResponse } from './support/servers.ts';
 import { untilHolds } from './support/time.ts';
 
 const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
@@ -622,6 +623,28 @@ describe('without an engine', () => {
     expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
       { message: expect.stringContaining('Task tasks.echo is durable, but backgroundTasks() has no `engine`') },
     ]);
+  });
+
+  it('one on the event loop sees the store of the place where it was added, in each of its attempts', async () => {
+    const storage = new AsyncLocalStorage<string>();
+    const seen: unknown[] = [];
+    const look = (): void => void seen.push(storage.getStore());
+    const lookTwice = (): void => {
+      look();
+      if (currentTask()?.attempt === 1) throw new Error('once');
+    };
+    const background = makeBackground({ logger: false, retry: { attempts: 2, delay: 1 } });
+    const listener = bareHttp.listener([background], (_req, res) => {
+      const { backgroundTasks: list } = res.locals;
+      storage.run('first', () => list.add(localTasks.call, look));
+      storage.run('second', () => list.add(localTasks.call, lookTwice));
+      storage.run('third', () => list.add(localTasks.call, look));
+      list.add(localTasks.call, look);
+      res.end();
+    });
+    await request(await serve(listener));
+    await background.idle();
+    expect(seen).toEqual(['first', 'second', 'second', 'third', undefined]);
   });
 });
 

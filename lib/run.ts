@@ -83,7 +83,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.attempts = task.attemptsBefore ?? 0;
     this.#attemptNumber = this.attempts;
     this.number = this.#runtime.backlog.nextNumber;
-    this.#addedIn = task.definition.target.kind === 'function' ? new AsyncContext() : undefined;
+    this.#addedIn = this.executor === 'event-loop' ? new AsyncContext() : undefined;
   }
 
   get #runtime(): Runtime {
