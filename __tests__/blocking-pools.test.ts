@@ -283,11 +283,17 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     await untilGone(pid, 5_000);
   });
 
-  it('is not kept alive by workers that cannot start, when nothing waits for them any more', async () => {
-    const options = JSON.stringify(kind.options(1, preloading('preload-exits.mjs')));
-    const codes = JSON.parse(await runScript('script-workers-cannot-start.mjs', executor, options));
-    expect(codes).toEqual(Array(5).fill(kind.cannotStart));
-  });
+  it.each([
+    ['one', 1, 0],
+    ['several that are to be kept warm', 4, 4],
+  ])(
+    'is not kept alive by workers that cannot start, when nothing waits for them any more: %s',
+    async (_which, max, min) => {
+      const options = JSON.stringify(kind.options(max, { min, ...preloading('preload-exits.mjs') }));
+      const codes = JSON.parse(await runScript('script-workers-cannot-start.mjs', executor, options));
+      expect(codes).toEqual(Array(5).fill(kind.cannotStart));
+    },
+  );
 
   it('runs tasks under its own loaders, also if they are given other options of Node', async () => {
     const options = JSON.stringify(kind.options(1, { execArgv: ['--no-warnings'] }));

@@ -2,8 +2,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
-import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
+import { type AddOptions, currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
+import { untilCollected } from './support/garbage.ts';
 import { makeGate } from './support/gates.ts';
 import { inRequest } from './support/servers.ts';
 import { work } from './support/time.ts';
@@ -266,6 +267,32 @@ describe('a handle', () => {
       expect(background.stats()).toMatchObject({ added: 1, settled: 1, running: 0, outcomes: { cancelled: 1 } });
     });
   });
+});
+
+describe('a handle that is kept', () => {
+  it.each<[string, AddOptions, (handle: TaskHandle) => unknown, () => unknown]>([
+    ['completed', {}, () => {}, () => 'value'],
+    ['failed', {}, () => {}, () => Promise.reject(new Error('refused'))],
+    ['skipped', { when: 'failure' }, () => {}, () => {}],
+    ['cancelled', {}, (handle) => handle.cancel(new Error('not needed')), () => {}],
+    ['timed-out', { timeout: 10 }, () => {}, () => new Promise(() => {})],
+  ])(
+    'of a task that has settled as %s, keeps neither the response in memory nor what the task could reach',
+    async (state, options, prepare, run) => {
+      const background = makeBackground();
+      const { handle, references } = await inRequest(background, (tasks, res) => {
+        const reached = { res };
+        const added = tasks.with(options).add(() => (reached.res.writableFinished ? run() : undefined));
+        prepare(added);
+        return { handle: added, references: [new WeakRef<object>(res), new WeakRef<object>(reached)] };
+      });
+      expect(await handle.settled).toMatchObject({ id: handle.id, state });
+      for (const reference of references) await untilCollected(reference);
+      expect(handle).toMatchObject({ state, name: 'anonymous' });
+      expect(background.find(handle.id)).toBe(await handle.settled);
+      expect(handle.cancel()).toBe(false);
+    },
+  );
 });
 
 describe('find()', () => {

@@ -9,11 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, jest } from '@jest/globals';
 import express, { type RequestHandler } from 'express';
-import { type BlockedEvent, defineTask, type TaskHandle } from 'express-background-tasks';
+import { type BlockedEvent, backgroundTasks, defineTask, type TaskHandle } from 'express-background-tasks';
 import request from 'supertest';
 import { derive, looksLikeLetters, pack, read, spin, sumOf } from './fixtures/watchdog-work.ts';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient } from './support/clients.ts';
+import { untilCollected } from './support/garbage.ts';
 import { makeGate } from './support/gates.ts';
 import { linesBetween, lineWith } from './support/places.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
@@ -498,7 +499,17 @@ describe('the watchdog', () => {
     await blocks.ofTask('spin');
     expect(seen).toEqual(new Array(seen.length).fill(undefined));
   });
+
+  it('keeps no instance in memory that nobody else holds, though it was not closed', async () => {
+    await untilCollected(await loggerOfDropped());
+  });
 });
+
+async function loggerOfDropped(): Promise<WeakRef<object>> {
+  const logger = { error() {}, warn() {}, info() {}, debug() {} };
+  await backgroundTasks({ logger, watchdog: { threshold: THRESHOLD } }).add(() => {}).settled;
+  return new WeakRef(logger);
+}
 
 /** After this, the work of a test's preparation is no part of the block that the test makes. */
 function untilHeartbeat(): Promise<void> {

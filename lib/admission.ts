@@ -123,19 +123,18 @@ export class Admission {
   #handOver(durable: DurableTasks, { owner, definition, name, args, options, req }: Addition): TaskRun {
     const { backlog, idPrefix } = this.#host.runtime;
     const policy = this.#policyOf(definition, options);
-    const run = this.#admit(
-      new DurableRun({
-        definition: this.#definitionOnEngine(definition),
-        name,
-        policy: { ...policy, ...HAND_OVER_POLICY },
-        args: durable.argumentsFor(name, args, options?.transaction),
-        context: contextFor(name, this.#contextFor(req, undefined), this.#host.options.durable),
-        owner,
-        id: durableId(idPrefix, backlog.nextNumber),
-      }),
-    );
+    const run = new DurableRun({
+      definition: this.#definitionOnEngine(definition),
+      name,
+      policy: { ...policy, ...HAND_OVER_POLICY },
+      args: durable.argumentsFor(name, args, options?.transaction),
+      context: contextFor(name, this.#contextFor(req, undefined), this.#host.options.durable),
+      owner,
+      id: durableId(idPrefix, backlog.nextNumber),
+    });
+    // First, so that its handle has `accepted` from the start: a listener of `added` may cancel it.
     durable.handOverTask(run, definition.name, policy, options?.transaction);
-    return run;
+    return this.#admit(run);
   }
 
   /** In a test a durable task runs in this process. Arguments that its engine would refuse are refused here too. */

@@ -31,37 +31,77 @@ export interface TaskHandle<Value = unknown> {
 
 /** Shows no more of the run than a handle should: it may end up in a user's JSON or log. */
 export class Handle implements TaskHandle {
-  readonly #run: TaskHandle;
+  #task: TaskHandle;
 
   constructor(run: TaskHandle) {
-    this.#run = run;
+    this.#task = run;
+  }
+
+  /** Lets go of the run: a handle that is kept must keep neither the request alive nor what the task's code can reach. */
+  static settle(handle: Handle, task: SettledTask): void {
+    handle.#task = task;
   }
 
   get id(): string {
-    return this.#run.id;
+    return this.#task.id;
   }
 
   get name(): string {
-    return this.#run.name;
+    return this.#task.name;
   }
 
   get state(): TaskState {
-    return this.#run.state;
+    return this.#task.state;
   }
 
   get accepted(): Promise<void> {
-    return this.#run.accepted;
+    return this.#task.accepted;
   }
 
   get settled(): Promise<Outcome> {
-    return this.#run.settled;
+    return this.#task.settled;
   }
 
   cancel(reason?: unknown): boolean {
-    return this.#run.cancel(reason);
+    return this.#task.cancel(reason);
   }
 
   toJSON(): { id: string; name: string; state: TaskState } {
     return { id: this.id, name: this.name, state: this.state };
+  }
+}
+
+/** All that is left of a task that has settled. */
+export class SettledTask implements TaskHandle {
+  readonly accepted: Promise<void>;
+  readonly #outcome: Outcome;
+  #settled: Promise<Outcome> | undefined;
+
+  /** @param settled the promise that others have already; none where nobody has asked for it. */
+  constructor(outcome: Outcome, accepted: Promise<void>, settled: Promise<Outcome> | undefined) {
+    this.accepted = accepted;
+    this.#outcome = outcome;
+    this.#settled = settled;
+  }
+
+  get id(): string {
+    return this.#outcome.id;
+  }
+
+  get name(): string {
+    return this.#outcome.name;
+  }
+
+  get state(): TaskState {
+    return this.#outcome.state;
+  }
+
+  get settled(): Promise<Outcome> {
+    this.#settled ??= Promise.resolve(this.#outcome);
+    return this.#settled;
+  }
+
+  cancel(): boolean {
+    return false;
   }
 }

@@ -15,28 +15,31 @@ export function cancelled(name: string, reason: unknown): Interruption {
   const error = new BackgroundTaskError('ERR_BACKGROUND_CANCELLED', `Task ${name} was cancelled${because}.`, {
     cause: reason,
   });
-  return { state: 'cancelled', error };
+  return interruption('cancelled', error);
 }
 
 export function timedOut(name: string, timeout: number): Interruption {
-  return {
-    state: 'timed-out',
-    error: new BackgroundTaskError(
-      'ERR_BACKGROUND_TIMEOUT',
-      `Task ${name} ran longer than its timeout of ${timeout} ms.`,
-    ),
-  };
+  return interruption(
+    'timed-out',
+    new BackgroundTaskError('ERR_BACKGROUND_TIMEOUT', `Task ${name} ran longer than its timeout of ${timeout} ms.`),
+  );
 }
 
 /** @param sequel what becomes of it elsewhere: a sentence, or nothing. */
 export function abandoned(name: string, state: PendingState, sequel: string): Interruption {
-  return {
-    state: 'abandoned',
-    error: new BackgroundTaskError(
+  return interruption(
+    'abandoned',
+    new BackgroundTaskError(
       'ERR_BACKGROUND_ABANDONED',
       `Task ${name} was abandoned while it was ${state}: background.close() ran out of time.${sequel}`,
     ),
-  };
+  );
+}
+
+function interruption(state: Interruption['state'], error: Error): Interruption {
+  // Until its stack is read, V8 keeps the functions on it and all that they can reach: the request, as long as the outcome is kept.
+  Reflect.get(error, 'stack');
+  return { state, error };
 }
 
 /** Whether a later interruption takes the place of this one while the attempt is still being ended. */

@@ -6,7 +6,7 @@ import type { Limited } from './deadlines.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { AttemptResult } from './executors/executor.ts';
-import { Handle, type TaskHandle } from './handle.ts';
+import { Handle, SettledTask, type TaskHandle } from './handle.ts';
 import { abandoned, cancelled, givesWay, type Interruption, timedOut } from './interruption.ts';
 import type { Policy } from './options/policy.ts';
 import { type Outcome, outcomeOf, type ResponseEnd, type Verdict } from './outcome.ts';
@@ -43,8 +43,8 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   readonly definition: TaskDefinition;
   readonly context: unknown;
   readonly owner: Owner<Runtime>;
-  readonly handle: TaskHandle = new Handle(this);
-  /** Emptied when the task settles: a handle that is kept must not keep buffers alive. */
+  readonly handle: Handle = new Handle(this);
+  /** Emptied when the task settles: its list, which keeps the run, must not keep buffers alive. */
   args: readonly unknown[];
   /** How often it was started. Less than `attemptNumber` if an attempt failed before it started: no thread could. */
   attempts: number;
@@ -291,6 +291,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.report(outcome);
     this.args = [];
     this.#waiting?.resolve(outcome);
+    Handle.settle(this.handle, new SettledTask(outcome, this.accepted, this.#waiting?.promise));
     // Starts the next task of the list, before `release` may find the backlog idle.
     this.#onSettled?.();
     this.#runtime.backlog.release(this);

@@ -338,6 +338,21 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await firstByte.opened).toBe(TLS_HANDSHAKE);
   });
 
+  it('gives up a start that is under way when it is closed', async () => {
+    const asked = makeGate();
+    const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open)).listen(
+      0,
+      '127.0.0.1',
+    );
+    atEnd(() => silent.close());
+    await once(silent, 'listening');
+    const engine = makeEngine({ connection: `redis://127.0.0.1:${(silent.address() as AddressInfo).port}` });
+    const starting = engine.start(makeHost());
+    await asked.opened;
+    await engine.close();
+    await expect(starting).rejects.toThrow(/Connection is closed/);
+  });
+
   it('leaves the client that it was given open, and as it was', async () => {
     direct = new Redis(redis.url);
     const engine = await startEngine({ connection: direct });

@@ -65,6 +65,8 @@ class BullMQEngine implements TaskEngine {
   readonly features = { transactions: false };
   readonly #options: ResolvedBullMQOptions;
   readonly #workers = new Set<BullMQWorker>();
+  /** The client of a start that is under way. */
+  #starting: EngineClient | undefined;
   #started: Started | undefined;
   #isClosed = false;
 
@@ -77,6 +79,7 @@ class BullMQEngine implements TaskEngine {
     const client = producerClient(this.#options.connection);
     const errors = new ConnectionErrors(host);
     errors.watch(client);
+    this.#starting = client;
     try {
       const connecting = this.#connect(client, host, errors);
       if (!(await doneWithin(START_LIMIT, connecting))) {
@@ -90,6 +93,8 @@ class BullMQEngine implements TaskEngine {
     } catch (thrown) {
       client.disconnectAll();
       throw errors.reasonFor(thrown);
+    } finally {
+      this.#starting = undefined;
     }
   }
 
@@ -200,6 +205,7 @@ class BullMQEngine implements TaskEngine {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#starting?.disconnectAll();
     const started = this.#started;
     this.#started = undefined;
     if (started === undefined) return;

@@ -40,8 +40,10 @@ export class Workforce {
   readonly #past = { aliveMs: 0, busyMs: 0 };
   readonly #restartDelay = new RestartDelay(() => {
     this.#observer.freed();
-    while (this.#seats.size < this.#options.min && this.startOne());
+    while (!this.#failsToStart && this.#seats.size < this.#options.min && this.startOne());
   });
+  /** Whether the last one to start was gone before it was ready. Then another is worth a try only for a task that waits. */
+  #failsToStart = false;
   #isClosed = false;
 
   /** Throws what `start` throws, if `min` asks for workers at once. */
@@ -143,6 +145,7 @@ export class Workforce {
     ready: () => {
       if (!this.#seats.has(seat)) return;
       seat.isReady = true;
+      this.#failsToStart = false;
       this.release(seat);
     },
     progressed: (progress) => {
@@ -161,6 +164,7 @@ export class Workforce {
     this.#forget(seat);
     if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
     if (!seat.isReady && error !== undefined) {
+      this.#failsToStart = true;
       // A process that was killed says nothing about its options: Ctrl-C also reaches those that are just starting.
       if (isKilled(error) && this.#restartDelay.isPatient) {
         this.#observer.freed();

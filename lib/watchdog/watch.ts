@@ -30,7 +30,7 @@ interface CountedStall {
 export class Watch {
   readonly threshold: number;
   readonly stacks: boolean;
-  readonly #watched: ReadonlySet<Watched>;
+  readonly #watched: Iterable<Watched>;
   readonly #heartbeat = new Heartbeat();
   readonly #gate = new SamplingGate();
   readonly #work: WorkTracker;
@@ -45,7 +45,7 @@ export class Watch {
   #idleMs = 0;
   #ticks = 0;
 
-  constructor(watched: ReadonlySet<Watched>) {
+  constructor(watched: Iterable<Watched>) {
     this.#watched = watched;
     const all = [...watched];
     this.threshold = Math.min(...all.map(({ threshold }) => threshold));

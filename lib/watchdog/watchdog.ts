@@ -8,9 +8,10 @@ import { processWide } from '../process-wide.ts';
 import type { CurrentWork } from './stack-sample.ts';
 import { Watch } from './watch.ts';
 import type { Watched } from './watched.ts';
+import { WatchedSet } from './watched-set.ts';
 
 export class Watchdog {
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new WatchedSet();
   #watch: Watch | undefined;
 
   /** To be called at the first request or task of an instance. */
@@ -23,7 +24,7 @@ export class Watchdog {
 
   detach(watched: Watched): void {
     this.#watched.delete(watched);
-    if (this.#watched.size > 0) return;
+    if (!this.#watched.isEmpty) return;
     this.#watch?.stop();
     this.#watch = undefined;
   }

@@ -9,6 +9,8 @@ import { reconnectWhenReadOnly } from './read-only.ts';
 /** Between two attempts to connect. At every second attempt, calls that wait for a producer's connection are given up. */
 const LONGEST_RETRY_DELAY = 1 * SECOND;
 const CONNECT_TIMEOUT = 2 * SECOND;
+/** How long Redis may take to hang up when a connection is ended, until it is cut. A process that ends waits for that. */
+const DISCONNECT_TIMEOUT = 0.2 * SECOND;
 /** How long Redis may take to answer before the connection is taken for cut, and another is made. */
 const LONGEST_SILENCE = 5 * SECOND;
 
@@ -136,7 +138,8 @@ function makeClient(connection: string | object, own: RedisOptions): EngineClien
   for (const name of NOT_TAKEN_OVER) delete rest[name];
   // A client that was given none has `null` here.
   const reconnectOnError = rest.reconnectOnError ?? reconnectWhenReadOnly();
-  const options = { connectTimeout: CONNECT_TIMEOUT, ...rest, reconnectOnError, ...always };
+  const timeouts = { connectTimeout: CONNECT_TIMEOUT, disconnectTimeout: DISCONNECT_TIMEOUT };
+  const options = { ...timeouts, ...rest, reconnectOnError, ...always };
   return url === undefined ? new EngineClient(options) : new EngineClient(urlWithout(NOT_TAKEN_OVER, url), options);
 }
 
