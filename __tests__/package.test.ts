@@ -327,6 +327,61 @@ describe.each(moduleSystems)('an application of $name in TypeScript', (system) =
   );
 });
 
+describe('a library in TypeScript that exports what it makes with the package', () => {
+  const files: ProjectFiles = {
+    'package.json': packageJson('module'),
+    'tsconfig.json': {
+      compilerOptions: {
+        ...{ module: 'nodenext', target: 'es2022', types: ['node'], strict: true },
+        ...{ declaration: true, emitDeclarationOnly: true, outDir: 'out' },
+      },
+      include: ['library.ts'],
+    },
+    'tasks.ts': 'export async function square(value: number): Promise<number> { return value * value; }',
+    'library.ts': `
+      import * as entry from 'express-background-tasks';
+      import * as testing from 'express-background-tasks/testing';
+      import * as engines from 'express-background-tasks/testing/engine';
+      import { bullmq } from 'express-background-tasks/bullmq';
+      import { pgBoss } from 'express-background-tasks/pg-boss';
+      const url = new URL('./tasks.js', import.meta.url);
+
+      export const tasks = entry.blocking<typeof import('./tasks.js')>(url);
+      export const kept = entry.durable<typeof import('./tasks.js')>('kept', url);
+      export const untyped = entry.blocking(url);
+      export const { square } = tasks;
+      export const defined = entry.defineTask(async (text: string) => text.length, { name: 'defined' });
+      export const background = entry.backgroundTasks();
+      export const handle = background.with({ when: 'success' }).add(square, 7);
+      export const { settled } = handle;
+      export const [found, stats, report] = [background.find('1'), background.stats(), background.close()];
+      export const durable = entry.backgroundTasks({ engine: engines.memoryEngine() });
+      export const foundThere = durable.find('1');
+      export const engineStats = durable.engineStats();
+      export const worker = entry.createWorker({ engine: engines.memoryEngine() });
+      export const current = () => entry.currentTask<{ requestId: string }>();
+      export const watcher = testing.watchTasks(background);
+      export const matchers = { ...testing.taskMatchers };
+      export const { toHaveAdded } = testing.taskMatchers;
+      export const engine = engines.memoryEngine();
+      export const cases = engines.engineConformance(async () => ({ engine, second: async () => engine, dispose: async () => {} }));
+      export const onRedis = bullmq({ connection: 'redis://127.0.0.1' });
+      export const onPostgres = pgBoss({ connection: 'postgres://127.0.0.1' });`,
+  };
+
+  it(
+    'has declaration files: every type has a name that the package exports',
+    async () => {
+      const project = makeProject(packed, files, typedPackages);
+      const { code, stdout } = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
+      expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+      const declarations = readFileSync(join(project, 'out', 'library.d.ts'), 'utf8');
+      expect(declarations).not.toContain('express-background-tasks/dist');
+    },
+    TIMEOUT,
+  );
+});
+
 describe('two copies of the package in one process', () => {
   /** An ES module whose parts were written for CommonJS. */
   const files: ProjectFiles = {

@@ -18,7 +18,13 @@ interface MatcherResult {
   readonly message: () => string;
 }
 type AnyTask = Task<never[], unknown>;
-type Matcher = (this: MatcherContext, watcher: TaskWatcher, task: AnyTask, ...args: unknown[]) => MatcherResult;
+/** One of {@link taskMatchers}, as a test runner calls it. */
+export type TaskMatcher = (
+  this: MatcherContext,
+  watcher: TaskWatcher,
+  task: AnyTask,
+  ...args: unknown[]
+) => MatcherResult;
 
 /** The matchers' types, for the interface of your test runner: see docs/testing.md. */
 export interface TaskMatchers<R = void> {
@@ -48,7 +54,7 @@ declare global {
  * expect(tasks).toHaveCompleted(images.thumbnail, expect.any(String), 200);
  * expect(tasks).not.toHaveAdded(sendInvoice);
  */
-export const taskMatchers: Readonly<Record<keyof TaskMatchers, Matcher>> = {
+export const taskMatchers: Readonly<Record<keyof TaskMatchers, TaskMatcher>> = {
   toHaveAdded: matcher('toHaveAdded', 'added', () => true),
   toHaveCompleted: matcher('toHaveCompleted', 'completed', isOneOf('completed')),
   toHaveFailed: matcher('toHaveFailed', 'failed', isOneOf('failed', 'timed-out')),
@@ -59,7 +65,7 @@ function isOneOf(...states: OutcomeState[]): (one: AddedTask) => boolean {
   return ({ handle }) => (states as readonly string[]).includes(handle.state);
 }
 
-function matcher(matcherName: keyof TaskMatchers, what: string, isSo: (one: AddedTask) => boolean): Matcher {
+function matcher(matcherName: keyof TaskMatchers, what: string, isSo: (one: AddedTask) => boolean): TaskMatcher {
   return function (watcher, task, ...args) {
     checkIsWatcher(watcher, matcherName);
     const { name } = definitionOf(task);
