@@ -25,6 +25,7 @@ export type {
   WorkResult,
 } from './durable/engine.ts';
 export { durable } from './durable.ts';
+export type { Percentiles } from './durations.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';
 export type {
   AddedEvent,
@@ -63,7 +64,6 @@ export type {
   SkippedOutcome,
   UnsuccessfulOutcome,
 } from './outcome.ts';
-export type { Percentiles } from './statistics.ts';
 export type { BackgroundTasksStats, ExecutorCounts, ProcessStats, ThreadStats } from './stats.ts';
 export { type BlockingTask, defineTask, type Task, type TaskFunction } from './task.ts';
 export type { TaskAdder, TaskList } from './task-list.ts';

@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import type Winston from 'winston';
 import { describe } from './describe.ts';
 import { BackgroundTaskError, codeOf } from './errors.ts';
-import { here } from './here.ts';
 import { notify } from './hooks.ts';
+import { here } from './package-files.ts';
 import { isError } from './to-error.ts';
 
 /** Anything with winston's four methods: winston itself, `console`, and most others. */

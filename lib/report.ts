@@ -1,6 +1,7 @@
 /** Where outcomes go: log line, event, history, statistics, the user's hook. Nothing here throws. */
 
 import { describe } from './describe.ts';
+import { Durations } from './durations.ts';
 import { BackgroundTaskError, codeOf } from './errors.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
 import type { ExecutorName } from './executor-names.ts';
@@ -9,7 +10,6 @@ import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
 import type { ResolvedOptions } from './options/middleware.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
-import { Durations } from './statistics.ts';
 import { Blocks } from './watchdog/blocks.ts';
 
 /** What can be said of a task at any moment. */

@@ -1,9 +1,9 @@
 /** `stats()`: what an operator wants to know at a glance. */
 
+import type { Percentiles } from './durations.ts';
 import { EXECUTOR_NAMES, type ExecutorName } from './executor-names.ts';
 import type { Instance } from './instance.ts';
 import { OUTCOME_STATES, type OutcomeState } from './outcome.ts';
-import type { Percentiles } from './statistics.ts';
 import type { BlockStats } from './watchdog/block-stats.ts';
 
 /** Where the tasks of one executor are. */

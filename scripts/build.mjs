@@ -31,7 +31,7 @@ try {
 
   // The one file that differs: CommonJS has no import.meta.
   writeFileSync(
-    `${fresh}/cjs/here.js`,
+    `${fresh}/cjs/package-files.js`,
     `"use strict";
 Object.defineProperty(exports, "__esModule", { value: true });
 const { pathToFileURL } = require("node:url");

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command `express-background-tasks`. */
 import { createRequire } from 'node:module';
-import { here } from '../here.ts';
+import { here } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import { commandOf, USAGE, UsageError } from './arguments.ts';
 import { runWorker } from './run-worker.ts';

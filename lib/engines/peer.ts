@@ -1,7 +1,7 @@
 /** Loads optional peer packages, when the entry that needs them is imported. */
 import { createRequire } from 'node:module';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
-import { here } from '../here.ts';
+import { here } from '../package-files.ts';
 import { isAtLeast, majorOf, type Oldest } from './version.ts';
 
 const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);

@@ -3,7 +3,7 @@
 import type Inspector from 'node:inspector';
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
-import { here } from '../here.ts';
+import { here } from '../package-files.ts';
 
 /** Why no stacks can be read in this thread; `undefined` where they can. */
 export function whyNoStacks(): string | undefined {

@@ -1,6 +1,6 @@
 /** The watchdog's thread, as the watched one holds it. */
 import { Worker } from 'node:worker_threads';
-import { watchThread } from '../here.ts';
+import { watchThread } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from './messages.ts';
 

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import vm from 'node:vm';
 import type * as PgBossModule from 'pg-boss';
 import { BackgroundTaskError, codeOf } from '../../errors.ts';
-import { here } from '../../here.ts';
+import { here } from '../../package-files.ts';
 import { checkPeerVersion, requirePeer } from '../peer.ts';
 import { isAtLeast } from '../version.ts';
 

@@ -1,5 +1,5 @@
 /** Which code is this package's own. */
-import { here } from '../../here.ts';
+import { here } from '../../package-files.ts';
 
 /** Holds both copies of this package, ESM and CommonJS. */
 const OWN_FOLDER = new URL('../', here).href;
