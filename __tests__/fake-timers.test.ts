@@ -1,9 +1,13 @@
 /** A test of an application may exchange the timers for fake ones while tasks are under way. */
 import { describe, expect, it, jest } from '@jest/globals';
-import type { TaskHandle } from 'express-background-tasks';
+import { backgroundTasks, durable, type TaskHandle } from 'express-background-tasks';
+import { memoryEngine } from 'express-background-tasks/testing/engine';
+import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd, makeBackground } from './support/cleanup.ts';
-import { makeWorkerGates } from './support/gates.ts';
+import { fixture } from './support/fixtures.ts';
+import { makeGate, makeWorkerGates } from './support/gates.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
+import { inRequest } from './support/servers.ts';
 import { processes, threads } from './support/worker-kinds.ts';
 
 type Looping = TaskHandle<never>;
@@ -53,6 +57,27 @@ describe('when a test has exchanged the timers for fake ones', () => {
     await limited.add(async () => {}).settled;
     jest.useRealTimers();
     expect(await limited.add(() => new Promise(() => {})).settled).toMatchObject({ state: 'timed-out' });
+  });
+
+  it('a first task that is added after the response has ended starts all the same', async () => {
+    const background = makeBackground();
+    const tasks = await inRequest(background, (list) => list);
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    expect(await tasks.add(() => 'late').settled).toMatchObject({ value: 'late' });
+  });
+
+  it('the engine in memory takes a durable task, and it runs', async () => {
+    const tasks = durable<typeof durableTasks>('fake-timers', fixture('durable-tasks.cjs'), { executor: 'event-loop' });
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    const background = backgroundTasks({ engine: memoryEngine(), work: true, logger: false });
+    atEnd(() => background.close());
+    await background.ready();
+    const ran = makeGate<unknown>();
+    background.on('settled', ({ value }) => value !== undefined && ran.open(value));
+    await background.add(tasks.echo, 'ran').accepted;
+    expect(await ran.opened).toEqual(['ran']);
   });
 
   it('before it loaded the package, close() comes to its end afterwards', async () => {

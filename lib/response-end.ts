@@ -3,6 +3,7 @@ import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
 import type { ResponseEnd } from './outcome.ts';
+import { setImmediate } from './real-time.ts';
 
 type Listener = (end: ResponseEnd) => void;
 
