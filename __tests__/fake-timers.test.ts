@@ -2,9 +2,10 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { backgroundTasks, durable, type TaskHandle } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
+import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
-import { makeWorkerGates } from './support/gates.ts';
+import { makeGate, makeWorkerGates } from './support/gates.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { inRequest } from './support/servers.ts';
 import { processes, threads } from './support/worker-kinds.ts';
@@ -66,13 +67,17 @@ describe('when a test has exchanged the timers for fake ones', () => {
     expect(await tasks.add(() => 'late').settled).toMatchObject({ value: 'late' });
   });
 
-  it('a server that runs durable tasks becomes ready', async () => {
+  it('the engine in memory takes a durable task, and it runs', async () => {
+    const tasks = durable<typeof durableTasks>('fake-timers', fixture('durable-tasks.cjs'), { executor: 'event-loop' });
     atEnd(() => jest.useRealTimers());
     jest.useFakeTimers();
-    durable('fake-timers', fixture('durable-tasks.cjs'), { executor: 'event-loop' });
     const background = backgroundTasks({ engine: memoryEngine(), work: true, logger: false });
-    atEnd(() => background.close({ timeout: 0 }));
+    atEnd(() => background.close());
     await background.ready();
+    const ran = makeGate<unknown>();
+    background.on('settled', ({ value }) => value !== undefined && ran.open(value));
+    await background.add(tasks.echo, 'ran').accepted;
+    expect(await ran.opened).toEqual(['ran']);
   });
 
   it('before it loaded the package, close() comes to its end afterwards', async () => {

@@ -8,6 +8,7 @@ import * as timers from 'node:timers';
 // Not those of the globals, which may be fake already.
 export const { setImmediate, setInterval, setTimeout, clearTimeout } = timers;
 export const { queueMicrotask } = globalThis;
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 export const now: () => number = performance.now.bind(performance);
 export const eventLoopUtilization: typeof performance.eventLoopUtilization =
   performance.eventLoopUtilization.bind(performance);

@@ -5,7 +5,7 @@ import type { LocalExecutors } from '../executors/executor.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
 import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
-import { setImmediate } from '../real-time.ts';
+import { nextTurn } from '../real-time.ts';
 import type { Reporter } from '../report.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
@@ -106,7 +106,7 @@ export class DurableTasks {
     const { work: workOptions } = this.#options;
     if (workOptions === undefined) return this.#link.started;
     // By the next turn, modules that are imported beside this one have registered their tasks.
-    await new Promise(setImmediate);
+    await nextTurn();
     const tasks = await checkRegistry(executors, (module, afterMs) => this.#reporter.moduleIsSlow(module, afterMs));
     this.tasks = tasks;
     await this.#link.started;

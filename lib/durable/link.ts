@@ -2,6 +2,7 @@
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { queueMicrotask } from '../real-time.ts';
 import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';

@@ -1,5 +1,4 @@
 /** An engine that keeps its tasks in this process: for tests, and as the shortest example of an engine. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   DiscardResult,
   DurableTask,
@@ -13,6 +12,7 @@ import type {
   TaskEngine,
   WorkFunction,
 } from '../durable/engine.ts';
+import { nextTurn } from '../real-time.ts';
 import { MemoryStore, MemoryWorker } from './memory-store.ts';
 
 /** A method of a {@link TaskEngine}. */

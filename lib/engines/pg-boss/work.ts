@@ -3,10 +3,10 @@
  * worker would wait until all jobs of a fetch have ended, and for its next poll after a single job.
  */
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
 import { deferred } from '../../deferred.ts';
 import type { EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
+import { nextTurn } from '../../real-time.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
