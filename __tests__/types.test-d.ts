@@ -282,6 +282,15 @@ export function eventsAreTypedByTheirName(background: BackgroundTasks): void {
   background.on('added', ({ delayMs }) => delayMs);
 }
 
+/** A linter refuses an async function where nobody looks at what is returned (no-misused-promises). */
+export function hooksWhoseRejectionsAreLoggedReturnWhatTheyLike(): void {
+  type OnError = NonNullable<BackgroundTasksOptions['onError']>;
+  expectTypeOf<ReturnType<OnError>>().toEqualTypeOf<unknown>();
+  expectTypeOf<ReturnType<EventListener<EventName>>>().toEqualTypeOf<unknown>();
+  expectTypeOf<(error: Error) => Promise<void>>().toExtend<OnError>();
+  expectTypeOf<(error: Error) => void>().toExtend<OnError>();
+}
+
 export function optionsAreCheckedByName(): void {
   backgroundTasks();
   backgroundTasks({});

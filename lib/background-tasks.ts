@@ -64,7 +64,7 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   find(id: string): Found;
 
   /**
-   * Calls `listener` at every such event. What a listener throws is logged, and changes nothing else.
+   * Calls `listener` at every such event. What a listener throws, or rejects with, is logged, and changes nothing else.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an event that does not exist, or a listener that is no function.
    * @example
