@@ -12,6 +12,7 @@ import {
   type BackgroundTasks,
   type BackgroundTasksOptions,
   type BlockedEvent,
+  type BlockingModule,
   type BlockingTask,
   backgroundTasks,
   blocking,
@@ -21,6 +22,7 @@ import {
   currentTask,
   type DurableTask,
   defineTask,
+  durable,
   type EventListener,
   type EventName,
   type ExecutorName,
@@ -162,6 +164,24 @@ export function exportsThatAreNoFunctionsAreNoTasks(tasks: TaskList): void {
   tasks.add(images.thumbnial, 'photo.png', 200);
   // @ts-expect-error: references cannot be written.
   images.sum = {} as typeof images.sum;
+}
+
+/** As JSDoc's `@type` in JavaScript that is checked: there a call has no type parameters. */
+export function referencesMayBeTypedByWhatTheyAreAssignedTo(tasks: TaskList, url: URL): void {
+  type Images = BlockingModule<typeof import('./fixtures/typed-tasks.ts')>;
+  const inThreads: Images = blocking(url);
+  const kept: Images = durable('images', url, {
+    parse: { thumbnail: ([path, width]) => [String(path), Number(width)] },
+  });
+  tasks.add(inThreads.thumbnail, 'photo.png', 200);
+  tasks.add(kept.thumbnail, 'photo.png', 200);
+  // @ts-expect-error: a width is a number.
+  tasks.add(kept.thumbnail, 'photo.png', '200');
+  // @ts-expect-error: what `parse` names says nothing of what the module exports.
+  durable('images', url, { parse: { thumbnail: () => [] } }).thumbnail;
+  // @ts-expect-error: arguments are parsed to what the function takes.
+  const wrong: Images = durable('images', url, { parse: { thumbnail: () => ['photo.png'] } });
+  tasks.add(wrong.sum);
 }
 
 export function aWorkerIsWhatItsListenersAreAddedTo(worker: TaskWorker): void {
