@@ -33,6 +33,7 @@ import {
   type OutcomeState,
   type ResponseEnd,
   type StartedEvent,
+  type Task,
   type TaskAdder,
   type TaskEngine,
   type TaskHandle,
@@ -109,6 +110,20 @@ export function argumentsMayBeGenericUnionsAndReadonly(tasks: TaskList): void {
   tasks.add(show, true);
   const total = (numbers: readonly number[]): number => numbers.length;
   tasks.add(total, [1, 2] as const);
+}
+
+export function tasksOfDifferentResultsMayShareAVariable(tasks: TaskList): void {
+  const all: Task<[name: string]>[] = [(name: string) => name.length, async (name: string) => name];
+  for (const task of all) expectTypeOf(tasks.add(task, 'Ada')).toEqualTypeOf<TaskHandle>();
+  // @ts-expect-error: a number is no text.
+  for (const task of all) tasks.add(task, 1);
+
+  function send(mail: { to: string }): Promise<number>;
+  function send(mail: { to: string }, callback: () => void): void;
+  function send(): unknown {
+    return undefined;
+  }
+  expectTypeOf(tasks.add((mail) => send(mail), { to: 'Ada' })).toEqualTypeOf<TaskHandle<number>>();
 }
 
 export function definedTasksStayWhatTheyWere(tasks: TaskList): void {
