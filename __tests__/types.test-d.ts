@@ -1,5 +1,6 @@
 /** What the compiler accepts and refuses. Nothing here runs: types.test.ts has it compiled. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttp2Server, createSecureServer as createSecureHttp2Server } from 'node:http2';
 import connect from 'connect';
 import { expectTypeOf } from 'expect-type';
 import express, { type Request, type Response, Router } from 'express';
@@ -448,6 +449,8 @@ export function everyFrameworkTakesTheMiddleware(background: BackgroundTasks): v
   connect().use(background);
   connect().use('/api', background);
   createServer((req, res) => background(req, res, () => res.end()));
+  createHttp2Server((req, res) => background(req, res, () => res.end()));
+  createSecureHttp2Server({ allowHTTP1: true }, (req, res) => background(req, res, () => res.end()));
   expectTypeOf(background).toBeCallableWith({} as IncomingMessage, {} as ServerResponse, () => {});
 }
 
