@@ -1,5 +1,6 @@
 /** Every wrong option is refused at once, by its name, with what was expected. */
 import { describe, expect, it, jest } from '@jest/globals';
+import type { NextFunction, Request, Response } from 'express';
 import {
   BackgroundTaskError,
   type BackgroundTasksOptions,
@@ -13,7 +14,7 @@ import { requireBuilt } from './support/built.ts';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { bareHttp, serve } from './support/servers.ts';
+import { bareHttp, expresses, serve } from './support/servers.ts';
 
 const { optionNames } = requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
 
@@ -307,6 +308,27 @@ describe('what a refusal says of the value', () => {
     expect(refusalOf(() => backgroundTasks([connection] as never)).message).toBe(
       'Expected the options of backgroundTasks() to be an object, got an array.',
     );
+  });
+});
+
+describe.each(expresses)('mounted without a call under $name', ({ express }) => {
+  it('says so at the first request', async () => {
+    const errors: unknown[] = [];
+    const app = express();
+    app.use(backgroundTasks);
+    app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
+      errors.push(error);
+      res.status(500).end();
+    });
+    const { status } = await request(await serve(app));
+    expect(status).toBe(500);
+    expect(errors).toMatchObject([
+      {
+        code: 'ERR_BACKGROUND_OPTION',
+        message:
+          'Expected backgroundTasks() to be called where it is mounted, got a request as its options: write app.use(backgroundTasks()).',
+      },
+    ]);
   });
 });
 

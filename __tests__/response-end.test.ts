@@ -552,12 +552,7 @@ describe('under HTTP/2', () => {
     handler: (req: Http2ServerRequest, res: Response) => void,
   ): Promise<{ background: BackgroundTasks; session: ClientHttp2Session }> {
     const background = makeBackground();
-    const middleware = background as unknown as (
-      req: Http2ServerRequest,
-      res: Http2ServerResponse,
-      next: () => void,
-    ) => void;
-    const server = createHttp2Server((req, res) => middleware(req, res, () => handler(req, res as Response)));
+    const server = createHttp2Server((req, res) => background(req, res, () => handler(req, res as Response)));
     const sessions = new Set<ServerHttp2Session>();
     server.on('session', (session) => sessions.add(session));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

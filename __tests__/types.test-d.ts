@@ -1,5 +1,6 @@
 /** What the compiler accepts and refuses. Nothing here runs: types.test.ts has it compiled. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttp2Server, createSecureServer as createSecureHttp2Server } from 'node:http2';
 import connect from 'connect';
 import { expectTypeOf } from 'expect-type';
 import express, { type Request, type Response, Router } from 'express';
@@ -12,6 +13,7 @@ import {
   type BackgroundTasks,
   type BackgroundTasksOptions,
   type BlockedEvent,
+  type BlockingModule,
   type BlockingTask,
   backgroundTasks,
   blocking,
@@ -21,6 +23,7 @@ import {
   currentTask,
   type DurableTask,
   defineTask,
+  durable,
   type EventListener,
   type EventName,
   type ExecutorName,
@@ -31,6 +34,7 @@ import {
   type OutcomeState,
   type ResponseEnd,
   type StartedEvent,
+  type Task,
   type TaskAdder,
   type TaskEngine,
   type TaskHandle,
@@ -109,6 +113,20 @@ export function argumentsMayBeGenericUnionsAndReadonly(tasks: TaskList): void {
   tasks.add(total, [1, 2] as const);
 }
 
+export function tasksOfDifferentResultsMayShareAVariable(tasks: TaskList): void {
+  const all: Task<[name: string]>[] = [(name: string) => name.length, async (name: string) => name];
+  for (const task of all) expectTypeOf(tasks.add(task, 'Ada')).toEqualTypeOf<TaskHandle>();
+  // @ts-expect-error: a number is no text.
+  for (const task of all) tasks.add(task, 1);
+
+  function send(mail: { to: string }): Promise<number>;
+  function send(mail: { to: string }, callback: () => void): void;
+  function send(): unknown {
+    return undefined;
+  }
+  expectTypeOf(tasks.add((mail) => send(mail), { to: 'Ada' })).toEqualTypeOf<TaskHandle<number>>();
+}
+
 export function definedTasksStayWhatTheyWere(tasks: TaskList): void {
   const invoice = defineTask(async (id: number, note?: string) => `${id} ${note}`, { name: 'invoice' });
   expectTypeOf(invoice).toEqualTypeOf<(id: number, note?: string) => Promise<string>>();
@@ -162,6 +180,24 @@ export function exportsThatAreNoFunctionsAreNoTasks(tasks: TaskList): void {
   tasks.add(images.thumbnial, 'photo.png', 200);
   // @ts-expect-error: references cannot be written.
   images.sum = {} as typeof images.sum;
+}
+
+/** As JSDoc's `@type` in JavaScript that is checked: there a call has no type parameters. */
+export function referencesMayBeTypedByWhatTheyAreAssignedTo(tasks: TaskList, url: URL): void {
+  type Images = BlockingModule<typeof import('./fixtures/typed-tasks.ts')>;
+  const inThreads: Images = blocking(url);
+  const kept: Images = durable('images', url, {
+    parse: { thumbnail: ([path, width]) => [String(path), Number(width)] },
+  });
+  tasks.add(inThreads.thumbnail, 'photo.png', 200);
+  tasks.add(kept.thumbnail, 'photo.png', 200);
+  // @ts-expect-error: a width is a number.
+  tasks.add(kept.thumbnail, 'photo.png', '200');
+  // @ts-expect-error: what `parse` names says nothing of what the module exports.
+  durable('images', url, { parse: { thumbnail: () => [] } }).thumbnail;
+  // @ts-expect-error: arguments are parsed to what the function takes.
+  const wrong: Images = durable('images', url, { parse: { thumbnail: () => ['photo.png'] } });
+  tasks.add(wrong.sum);
 }
 
 export function aWorkerIsWhatItsListenersAreAddedTo(worker: TaskWorker): void {
@@ -280,6 +316,15 @@ export function eventsAreTypedByTheirName(background: BackgroundTasks): void {
   background.on('blocked', (event) => expectTypeOf(event).toEqualTypeOf<BlockedEvent>());
   // @ts-expect-error: a task that was just added has no delay.
   background.on('added', ({ delayMs }) => delayMs);
+}
+
+/** A linter refuses an async function where nobody looks at what is returned (no-misused-promises). */
+export function hooksWhoseRejectionsAreLoggedReturnWhatTheyLike(): void {
+  type OnError = NonNullable<BackgroundTasksOptions['onError']>;
+  expectTypeOf<ReturnType<OnError>>().toEqualTypeOf<unknown>();
+  expectTypeOf<ReturnType<EventListener<EventName>>>().toEqualTypeOf<unknown>();
+  expectTypeOf<(error: Error) => Promise<void>>().toExtend<OnError>();
+  expectTypeOf<(error: Error) => void>().toExtend<OnError>();
 }
 
 export function optionsAreCheckedByName(): void {
@@ -404,6 +449,8 @@ export function everyFrameworkTakesTheMiddleware(background: BackgroundTasks): v
   connect().use(background);
   connect().use('/api', background);
   createServer((req, res) => background(req, res, () => res.end()));
+  createHttp2Server((req, res) => background(req, res, () => res.end()));
+  createSecureHttp2Server({ allowHTTP1: true }, (req, res) => background(req, res, () => res.end()));
   expectTypeOf(background).toBeCallableWith({} as IncomingMessage, {} as ServerResponse, () => {});
 }
 

@@ -1,5 +1,6 @@
 /** What `backgroundTasks()` returns. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { CloseOptions } from './close.ts';
 import type { CloseReport } from './close-report.ts';
 import type { DurableTask, EngineStats } from './durable/engine.ts';
@@ -17,7 +18,11 @@ import type { TaskAdder } from './task-list.ts';
  * `Found` is what `find(id)` returns; with an engine it has to ask, see {@link DurableBackgroundTasks}.
  */
 export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
-  (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
+  (
+    req: IncomingMessage | Http2ServerRequest,
+    res: ServerResponse | Http2ServerResponse,
+    next: (error?: unknown) => void,
+  ): void;
 
   /** Adds a task that has no response: it starts at once. See {@link TaskAdder.add}. */
   add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;
@@ -64,7 +69,7 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
   find(id: string): Found;
 
   /**
-   * Calls `listener` at every such event. What a listener throws is logged, and changes nothing else.
+   * Calls `listener` at every such event. What a listener throws, or rejects with, is logged, and changes nothing else.
    *
    * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an event that does not exist, or a listener that is no function.
    * @example

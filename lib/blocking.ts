@@ -18,7 +18,8 @@ import { resolveBlockingOptions } from './options/task.ts';
  * const images = blocking<typeof import('./tasks/images.js')>(new URL('./tasks/images.js', import.meta.url));
  * res.locals.backgroundTasks.add(images.thumbnail, req.body.path, 200);
  */
-export function blocking<Module extends object>(
+// biome-ignore lint/complexity/noBannedTypes: a module of which no type is given; `BlockingModule<{}>` in an error shows what is missing.
+export function blocking<Module extends object = {}>(
   url: URL | string,
   options: BlockingTaskOptions = {},
 ): BlockingModule<Module> {

@@ -22,10 +22,12 @@ import { definitionOf, type TaskDefinition } from './task.ts';
  * const handle = res.locals.backgroundTasks.add(mail.sendInvoice, order.id);
  * await handle.accepted;
  */
-export function durable<Module extends object>(
+// biome-ignore lint/complexity/noBannedTypes: as for `blocking`.
+export function durable<Module extends object = {}>(
   name: string,
   url: URL | string,
-  options: DurableTaskOptions<Module> = {},
+  // What `parse` names is held against the module, and is not what the module is known from.
+  options: DurableTaskOptions<NoInfer<Module>> = {},
 ): BlockingModule<Module> {
   const module = moduleUrl(url, 'durable()');
   const { executor = 'thread', parse = {}, ...taskOptions } = resolveDurableOptions(options);

@@ -52,8 +52,8 @@ export interface BackgroundTaskEvents {
 
 /** The names of the events. */
 export type EventName = keyof BackgroundTaskEvents;
-/** What `on` and `off` take: a function of what the event carries. */
-export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => void;
+/** What `on` and `off` take: a function of what the event carries. It may be asynchronous. */
+export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => unknown;
 
 /** All of them, for checking what `on` is given. */
 const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled', 'blocked'];

@@ -98,12 +98,13 @@ export interface BackgroundTasksOptions {
    */
   readonly logArguments?: boolean | undefined;
   /**
-   * Called once for each task that failed, timed out or was abandoned. What it throws is logged.
+   * Called once for each task that failed, timed out or was abandoned. It may be asynchronous. What it throws, or
+   * rejects with, is logged.
    *
    * @example
    * onError: (error, { name, id }) => errorTracker.capture(error, { tags: { task: name }, extra: { id } })
    */
-  readonly onError?: ((error: Error, outcome: Outcome) => void) | undefined;
+  readonly onError?: ((error: Error, outcome: Outcome) => unknown) | undefined;
   /**
    * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries one
    * more async context.
