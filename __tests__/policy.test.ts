@@ -19,7 +19,7 @@ import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { runScript } from './support/scripts.ts';
 import { bareHttp, serve, type TaskedResponse } from './support/servers.ts';
-import { work } from './support/time.ts';
+import { untilHolds, work } from './support/time.ts';
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();
@@ -535,6 +535,19 @@ describe('a time limit on the event loop', () => {
     const { states, timers } = JSON.parse(await runScript('script-timed-out.mjs', '1000'));
     expect(states).toEqual(['timed-out', 'completed']);
     expect(timers).toEqual([]);
+  });
+
+  it('leaves no timer behind that would keep the application in memory, though it was not closed', async () => {
+    const ours = new Set<number>();
+    const hook = createHook({
+      init(id, _type, _trigger, timer: { _idleTimeout?: number }) {
+        if (timer._idleTimeout === 600_000) ours.add(id);
+      },
+      destroy: (id) => ours.delete(id),
+    }).enable();
+    atEnd(() => hook.disable());
+    await makeBackground({ timeout: 600_000 }).add(() => expect(ours.size).toBe(1)).settled;
+    await untilHolds(() => ours.size === 0);
   });
 
   it('aborts no signal of a task that has ended', async () => {

@@ -13,6 +13,7 @@ import { getText, RawClient } from './support/clients.ts';
 import { fixture } from './support/fixtures.ts';
 import { lineWith } from './support/places.ts';
 import { type Ended, root } from './support/projects.ts';
+import { runScript } from './support/scripts.ts';
 import { work } from './support/time.ts';
 import { type Printed, type ProgramOptions, WatchedProgram } from './support/watched-program.ts';
 
@@ -341,6 +342,12 @@ describe('a machine that is busy', () => {
     // to collect its garbage, when it is they that have no core.
     const mayBeTold = program.of('took').filter(({ ownMs }) => ownMs >= SURELY_BRIEF);
     expect(told.slice(mayBeTold.length)).toEqual([]);
+  });
+});
+
+describe('watchdogs of several realms of one process', () => {
+  it('pause the main thread one at a time, and it always goes on', async () => {
+    expect(await runScript('script-watchdogs-of-realms.cjs')).toBe('ended\n');
   });
 });
 

@@ -1,5 +1,7 @@
 /** Time limits of running tasks. Most share one duration, so that they pass in the order in which they were set. */
 import { NOWHERE } from './async-context.ts';
+import * as real from './real-time.ts';
+import { SECOND } from './timers.ts';
 
 /** What has a time limit. All but `timeOut` belongs to the deadlines; each entry can have one limit at a time. */
 export interface Limited {
@@ -23,6 +25,8 @@ export interface Row {
 }
 
 const MOST_ROWS_AT_REST = 32;
+/** How often rows at rest are removed, in milliseconds. */
+const SWEEP_EVERY = 1 * SECOND;
 
 /**
  * A timer for each duration instead of one for each task: a timer costs a short task more than all the rest, and
@@ -30,6 +34,7 @@ const MOST_ROWS_AT_REST = 32;
  */
 export class Deadlines {
   readonly #rows = new Map<number, Row>();
+  #sweepTimer: NodeJS.Timeout | undefined;
 
   set(entry: Limited, duration: number, now: number): void {
     const row = this.#rows.get(duration) ?? this.#addRow(duration);
@@ -63,8 +68,19 @@ export class Deadlines {
   #rest(row: Row): void {
     if (this.#rows.size <= MOST_ROWS_AT_REST) {
       row.timer?.unref();
+      this.#sweepTimer ??= NOWHERE.runInAsyncScope(() => real.setTimeout(() => this.#sweep(), SWEEP_EVERY).unref());
       return;
     }
+    this.#remove(row);
+  }
+
+  /** A timer keeps all that its code can reach: the whole application, which a test runner loads anew for each file. */
+  #sweep(): void {
+    this.#sweepTimer = undefined;
+    for (const row of this.#rows.values()) if (row.first === undefined) this.#remove(row);
+  }
+
+  #remove(row: Row): void {
     clearTimeout(row.timer);
     this.#forget(row);
   }

@@ -15,10 +15,13 @@ export function whyNoStacks(): string | undefined {
   return undefined;
 }
 
+/** Loaded once: jest ends a process that loads anything when a test file is over. */
+let inspector: typeof Inspector | undefined;
+
 /** The port on which a debugger may come; `0` while the inspector is not open. */
 export function debuggerPort(): number {
   if (!process.features.inspector) return 0;
-  const { url } = createRequire(here)('node:inspector') as typeof Inspector;
-  const address = url();
+  inspector ??= createRequire(here)('node:inspector') as typeof Inspector;
+  const address = inspector.url();
   return address === undefined ? 0 : Number(new URL(address).port);
 }

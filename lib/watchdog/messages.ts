@@ -3,7 +3,11 @@ import type { StackSample } from './stack-sample.ts';
 
 /** What the watchdog's thread is started with. */
 export interface ThreadData extends ThreadSettings {
-  readonly memory: { readonly heartbeat: SharedArrayBuffer; readonly gate: SharedArrayBuffer };
+  readonly memory: {
+    readonly heartbeat: SharedArrayBuffer;
+    readonly gate: SharedArrayBuffer;
+    readonly turn: SharedArrayBuffer;
+  };
   /** In milliseconds. */
   readonly threshold: number;
   readonly tickMs: number;

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { watchThread } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from './messages.ts';
+import { SamplingTurn } from './sampling-turn.ts';
 
 interface ThreadListener {
   onMessage(message: MessageFromThread): void;
@@ -21,6 +22,8 @@ export class ThreadHandle {
       onLost(toError(thrown).message);
       return;
     }
+    const turn = new SamplingTurn(workerData.memory.turn, this.#worker.threadId);
+    this.#worker.once('exit', () => turn.pass());
     this.#worker.on('message', onMessage);
     this.#worker.on('error', (error) => {
       this.#worker = undefined;

@@ -9,6 +9,7 @@ import { debuggerPort, whyNoStacks } from './inspector.ts';
 import type { MessageFromThread, StallReport, ThreadSettings } from './messages.ts';
 import { RequestCounter } from './request-counter.ts';
 import { SamplingGate } from './sampling-gate.ts';
+import { turnMemory } from './sampling-turn.ts';
 import type { CurrentWork } from './stack-sample.ts';
 import type { Stall } from './stall.ts';
 import { ownSchedulingFile } from './thread/scheduling.ts';
@@ -57,7 +58,7 @@ export class Watch {
     this.#idleMs = eventLoopUtilization().idle;
     this.#beat(sharedNow());
     const threadData = {
-      memory: { heartbeat: this.#heartbeat.memory, gate: this.#gate.memory },
+      memory: { heartbeat: this.#heartbeat.memory, gate: this.#gate.memory, turn: turnMemory() },
       threshold: this.threshold,
       tickMs,
       stacks: this.stacks && obstacle === undefined,

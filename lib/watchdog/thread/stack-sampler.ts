@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { sharedNow } from '../../clock.ts';
 import type { SamplingGate } from '../sampling-gate.ts';
+import type { SamplingTurn } from '../sampling-turn.ts';
 import type { StackSample } from '../stack-sample.ts';
 import { DebuggerSession, type Pause, SessionEndedError } from './debugger-session.ts';
 import { type Answer, askThread, isSameWork } from './questions.ts';
@@ -17,14 +18,16 @@ export class StackSampler {
   readonly #session = new DebuggerSession();
   readonly #reader = new StackReader(this.#session);
   readonly #gate: SamplingGate;
+  readonly #turn: SamplingTurn;
   readonly #msBetweenSamples: number;
   /** The main thread goes on while its stack is read, so the end of the block need not interrupt the reading. */
   #phase: 'pausing' | 'reading' = 'pausing';
   #isOver = false;
   readonly #overheads: Overhead[] = [];
 
-  constructor(gate: SamplingGate, msBetweenSamples: number) {
+  constructor(gate: SamplingGate, turn: SamplingTurn, msBetweenSamples: number) {
     this.#gate = gate;
+    this.#turn = turn;
     this.#msBetweenSamples = msBetweenSamples;
   }
 
@@ -36,12 +39,14 @@ export class StackSampler {
   async sample(beats: number, onFirst: (sample: StackSample) => void): Promise<StackSample | undefined> {
     if (this.#isOver || !this.#gate.enter()) return undefined;
     try {
+      if (!this.#turn.take()) return undefined;
       return await this.#sampleTwice(beats, onFirst);
     } catch (thrown) {
       if (this.#isOver || thrown instanceof SessionEndedError) return undefined;
       throw thrown;
     } finally {
       this.stop();
+      this.#turn.pass();
       this.#gate.leave();
     }
   }

@@ -1,10 +1,11 @@
 /** The watchdog's thread: while the watched thread gives no heartbeat, it samples its stack. */
 import { writeSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { sharedNow } from '../../clock.ts';
 import { Heartbeat } from '../heartbeat.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from '../messages.ts';
 import { SamplingGate } from '../sampling-gate.ts';
+import { SamplingTurn } from '../sampling-turn.ts';
 import { wordingOf } from '../wording.ts';
 import { isDebuggerAttached } from './debugger-presence.ts';
 import { SamplingBudget } from './sampling-budget.ts';
@@ -21,6 +22,7 @@ const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as Thre
 let { debuggerPort, logs } = workerData as ThreadData;
 const heartbeat = new Heartbeat(memory.heartbeat);
 const gate = new SamplingGate(memory.gate);
+const turn = new SamplingTurn(memory.turn, threadId);
 const scheduling = new SchedulingHistory(schedulingFile, tickMs);
 const budget = new SamplingBudget();
 
@@ -62,7 +64,7 @@ function watchStall(beats: number, blockedMs: number): void {
 
 function startSampling(beats: number): SamplingRun | undefined {
   if (sampling === undefined || !maySample()) return undefined;
-  const sampler = new sampling.StackSampler(gate, threshold * BETWEEN_SAMPLES);
+  const sampler = new sampling.StackSampler(gate, turn, threshold * BETWEEN_SAMPLES);
   lastRun = new SamplingRun(sampler, beats, lastRun, (why) => giveUpStacks(`stacks cannot be read: ${why}`));
   return lastRun;
 }
