@@ -36,6 +36,8 @@ export class Workforce {
   readonly #seats = new Set<Seat>();
   /** Those without a task. The one that was busy last goes first, so that the others become idle enough to end. */
   readonly #free: Seat[] = [];
+  /** The ends of those that were idle for too long, until they are gone. */
+  readonly #retiring = new Set<Promise<void>>();
   /** Of those that are gone. */
   readonly #past = { aliveMs: 0, busyMs: 0 };
   readonly #restartDelay = new RestartDelay(() => {
@@ -132,7 +134,7 @@ export class Workforce {
   }
 
   async end(): Promise<void> {
-    await Promise.all([...this.#seats].map(({ worker }) => worker.end()));
+    await Promise.all([...this.#retiring, ...[...this.#seats].map(({ worker }) => worker.end())]);
   }
 
   #start(): void {
@@ -179,7 +181,9 @@ export class Workforce {
   #retire(seat: Seat): void {
     if (seat.isBusy || this.#seats.size <= this.#options.min) return;
     this.#forget(seat);
-    void seat.worker.end();
+    const gone = seat.worker.end();
+    this.#retiring.add(gone);
+    void gone.then(() => this.#retiring.delete(gone));
   }
 
   #forget(seat: Seat): void {
