@@ -111,6 +111,14 @@ describe('tasks in processes', () => {
     },
   );
 
+  it('leave no process behind when close() has resolved, not even one that was just ended for being idle', async () => {
+    const background = processes.open(1, { idleTimeout: 0 });
+    const { value: place } = await background.add(tasks.whereAmI).settled;
+    await processes.untilWorkers(background, 0);
+    await background.close();
+    expect(isAlive(place?.pid as number)).toBe(false);
+  });
+
   it('do not fail where an idle process dies, and it is replaced', async () => {
     const background = shared();
     const { value: before } = await background.add(tasks.whereAmI).settled;
