@@ -1,5 +1,7 @@
 /** The options of `backgroundTasks`: as a user writes them, and as an instance runs by them. */
+import { IncomingMessage } from 'node:http';
 import type { TaskEngine } from '../durable/engine.ts';
+import { BackgroundTaskError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Outcome } from '../outcome.ts';
 import {
@@ -250,6 +252,7 @@ export interface ResolvedOptions {
 
 /** Checks the options of `backgroundTasks` and fills in what they leave out. */
 export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOptions {
+  checkNoRequest(options);
   const given = check(options, middlewareRules, PLACE);
   const pool = resolvePool(given.pool ?? {}, PLACE);
   return Object.freeze({
@@ -270,4 +273,13 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
     work: resolveWork(given.work, given.engine !== undefined, pool.maxThreads),
     mode: given.mode ?? 'run',
   });
+}
+
+/** `app.use(backgroundTasks)` compiles, and would fail at each request by the name of one of its fields. */
+function checkNoRequest(options: unknown): void {
+  if (!(options instanceof IncomingMessage)) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_OPTION',
+    `Expected ${PLACE} to be called where it is mounted, got a request as its options: write app.use(backgroundTasks()).`,
+  );
 }
