@@ -380,14 +380,33 @@ describe('in a batch', () => {
 
   it('a task whose arguments its thread cannot read fails alone', async () => {
     const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.5 } } });
-    let nested: unknown[] = [];
-    for (let depth = 0; depth < 1_200; depth += 1) nested = [nested];
     const handles = await addTogether(background, () =>
-      [0, nested, 0].map((index) => background.add(tasks.short, undefined, index as number)),
+      [0, nested(1_200), 0].map((index) => background.add(tasks.short, undefined, index as number)),
     );
-    const outcomes = await settle(handles);
-    const codes = outcomes.map(({ state, error }) => (error as { code?: string } | undefined)?.code ?? state);
+    const codes = (await settle(handles)).map(codeOrState);
     expect(codes).toEqual(['completed', 'ERR_BACKGROUND_NOT_CLONEABLE', 'completed']);
     expect((await background.add(tasks.short).settled).state).toBe('completed');
   });
+
+  it('it fails alone also when its thread reads the batch so late that all but the first were taken back', async () => {
+    const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.5 } } });
+    const gate = makeThreadGate();
+    const handles = await addTogether(background, () => [
+      background.add(tasks.holdAfterwards, gate.shared),
+      ...[0, nested(1_200), 0].map((index) => background.add(tasks.short, undefined, index as number)),
+    ]);
+    await handles[0]?.settled;
+    // Longer than a batch may take: the pool's own timer began before.
+    setTimeout(() => gate.open(), 50);
+    const codes = (await settle(handles)).map(codeOrState);
+    expect(codes).toEqual(['completed', 'completed', 'ERR_BACKGROUND_NOT_CLONEABLE', 'completed']);
+  });
 });
+
+function nested(depth: number): unknown[] {
+  return depth === 0 ? [] : [nested(depth - 1)];
+}
+
+function codeOrState({ state, error }: Outcome): unknown {
+  return (error as { code?: string } | undefined)?.code ?? state;
+}

@@ -7,6 +7,8 @@ export type StartWorker = (observer: WorkerObserver) => PoolWorker;
 export class Seat implements JobHolder {
   /** What it was given and has not ended; the first of them runs. */
   jobs: Job[] = [];
+  /** Whether what it was given last were several at once. */
+  hasBatch = false;
   isReady = false;
   idleTimer: NodeJS.Timeout | undefined;
   batchTimer: NodeJS.Timeout | undefined;
@@ -25,6 +27,7 @@ export class Seat implements JobHolder {
 
   occupy(jobs: Job[]): void {
     this.jobs = jobs;
+    this.hasBatch = jobs.length > 1;
     this.#busySince = performance.now();
   }
 

@@ -205,7 +205,7 @@ export class WorkerPool implements Executor {
       );
     } catch (thrown) {
       this.#workforce.putBack(seat);
-      this.#notSent(jobs, thrown);
+      this.#notSent(jobs, jobs.length > 1, thrown);
       return;
     }
     seat.occupy(jobs);
@@ -218,22 +218,24 @@ export class WorkerPool implements Executor {
     this.#news.started(first, performance.now());
   }
 
-  /** Each was copied at `add`. Either one of them cannot be sent all the same, or they are too much at once: each goes alone. */
-  #notSent(jobs: [Job, ...Job[]], thrown: unknown): void {
-    const [job] = jobs;
-    if (jobs.length === 1) {
-      job.couldNotBeSent();
-      this.#news.ended({ job, result: { ok: false, thrown: lostArguments(job.attempt.facts.name, toError(thrown)) } });
+  /** Each was copied at `add`. Either one of a batch cannot be sent all the same, or they are too much at once: each goes alone. */
+  #notSent(jobs: readonly Job[], isBatch: boolean, thrown: unknown): void {
+    if (isBatch) {
+      for (const job of jobs) job.keepAlone();
+      this.#requeue(jobs);
       return;
     }
-    for (const one of jobs) one.keepAlone();
-    this.#requeue(jobs);
+    for (const job of jobs) {
+      job.couldNotBeSent();
+      this.#news.ended({ job, result: { ok: false, thrown: lostArguments(job.attempt.facts.name, toError(thrown)) } });
+    }
   }
 
+  /** Some of a batch may have been taken back by now: one that is left need not be the one that cannot be read. */
   #unreadable(seat: Seat, reason: string): void {
-    const jobs = seat.jobs as [Job, ...Job[]];
+    const { jobs, hasBatch } = seat;
     seat.jobs = [];
-    this.#notSent(jobs, new Error(reason));
+    this.#notSent(jobs, hasBatch, new Error(reason));
     seat.vacate();
     this.#workforce.release(seat);
   }
