@@ -11,6 +11,7 @@ import {
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { makeGate, makeThreadGate } from './support/gates.ts';
+import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
 import { work } from './support/time.ts';
@@ -407,6 +408,6 @@ function nested(depth: number): unknown[] {
   return depth === 0 ? [] : [nested(depth - 1)];
 }
 
-function codeOrState({ state, error }: Outcome): unknown {
-  return (error as { code?: string } | undefined)?.code ?? state;
+function codeOrState(outcome: Outcome): unknown {
+  return codeOf(outcome) ?? outcome.state;
 }

@@ -1,5 +1,6 @@
 /** Counts requests, and those among them that had to wait for a stall to end. */
 import { sharedNow } from '../clock.ts';
+import { nextTurn } from '../real-time.ts';
 
 /** After so many turns of the loop without a new request, all that had waited have been counted. */
 const QUIET_TURNS = 2;
@@ -19,7 +20,7 @@ export class RequestCounter {
     let seen = before;
     let quietTurns = 0;
     while (quietTurns < QUIET_TURNS && sharedNow() - stalledUntil < LONGEST_COUNT) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       quietTurns = this.#count === seen ? quietTurns + 1 : 0;
       seen = this.#count;
     }
