@@ -3,7 +3,9 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
-import { requireBuilt } from './support/built.ts';
+import { errorCodes } from '../lib/errors.ts';
+import { workerOptionNames } from '../lib/options/create-worker.ts';
+import { optionNames, resolveOptions } from '../lib/options/middleware.ts';
 import { request } from './support/clients.ts';
 import {
   anchorsOf,
@@ -17,11 +19,6 @@ import { built, commandOf, makeProject, root, runNode } from './support/projects
 import { startServerProgram } from './support/server-program.ts';
 
 const TIMEOUT = 30_000;
-
-const { errorCodes } = requireBuilt<typeof import('../lib/errors.ts')>('errors');
-const { optionNames, resolveOptions } =
-  requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
-const { workerOptionNames } = requireBuilt<typeof import('../lib/options/create-worker.ts')>('options/create-worker');
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
   .map((name) => name.replaceAll(sep, '/'))
@@ -277,5 +274,5 @@ function isPlainValue(value: unknown): boolean {
 
 /** The one default that nothing exports is taken from where its docstring gives it to editors. */
 function defaultOfClose(): unknown {
-  return plainValueOf(`\`${/@default (\S+)/.exec(readFileSync(join(root, 'dist/cjs/close.d.ts'), 'utf8'))?.[1]}\``);
+  return plainValueOf(`\`${/@default (\S+)/.exec(readFileSync(join(root, 'lib/close.ts'), 'utf8'))?.[1]}\``);
 }

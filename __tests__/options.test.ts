@@ -10,13 +10,11 @@ import {
   durable,
   type TaskOptions,
 } from 'express-background-tasks';
-import { requireBuilt } from './support/built.ts';
+import { optionNames } from '../lib/options/middleware.ts';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, expresses, serve } from './support/servers.ts';
-
-const { optionNames } = requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
 
 jest.setTimeout(20_000);
 expectNoProcessFaults();

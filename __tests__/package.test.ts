@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join, sep } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { importGraphOf } from './support/import-graph.ts';
 import {
@@ -88,6 +88,16 @@ describe('the tarball', () => {
       (path) => path.startsWith('dist/') && !/\.(js|d\.ts|cjs|d\.cts)$|^dist\/cjs\/package\.json$/.test(path),
     );
     expect(strange).toEqual([]);
+  });
+
+  it('is loaded as a few files, and loads neither pool nor logger before they are needed', async () => {
+    const project = makeProject(packed, { 'package.json': packageJson('commonjs') }, []);
+    const program = "require('express-background-tasks'); console.log(JSON.stringify(Object.keys(require.cache)))";
+    const { stdout } = await runNode(['-e', program], project);
+    const loaded = JSON.parse(stdout) as string[];
+    const own = loaded.filter((file) => file.includes(`${sep}express-background-tasks${sep}`));
+    expect(own.map((file) => basename(file)).sort()).toEqual(['background-tasks.js', 'index.js', 'shared.js']);
+    expect(loaded.filter((file) => /piscina|winston|express[/\\]/.test(file))).toEqual([]);
   });
 
   it('has types that need no other package', () => {

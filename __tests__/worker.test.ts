@@ -12,8 +12,8 @@ import {
   type WorkerOptions,
 } from 'express-background-tasks';
 import { type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
+import { workerOptionNames } from '../lib/options/create-worker.ts';
 import type * as durableTasks from './fixtures/durable-tasks.cjs';
-import { requireBuilt } from './support/built.ts';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { localTasks, tasks, until } from './support/durable-app.ts';
@@ -22,8 +22,6 @@ import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { serve, type TaskedResponse } from './support/servers.ts';
-
-const { workerOptionNames } = requireBuilt<typeof import('../lib/options/create-worker.ts')>('options/create-worker');
 
 expectNoProcessFaults();
 

@@ -1,11 +1,9 @@
-/** Where this copy of the package lies. The CommonJS build has its own version of this file: scripts/build.mjs writes it. */
+/** Where this copy of the package lies: scripts/build.mjs puts this file's code into one that lies beside the entries. */
 import { pathToFileURL } from 'node:url';
 
-// biome-ignore lint/suspicious/noTsIgnore: an error is expected in one of the two builds only.
-// @ts-ignore: the compiler's CommonJS run refuses import.meta, and what it emits for this file is replaced.
 const url: string | undefined = import.meta.url;
 
-/** A bundler that has made CommonJS of this leaves `import.meta` empty. */
+/** What makes CommonJS of this, the build or a user's bundler, leaves `import.meta` empty. */
 const here: string = url ?? pathToFileURL(__filename).href;
 
 /** Threads and processes run the ES modules in both builds: only there is `import()` of a user's module a real one. */

@@ -8,7 +8,7 @@ import { isOwnCode } from './own-code.ts';
 /** `Watchdog.currentWork`. In some of Node's own frames a bare `Symbol` is out of reach. */
 const CURRENT_WORK = `globalThis[globalThis.Symbol.for('express-background-tasks.watchdog')]?.currentWork`;
 /** A variable in the method that a task's last code returns to: the async context of the task may be over by then. */
-const AFTER_TASK = { function: '#endAfter', file: /\/executors\/event-loop\.js$/, task: 'attempt.task' };
+const AFTER_TASK = { function: '#endAfter', task: 'attempt.task' };
 /** How many frames are asked, from the innermost: some of Node's own cannot answer. */
 const FRAMES_TO_ASK = 6;
 
@@ -35,7 +35,7 @@ export async function askThread(ask: AskFrame, frames: readonly Debugger.CallFra
 }
 
 function isAfterTask({ functionName, url }: Debugger.CallFrame): boolean {
-  return functionName === AFTER_TASK.function && isOwnCode(url) && AFTER_TASK.file.test(url);
+  return functionName === AFTER_TASK.function && isOwnCode(url);
 }
 
 /** A task is the same after an `await` as well; other code only as long as its work goes on. */
