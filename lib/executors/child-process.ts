@@ -4,7 +4,7 @@ import { constants, getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
 import { BackgroundTaskError } from '../errors.ts';
-import type { ResolvedProcessOptions } from '../options/workers.ts';
+import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { processEntry } from '../package-files.ts';
 import { clearTimeout, setTimeout } from '../real-time.ts';
 import { toError } from '../to-error.ts';

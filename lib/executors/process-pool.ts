@@ -1,6 +1,6 @@
 /** Runs tasks in child processes: what would take a whole server down takes down one of these. */
 
-import type { ResolvedProcessOptions } from '../options/workers.ts';
+import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { toError } from '../to-error.ts';
 import { ChildProcess, startError } from './child-process.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';

@@ -1,5 +1,5 @@
 /** Runs tasks in worker threads. */
-import type { ResolvedPoolOptions } from '../options/workers.ts';
+import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
 import { startError, Thread } from './thread.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 

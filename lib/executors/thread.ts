@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { Movable } from '../move.ts';
-import type { ResolvedPoolOptions } from '../options/workers.ts';
+import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
 import { here, threadStart } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import { packBatch } from './batch-codec.ts';

@@ -3,8 +3,9 @@ import type { TaskEngine } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { type WorkOptions, workRules } from './durable.ts';
 import { type BackgroundTasksOptions, middlewareRules } from './middleware.ts';
+import { resolveProcesses } from './process-pool.ts';
 import { check, type Rules } from './rules.ts';
-import { resolvePool, resolveProcesses } from './workers.ts';
+import { resolvePool } from './thread-pool.ts';
 
 /** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
 export interface WorkerOptions

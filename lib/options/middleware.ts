@@ -15,21 +15,24 @@ import {
   workRules,
 } from './durable.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
+import {
+  type ProcessOptions,
+  processOptionNames,
+  processRules,
+  type ResolvedProcessOptions,
+  resolveProcesses,
+} from './process-pool.ts';
 import { aBoolean, aFunction, anInteger, anObjectOf, check, either, oneOf, type Rules } from './rules.ts';
 import { type RetryOptions, taskOptionNames, taskRules, type When } from './task.ts';
-import { type ResolvedWatchdogOptions, resolveWatchdog, type WatchdogOptions, watchdogRules } from './watchdog.ts';
 import {
   type PoolOptions,
-  type ProcessOptions,
+  poolOptionNames,
   poolRules,
-  processRules,
   REFUSED_POOL_OPTIONS,
   type ResolvedPoolOptions,
-  type ResolvedProcessOptions,
   resolvePool,
-  resolveProcesses,
-  workerOptionNames,
-} from './workers.ts';
+} from './thread-pool.ts';
+import { type ResolvedWatchdogOptions, resolveWatchdog, type WatchdogOptions, watchdogRules } from './watchdog.ts';
 
 /** How the tasks of one response follow each other. */
 export type Order = 'sequential' | 'parallel';
@@ -221,7 +224,8 @@ function hasMethods(value: unknown, names: readonly string[]): boolean {
 /** The names of every option, for the tests that hold docs/options.md, and what they try, against them. */
 export const optionNames = {
   ...taskOptionNames,
-  ...workerOptionNames,
+  ...poolOptionNames,
+  ...processOptionNames,
   middleware: Object.keys(middlewareRules),
   watchdog: Object.keys(watchdogRules),
   durable: Object.keys(durableRules),
