@@ -19,8 +19,8 @@ import { startServerProgram } from './support/server-program.ts';
 const TIMEOUT = 30_000;
 
 const { errorCodes } = requireBuilt<typeof import('../lib/errors.ts')>('errors');
-const { optionNames, resolveOptions } =
-  requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
+const { optionNames } = requireBuilt<typeof import('../lib/options/middleware.ts')>('options/middleware');
+const { resolveOptions } = requireBuilt<typeof import('../lib/options/resolved.ts')>('options/resolved');
 const { workerOptionNames } = requireBuilt<typeof import('../lib/options/create-worker.ts')>('options/create-worker');
 
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })

@@ -10,7 +10,7 @@ import { find, findDurable } from './find.ts';
 import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
 import type { BackgroundTasksOptions } from './options/middleware.ts';
-import { resolveOptions } from './options/middleware.ts';
+import { resolveOptions } from './options/resolved.ts';
 import type { AddOptions } from './options/task.ts';
 import { resolveAddOptions } from './options/task.ts';
 import { statsOf } from './stats.ts';

@@ -8,7 +8,7 @@ import type { ExecutorName } from './executor-names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
-import type { ResolvedOptions } from './options/middleware.ts';
+import type { ResolvedOptions } from './options/resolved.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
 import { Blocks } from './watchdog/blocks.ts';
 
