@@ -170,7 +170,7 @@ export class Admission {
   #sayWithoutEngine(name: string): void {
     if (this.#hasSaidWithoutEngine) return;
     this.#hasSaidWithoutEngine = true;
-    this.#host.runtime.reporter.withoutEngine(name);
+    this.#host.runtime.reporter.notices.withoutEngine(name);
   }
 
   readonly #isAddedByOwnTask = (): boolean => currentOwner()?.runtime === this.#host.runtime;

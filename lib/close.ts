@@ -56,7 +56,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
 
   backlog.drain();
   durable?.stop();
-  reporter.closing(backlog.size, timeout);
+  reporter.notices.closing(backlog.size, timeout);
   if (timeout === Number.POSITIVE_INFINITY) await backlog.idle();
   else await doneWithin(timeout - grace, backlog.idle());
   backlog.close();
@@ -75,7 +75,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   await durable?.close(deadline - now());
 
   const report = tally.report();
-  reporter.closed(report);
+  reporter.notices.closed(report);
   return report;
 }
 

@@ -44,7 +44,7 @@ export class Instance implements Owner<Runtime> {
     const { watchdog, engine, mode } = options;
     if (engine !== undefined && mode === 'run') checkNotTaken(engine);
     const reporter = new Reporter(options);
-    const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.stray(task, error);
+    const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.notices.stray(task, error);
     this.pools = {
       thread: createThreadPool(options.pool, onStray),
       process: createProcessPool(options.processes, onStray),
@@ -52,7 +52,7 @@ export class Instance implements Owner<Runtime> {
     this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
     const executors = { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools };
     if (engine !== undefined && mode === 'run') {
-      this.durable = new DurableTasks({ ...options, engine }, reporter, executors, {
+      this.durable = new DurableTasks({ ...options, engine }, reporter.notices, executors, {
         run: (definition, work) => {
           const run = this.admission.acceptWork(definition, work);
           run.start();

@@ -2,11 +2,11 @@
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { LocalExecutors } from '../executors/executor.ts';
+import type { Notices } from '../notices.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
 import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
 import { nextTurn } from '../real-time.ts';
-import type { Reporter } from '../report.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import type { DurableRun } from './durable-run.ts';
@@ -74,31 +74,31 @@ export class DurableTasks {
   tasks: ReadonlyMap<string, TaskDefinition> = new Map();
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
-  readonly #reporter: Reporter;
+  readonly #notices: Notices;
   readonly #closed = deferred<never>();
   #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(options: DurableTasksOptions, reporter: Reporter, executors: LocalExecutors, host: WorkHost) {
+  constructor(options: DurableTasksOptions, notices: Notices, executors: LocalExecutors, host: WorkHost) {
     this.#options = options;
-    this.#reporter = reporter;
+    this.#notices = notices;
     this.engine = options.engine;
     taken.add(this.engine);
     const engineHost: EngineHost = {
-      warn: (message) => reporter.engineWarned(this.engine.name, message),
-      error: (error) => reporter.engineFailed(this.engine.name, error),
+      warn: (message) => notices.engineWarned(this.engine.name, message),
+      error: (error) => notices.engineFailed(this.engine.name, error),
     };
     const { hold, acceptTimeout } = options.durable;
     this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
     this.handOver = new HandOver(this.#link, {
       hold,
       acceptTimeout,
-      warn: (task, error) => reporter.warned(task, error),
+      warn: (task, error) => host.warn(task, error),
     });
     this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
     this.ready.catch((error: Error) => {
       // No news: it was close() that was called.
-      if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') reporter.engineFailed(this.engine.name, error);
+      if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') notices.engineFailed(this.engine.name, error);
     });
   }
 
@@ -107,7 +107,7 @@ export class DurableTasks {
     if (workOptions === undefined) return this.#link.started;
     // By the next turn, modules that are imported beside this one have registered their tasks.
     await nextTurn();
-    const tasks = await checkRegistry(executors, (module, afterMs) => this.#reporter.moduleIsSlow(module, afterMs));
+    const tasks = await checkRegistry(executors, (module, afterMs) => this.#notices.moduleIsSlow(module, afterMs));
     this.tasks = tasks;
     await this.#link.started;
     if (this.#stopping !== undefined) return;
@@ -170,7 +170,7 @@ export class DurableTasks {
   /** Fetches no more tasks. Those that were fetched go on. */
   stop(): void {
     this.#stopping ??= this.#worker?.stop() ?? Promise.resolve();
-    this.#stopping.catch((error: Error) => this.#reporter.engineFailed(this.engine.name, error));
+    this.#stopping.catch((error: Error) => this.#notices.engineFailed(this.engine.name, error));
   }
 
   /**
