@@ -3,7 +3,6 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
-import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { Movable } from '../move.ts';
 import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
 import { here, threadStart } from '../package-files.ts';
@@ -13,9 +12,9 @@ import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
 import { Receipt } from './receipt.ts';
-import { startAdvice } from './start-advice.ts';
 import { ThreadBatch } from './thread-batch.ts';
 import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
+import { isOutOfMemory, threadCannotStart, threadExited } from './worker-errors.ts';
 
 /** As much of Piscina as is used here; its own declaration file breaks those who compile against it. */
 interface PiscinaPool {
@@ -28,9 +27,6 @@ type PiscinaClass = new (options: Record<string, unknown>) => PiscinaPool;
 
 /** The export that loads the other side: a Piscina starts its thread at its first task. */
 const WARM_UP = 'warmUp';
-
-/** Node's code for a thread that has reached its limits. */
-const OUT_OF_MEMORY = 'ERR_WORKER_OUT_OF_MEMORY';
 
 /**
  * A Piscina of a single thread. It starts the thread with its limits, environment and priority, and ends it. Everything
@@ -96,7 +92,7 @@ export class Thread implements PoolWorker {
 
   neverReceived(): boolean {
     // What a thread has no memory left for may well be what it was just given.
-    return !this.#receipt.isGiven && codeOf(this.#crash) !== OUT_OF_MEMORY;
+    return !this.#receipt.isGiven && !isOutOfMemory(this.#crash);
   }
 
   cancel({ id, attempt }: AttemptName, reason: Error): void {
@@ -117,7 +113,7 @@ export class Thread implements PoolWorker {
         void this.#pool.destroy();
       });
     } catch (thrown) {
-      throw startError(toError(thrown));
+      throw threadCannotStart(toError(thrown));
     }
     const worker = this.#pool.threads[0];
     worker?.on('error', (error: unknown) => {
@@ -213,7 +209,7 @@ export class Thread implements PoolWorker {
     // What it said before it died still counts.
     this.report();
     this.#port?.close();
-    this.#observer.exited(this.#isEnding ? undefined : exitError(code, this.#crash));
+    this.#observer.exited(this.#isEnding ? undefined : threadExited(code, this.#crash));
   }
 }
 
@@ -225,28 +221,4 @@ function definedOf(env: NonNullable<ResolvedPoolOptions['env']>): NodeJS.Dict<st
 /** A task module may post messages of its own to `parentPort`. */
 function isHello(message: unknown): message is HelloMessage {
   return typeof message === 'object' && message !== null && HELLO in message;
-}
-
-function exitError(exitCode: number, crash: Error | undefined): BackgroundTaskError {
-  if (codeOf(crash) === OUT_OF_MEMORY) {
-    return new BackgroundTaskError('ERR_BACKGROUND_OUT_OF_MEMORY', `The thread ran out of memory: ${crash?.message}.`, {
-      cause: crash,
-    });
-  }
-  const because = crash === undefined ? '' : `: ${crash.message}`;
-  const error = new BackgroundTaskError(
-    'ERR_BACKGROUND_THREAD_EXITED',
-    `The thread exited with code ${exitCode}${because}.`,
-    { cause: crash },
-  );
-  return Object.assign(error, { exitCode });
-}
-
-/** The error of every task that waits for threads which cannot start. */
-export function startError(cause: Error): BackgroundTaskError {
-  return new BackgroundTaskError(
-    'ERR_BACKGROUND_THREAD_START',
-    `A worker thread could not start, ${startAdvice(threadStart, 'pool')}: ${cause.message}`,
-    { cause },
-  );
 }
