@@ -13,8 +13,9 @@ import type { BackgroundTasksOptions } from './options/middleware.ts';
 import { resolveOptions } from './options/resolved.ts';
 import type { AddOptions } from './options/task.ts';
 import { resolveAddOptions } from './options/task.ts';
+import { ResponseTasks } from './response-tasks.ts';
 import { statsOf } from './stats.ts';
-import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
+import type { TaskAdder, TaskList } from './task-list.ts';
 
 /** Where the testing entry finds the instance behind a middleware. A registered symbol, so that both builds share it. */
 export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.instance');
