@@ -11,9 +11,9 @@ import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import type { DurableRun } from './durable-run.ts';
 import type { DurableTask, EngineHost, EngineStats, EngineWorker, TaskEngine } from './engine.ts';
+import { EngineLink } from './engine-link.ts';
 import { HandOver } from './hand-over.ts';
 import { jsonCopy } from './json.ts';
-import { EngineLink } from './link.ts';
 import { checkRegistry } from './registry-check.ts';
 import { type KnownTasks, type WorkHost, work } from './work.ts';
 

@@ -1,8 +1,8 @@
 /** Asks the engine to take tasks, as many as there are in one call. */
 import { Batches } from './batches.ts';
 import type { StagedTask } from './engine.ts';
+import { type EngineLink, isRefusal } from './engine-link.ts';
 import type { HandedTask, NewDurable } from './handed-task.ts';
-import { type EngineLink, isRefusal } from './link.ts';
 import type { Acceptance } from './withdrawals.ts';
 
 interface StagingOptions {
