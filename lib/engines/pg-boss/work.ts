@@ -12,7 +12,7 @@ import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
-import { errorOutput, hasLostItsWorker, nameIn, readData, valueOutput } from './payload.ts';
+import { hasLostItsWorker, nameIn, readData, resultRow } from './payload.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
 import type { ResultRow, ResultWriter } from './result-writer.ts';
 
@@ -173,31 +173,7 @@ export class PgBossWorker implements EngineWorker {
     } catch (thrown) {
       result = { kind: 'failed', error: toError(thrown), retry: true };
     }
-    return this.#resultRow(job, result, retryInMs);
-  }
-
-  #resultRow(
-    { id, retryCount, startedOn }: JobWithMetadata<unknown>,
-    result: WorkResult,
-    retryInMs: number | undefined,
-  ): ResultRow {
-    const { keepCompletedSeconds, keepFailedSeconds } = this.#options;
-    const claim = {
-      id,
-      retry_count: retryCount,
-      started_on: new Date(startedOn),
-      delay: 0,
-      output: null,
-      deletion_seconds: keepFailedSeconds,
-    };
-    if (result.kind === 'completed') {
-      const output = valueOutput(result.value);
-      return { ...claim, kind: 'completed', output, deletion_seconds: keepCompletedSeconds };
-    }
-    if (result.kind === 'postponed') return { ...claim, kind: 'postponed', delay: result.delayMs };
-    const output = errorOutput(result.error);
-    if (!result.retry || retryInMs === undefined) return { ...claim, kind: 'failed', output };
-    return { ...claim, kind: 'retry', output, delay: retryInMs };
+    return resultRow(job, result, retryInMs, this.#options);
   }
 
   async #write(row: ResultRow): Promise<void> {
