@@ -8,7 +8,7 @@ import type { TaskTarget } from '../task.ts';
 import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import type { Job } from './job.ts';
-import type { News } from './news.ts';
+import type { Notifications } from './notifications.ts';
 import type { Seat } from './seat.ts';
 import { TurnBudget } from './turn-budget.ts';
 import type { Workforce } from './workforce.ts';
@@ -21,7 +21,7 @@ const LONGEST_BATCH = 5;
 
 export class Dispatcher {
   readonly #workforce: Workforce;
-  readonly #news: News;
+  readonly #notifications: Notifications;
   readonly #takesBatches: boolean;
   readonly #queue = new Queue<Job>();
   readonly #plan = new BatchPlan();
@@ -30,9 +30,9 @@ export class Dispatcher {
   #isPostponed = false;
   #isAsking = false;
 
-  constructor(workforce: Workforce, news: News, takesBatches: boolean) {
+  constructor(workforce: Workforce, notifications: Notifications, takesBatches: boolean) {
     this.#workforce = workforce;
-    this.#news = news;
+    this.#notifications = notifications;
     this.#takesBatches = takesBatches;
   }
 
@@ -74,7 +74,7 @@ export class Dispatcher {
   /** Gives what waits to who is free, and starts workers for what is left. */
   #dispatch(): void {
     this.#distribute();
-    this.#news.tell();
+    this.#notifications.deliver();
   }
 
   /**
@@ -84,7 +84,7 @@ export class Dispatcher {
   #askWorkers(): void {
     if (this.#queue.size === 0) return;
     this.#isAsking = true;
-    this.#news.tellAfterwards(() => this.#workforce.report());
+    this.#notifications.deliverAfterwards(() => this.#workforce.report());
     this.#isAsking = false;
   }
 
@@ -94,7 +94,7 @@ export class Dispatcher {
     const seat = this.#workforce.take();
     if (seat === undefined) return false;
     this.#give([job], seat);
-    this.#news.tell();
+    this.#notifications.deliver();
     return true;
   }
 
@@ -130,7 +130,7 @@ export class Dispatcher {
       seat.batchTimer.refresh();
     }
     // Told after it was sent: a `started` listener that cancels it must not overtake it.
-    this.#news.started(first, performance.now());
+    this.#notifications.started(first, performance.now());
   }
 
   /** Each was copied at `add`. Either one of a batch cannot be sent all the same, or they are too much at once: each goes alone. */
@@ -142,7 +142,10 @@ export class Dispatcher {
     }
     for (const job of jobs) {
       job.couldNotBeSent();
-      this.#news.ended({ job, result: { ok: false, thrown: lostArguments(job.attempt.facts.name, toError(thrown)) } });
+      this.#notifications.ended({
+        job,
+        result: { ok: false, thrown: lostArguments(job.attempt.facts.name, toError(thrown)) },
+      });
     }
   }
 

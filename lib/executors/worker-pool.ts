@@ -8,7 +8,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 import { attemptResultOf, Job } from './job.ts';
-import { type EndOfJob, News } from './news.ts';
+import { type EndOfJob, Notifications } from './notifications.ts';
 import type { Progress } from './pool-worker.ts';
 import type { Seat, StartWorker } from './seat.ts';
 import type { StrayMessage } from './wire.ts';
@@ -39,7 +39,7 @@ export class WorkerPool implements Executor {
   readonly #dispatcher: Dispatcher;
   /** How many attempts it has taken on that have not ended. */
   #size = 0;
-  readonly #news = new News((end) => this.#ended(end));
+  readonly #notifications = new Notifications((end) => this.#ended(end));
   #whenEmpty: (() => void) | undefined;
 
   /** Throws what `start` throws, if `min` asks for workers at once. */
@@ -58,7 +58,7 @@ export class WorkerPool implements Executor {
         failedToStart: (error) => this.#failWaiting(error),
       },
     );
-    this.#dispatcher = new Dispatcher(this.#workforce, this.#news, options.batch);
+    this.#dispatcher = new Dispatcher(this.#workforce, this.#notifications, options.batch);
   }
 
   execute(attempt: Attempt): void {
@@ -133,16 +133,16 @@ export class WorkerPool implements Executor {
     for (const [index, job] of jobs.entries()) {
       job.wasAnswered();
       const { result, startedAt, ranMs } = ended[index] as (typeof ended)[number];
-      this.#news.ended({ job, result: attemptResultOf(result, job.attempt.facts.name), startedAt, ranMs });
+      this.#notifications.ended({ job, result: attemptResultOf(result, job.attempt.facts.name), startedAt, ranMs });
     }
     if (isFree) {
       seat.vacate();
       this.#workforce.release(seat);
     }
     if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next) {
-      this.#news.started(next, nextStartedAt);
+      this.#notifications.started(next, nextStartedAt);
     }
-    this.#news.tell();
+    this.#notifications.deliver();
   }
 
   #ended({ job, result, startedAt, ranMs }: EndOfJob): void {
