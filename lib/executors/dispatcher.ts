@@ -9,8 +9,8 @@ import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import type { Job } from './job.ts';
 import type { Notifications } from './notifications.ts';
-import type { Seat } from './seat.ts';
 import { TurnBudget } from './turn-budget.ts';
+import type { WorkerSlot } from './worker-slot.ts';
 import type { Workforce } from './workforce.ts';
 
 /** While tasks are added one after the other, workers are asked whether they take more each time this many wait. */
@@ -91,9 +91,9 @@ export class Dispatcher {
   /** Where no task waits and a worker is free, there is nothing to decide. */
   #giveAtOnce(job: Job): boolean {
     if (this.#queue.size > 0 || this.#isPostponed) return false;
-    const seat = this.#workforce.take();
-    if (seat === undefined) return false;
-    this.#give([job], seat);
+    const slot = this.#workforce.take();
+    if (slot === undefined) return false;
+    this.#give([job], slot);
     this.#notifications.deliver();
     return true;
   }
@@ -103,31 +103,31 @@ export class Dispatcher {
       const share = Math.ceil(this.#queue.size / this.#workforce.free);
       const size = this.#plan.sizeOf(this.#queue, share);
       const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job);
-      this.#give(jobs as [Job], this.#workforce.take() as Seat);
+      this.#give(jobs as [Job], this.#workforce.take() as WorkerSlot);
     }
     while (this.#queue.size > this.#workforce.starting) {
       if (!this.#workforce.startOne()) return;
     }
   }
 
-  #give(jobs: [Job, ...Job[]], seat: Seat): void {
+  #give(jobs: [Job, ...Job[]], slot: WorkerSlot): void {
     const [first] = jobs;
     const { args, isLast } = first.attempt;
     try {
-      seat.worker.run(
+      slot.worker.run(
         jobs.map(({ message }) => message),
         first.isAlone && isLast ? transferListOf(args) : [],
       );
     } catch (thrown) {
-      this.#workforce.putBack(seat);
+      this.#workforce.putBack(slot);
       this.#notSent(jobs, jobs.length > 1, thrown);
       return;
     }
-    seat.occupy(jobs);
-    for (const [place, job] of jobs.entries()) job.giveTo(seat, place);
+    slot.occupy(jobs);
+    for (const [place, job] of jobs.entries()) job.giveTo(slot, place);
     if (jobs.length > 1) {
-      seat.batchTimer ??= setTimeout(() => this.#shorten(seat), LONGEST_BATCH).unref();
-      seat.batchTimer.refresh();
+      slot.batchTimer ??= setTimeout(() => this.#shorten(slot), LONGEST_BATCH).unref();
+      slot.batchTimer.refresh();
     }
     // Told after it was sent: a `started` listener that cancels it must not overtake it.
     this.#notifications.started(first, performance.now());
@@ -150,22 +150,22 @@ export class Dispatcher {
   }
 
   /** A worker cannot read what it was given. Some of a batch may have been taken back by now: one that is left need not be the one that cannot be read. */
-  unreadable(seat: Seat, reason: string): void {
-    const { jobs, hasBatch } = seat;
-    seat.jobs = [];
+  unreadable(slot: WorkerSlot, reason: string): void {
+    const { jobs, hasBatch } = slot;
+    slot.jobs = [];
     this.#notSent(jobs, hasBatch, new Error(reason));
-    seat.vacate();
-    this.#workforce.release(seat);
+    slot.vacate();
+    this.#workforce.release(slot);
   }
 
   /** A batch takes too long: what it has not begun goes to other workers. */
-  #shorten(seat: Seat): void {
-    seat.worker.report();
-    const recalled = seat.jobs.filter(({ state, place }) => state === 'given' && seat.worker.recall(place));
-    for (const job of recalled) seat.drop(job);
+  #shorten(slot: WorkerSlot): void {
+    slot.worker.report();
+    const recalled = slot.jobs.filter(({ state, place }) => state === 'given' && slot.worker.recall(place));
+    for (const job of recalled) slot.drop(job);
     this.requeue(recalled);
     // One that has begun in between reports nothing until it ends, which may be never: asked now, its time limit starts.
-    if (seat.jobs.some(({ state }) => state === 'given')) seat.worker.report();
+    if (slot.jobs.some(({ state }) => state === 'given')) slot.worker.report();
     this.#dispatch();
   }
 

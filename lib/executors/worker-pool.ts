@@ -10,8 +10,8 @@ import type { Attempt, AttemptResult, Executor } from './executor.ts';
 import { attemptResultOf, Job } from './job.ts';
 import { type EndOfJob, Notifications } from './notifications.ts';
 import type { Progress } from './pool-worker.ts';
-import type { Seat, StartWorker } from './seat.ts';
 import type { StrayMessage } from './wire.ts';
+import type { StartWorker, WorkerSlot } from './worker-slot.ts';
 import { Workforce, type WorkforceOptions } from './workforce.ts';
 
 export interface WorkerPoolOptions extends WorkforceOptions {
@@ -51,10 +51,10 @@ export class WorkerPool implements Executor {
       { ...options, start: startNeutrally },
       {
         freed: () => this.#dispatcher.freed(),
-        progressed: (seat, progress) => this.#progressed(seat, progress),
-        unreadable: (seat, reason) => this.#dispatcher.unreadable(seat, reason),
+        progressed: (slot, progress) => this.#progressed(slot, progress),
+        unreadable: (slot, reason) => this.#dispatcher.unreadable(slot, reason),
         stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
-        left: (seat, error) => this.#left(seat, error),
+        left: (slot, error) => this.#left(slot, error),
         failedToStart: (error) => this.#failWaiting(error),
       },
     );
@@ -126,9 +126,9 @@ export class WorkerPool implements Executor {
     for (const job of this.#workforce.jobs) this.#giveUp(job);
   }
 
-  #progressed(seat: Seat, { ended, nextStartedAt, isFree }: Progress): void {
-    const jobs = seat.jobs.splice(0, ended.length);
-    const next = seat.jobs[0];
+  #progressed(slot: WorkerSlot, { ended, nextStartedAt, isFree }: Progress): void {
+    const jobs = slot.jobs.splice(0, ended.length);
+    const next = slot.jobs[0];
     if (ended.length > 0) this.#workforce.proved();
     for (const [index, job] of jobs.entries()) {
       job.wasAnswered();
@@ -136,10 +136,10 @@ export class WorkerPool implements Executor {
       this.#notifications.ended({ job, result: attemptResultOf(result, job.attempt.facts.name), startedAt, ranMs });
     }
     if (isFree) {
-      seat.vacate();
-      this.#workforce.release(seat);
+      slot.vacate();
+      this.#workforce.release(slot);
     }
-    if (nextStartedAt !== undefined && next !== undefined && seat.jobs[0] === next) {
+    if (nextStartedAt !== undefined && next !== undefined && slot.jobs[0] === next) {
       this.#notifications.started(next, nextStartedAt);
     }
     this.#notifications.deliver();
@@ -152,7 +152,7 @@ export class WorkerPool implements Executor {
   }
 
   /** A worker is gone: the task that ran fails; those behind it are for others, and so is one that was still on its way. */
-  #left({ jobs, worker }: Seat, error: Error | undefined): void {
+  #left({ jobs, worker }: WorkerSlot, error: Error | undefined): void {
     const started = jobs.find(({ state }) => state === 'started');
     const blamed = worker.neverReceived() && started?.mayReturn() ? undefined : started;
     this.#dispatcher.requeue(jobs.filter((job) => job.state === 'given' || (job === started && job !== blamed)));

@@ -1,5 +1,5 @@
 /**
- * One worker. It fetches as many jobs as it has free seats, whenever a seat is free and there may be a job. pg-boss's own
+ * One worker. It fetches as many jobs as it has free slots, whenever a slot is free and there may be a job. pg-boss's own
  * worker would wait until all jobs of a fetch have ended, and for its next poll after a single job.
  */
 
@@ -88,20 +88,20 @@ export class PgBossWorker implements EngineWorker {
   async #fetchUntilStopped(): Promise<void> {
     const poll = this.#options.pollingIntervalSeconds * SECOND;
     while (!this.#isStopping) {
-      const seats = this.#freeSeats();
-      if (seats === 0 || !this.#mayFindMore) {
-        await this.#untilWoken(seats === 0 ? undefined : poll);
-        // Several jobs may end in one turn: one fetch then fills all their seats.
+      const slots = this.#freeSlots();
+      if (slots === 0 || !this.#mayFindMore) {
+        await this.#untilWoken(slots === 0 ? undefined : poll);
+        // Several jobs may end in one turn: one fetch then fills all their slots.
         await nextTurn();
         continue;
       }
       this.#mayFindMore = false;
-      if (!(await this.#fetch(seats))) await this.#untilWoken(Math.min(poll, RETRY_AFTER));
+      if (!(await this.#fetch(slots))) await this.#untilWoken(Math.min(poll, RETRY_AFTER));
     }
   }
 
   /** As many as may still run, and fewer when many results wait to be written: together at most twice the concurrency. */
-  #freeSeats(): number {
+  #freeSlots(): number {
     return Math.max(0, Math.min(this.#concurrency - this.#running, 2 * this.#concurrency - this.#claims.size));
   }
 
@@ -113,12 +113,12 @@ export class PgBossWorker implements EngineWorker {
     else if (!(await doneWithin(milliseconds, woken.promise))) this.#mayFindMore = true;
   }
 
-  async #fetch(seats: number): Promise<boolean> {
+  async #fetch(slots: number): Promise<boolean> {
     const { boss, errors } = this.#parts;
     try {
-      const jobs = await boss.fetch<unknown>(this.#options.queue, { batchSize: seats, includeMetadata: true });
+      const jobs = await boss.fetch<unknown>(this.#options.queue, { batchSize: slots, includeMetadata: true });
       errors.answered();
-      if (jobs.length === seats) this.#mayFindMore = true;
+      if (jobs.length === slots) this.#mayFindMore = true;
       for (const job of jobs.sort(inOrder)) this.#take(job);
       return true;
     } catch (error) {
