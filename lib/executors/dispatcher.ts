@@ -149,7 +149,10 @@ export class Dispatcher {
     }
   }
 
-  /** A worker cannot read what it was given. Some of a batch may have been taken back by now: one that is left need not be the one that cannot be read. */
+  /**
+   * A worker cannot read what it was given. Some of a batch may have been taken back by now: one that is left need not be
+   * the one that cannot be read.
+   */
   unreadable(slot: WorkerSlot, reason: string): void {
     const { jobs, hasBatch } = slot;
     slot.jobs = [];
