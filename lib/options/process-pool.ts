@@ -1,5 +1,6 @@
 /** The child processes that blocking tasks run in. */
-import { anObjectOf, type Complete, check, type Rules } from './rules.ts';
+import { check } from './check.ts';
+import { anObjectOf, type Complete, type Rules } from './rules.ts';
 import type { PoolOptions, ResourceLimits } from './thread-pool.ts';
 import { atLeastNone, atLeastOne, defaultMost, heapRules, resolveShared, sharedRules, upTo } from './worker-pool.ts';
 

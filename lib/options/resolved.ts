@@ -3,11 +3,11 @@ import { IncomingMessage } from 'node:http';
 import type { TaskEngine } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { check } from './check.ts';
 import { type ResolvedDurableOptions, type ResolvedWorkOptions, resolveDurable, resolveWork } from './durable.ts';
 import { type BackgroundTasksOptions, type Mode, middlewareRules, type Order } from './middleware.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { type ResolvedProcessOptions, resolveProcesses } from './process-pool.ts';
-import { check } from './rules.ts';
 import { type ResolvedPoolOptions, resolvePool } from './thread-pool.ts';
 import { type ResolvedWatchdogOptions, resolveWatchdog } from './watchdog.ts';
 

@@ -1,5 +1,6 @@
 /** The worker threads that blocking tasks run in. */
-import { aBoolean, anObjectOf, type Complete, check, type Rules } from './rules.ts';
+import { check } from './check.ts';
+import { aBoolean, anObjectOf, type Complete, type Rules } from './rules.ts';
 import {
   atLeastNone,
   atLeastOne,
