@@ -4,16 +4,13 @@ import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { LocalExecutors } from '../executors/executor.ts';
 import type { Notices } from '../notices.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
-import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
 import { nextTurn } from '../real-time.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
-import type { DurableRun } from './durable-run.ts';
 import type { DurableTask, EngineHost, EngineStats, EngineWorker, TaskEngine } from './engine.ts';
 import { EngineLink } from './engine-link.ts';
 import { HandOver } from './hand-over.ts';
-import { jsonCopy } from './json.ts';
 import { checkRegistry } from './registry-check.ts';
 import { type KnownTasks, type WorkHost, work } from './work.ts';
 
@@ -44,25 +41,6 @@ export function checkNotTaken(engine: TaskEngine): void {
     'ERR_BACKGROUND_OPTION',
     `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} engine that another one uses or has used.`,
   );
-}
-
-/**
- * A copy of a task's arguments, as an engine keeps them.
- *
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`.
- */
-export function argumentsFor(
-  name: string,
-  args: readonly unknown[],
-  { maxArgumentsSize }: ResolvedDurableOptions,
-): readonly unknown[] {
-  return jsonCopy(args, `the arguments of task ${name}`, maxArgumentsSize);
-}
-
-/** The same for a task's context. */
-export function contextFor(name: string, context: unknown, { maxArgumentsSize }: ResolvedDurableOptions): unknown {
-  if (context === undefined) return undefined;
-  return jsonCopy(context, `what \`context\` returned for task ${name}`, maxArgumentsSize);
 }
 
 export class DurableTasks {
@@ -121,42 +99,13 @@ export class DurableTasks {
     if (this.#stopping !== undefined) await this.#worker?.stop();
   }
 
-  /**
-   * The arguments to stage for a task that is being added.
-   *
-   * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`, or `ERR_BACKGROUND_OPTION` for a
-   * transaction on an engine without transactions.
-   */
-  argumentsFor(name: string, args: readonly unknown[], transaction: unknown): readonly unknown[] {
-    if (transaction !== undefined && !this.engine.features.transactions) {
-      throw new BackgroundTaskError(
-        'ERR_BACKGROUND_OPTION',
-        `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${name} in one.`,
-      );
-    }
-    return argumentsFor(name, args, this.#options.durable);
-  }
-
-  /** @param policy for the attempts in a worker. `run` has a policy of its own, for the hand-over. */
-  handOverTask(run: DurableRun, task: string, policy: Policy, transaction: unknown): void {
-    const { attempts, delay, factor, maxDelay, jitter } = policy.retry;
-    const { args, context, id } = run;
-    this.handOver.take({
-      run,
-      transaction,
-      staged: {
-        envelope: {
-          v: 1,
-          id,
-          task,
-          args,
-          ...(context === undefined ? {} : { context }),
-          ...(policy.timeout === Number.POSITIVE_INFINITY ? {} : { timeout: policy.timeout }),
-        },
-        priority: policy.priority,
-        retry: { attempts, delay, factor, maxDelay, jitter },
-      },
-    });
+  /** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that cannot add a task in a transaction. */
+  assertTransactions(taskName: string): void {
+    if (this.engine.features.transactions) return;
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${taskName} in one.`,
+    );
   }
 
   find(id: string): Promise<DurableTask | undefined> {
