@@ -23,7 +23,7 @@ import { RedisClock } from './bullmq/redis-clock.ts';
 import { checkVersions, warnOfSettings } from './bullmq/server-check.ts';
 import { settledAll } from './bullmq/settled-all.ts';
 import { stageJobs } from './bullmq/staging.ts';
-import { BullMQWorker, type EngineParts } from './bullmq/work.ts';
+import { BullMQWorker, type EngineParts } from './bullmq/worker.ts';
 
 const START_LIMIT = 5 * SECOND;
 /** How long workers may take to write down what came of their tasks. */
