@@ -42,9 +42,7 @@ export class Notices {
     const error = new BackgroundTaskError(
       'ERR_BACKGROUND_STRAY',
       `${strayOrigin(task?.name, cause)}: ${cause.message}`,
-      {
-        cause,
-      },
+      { cause },
     );
     this.#log.write('error', error.message, {
       ...(task === undefined ? {} : { task: task.name, id: task.id }),
