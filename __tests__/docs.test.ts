@@ -5,7 +5,8 @@ import { BackgroundTaskError } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { errorCodes } from '../lib/errors.ts';
 import { workerOptionNames } from '../lib/options/create-worker.ts';
-import { optionNames, resolveOptions } from '../lib/options/middleware.ts';
+import { optionNames } from '../lib/options/middleware.ts';
+import { resolveOptions } from '../lib/options/resolved.ts';
 import { request } from './support/clients.ts';
 import {
   anchorsOf,

@@ -27,7 +27,7 @@ describe('the source files', () => {
 
   it('know each dependency in one file only', () => {
     expect(filesThatImport('on-finished')).toEqual(['response-end.ts']);
-    expect(filesThatImport('piscina')).toEqual(['executors/thread.ts']);
+    expect(filesThatImport('piscina')).toEqual(['executors/piscina-thread.ts']);
     expect(filesThatImport('winston')).toEqual(['log.ts']);
   });
 });

@@ -4,14 +4,16 @@ import { type Clone, cloneFor, snapshot, snapshotArguments } from './cloneable.t
 import { currentOwner, currentTask } from './current-task.ts';
 import { describe } from './describe.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
-import { argumentsFor, contextFor, type DurableTasks } from './durable/durable-tasks.ts';
+import type { DurableTasks } from './durable/durable-tasks.ts';
+import { argumentsFor, contextFor, stagedTask } from './durable/envelope.ts';
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { askNow } from './hooks.ts';
 import { forgetMoves } from './move.ts';
-import type { Mode, ResolvedOptions } from './options/middleware.ts';
+import type { Mode } from './options/middleware.ts';
 import { DEFAULT_POLICY, type Policy } from './options/policy.ts';
+import type { ResolvedOptions } from './options/resolved.ts';
 import type { AddOptions } from './options/task.ts';
 import type { Owner } from './owner.ts';
 import { Policies } from './policies.ts';
@@ -122,18 +124,21 @@ export class Admission {
 
   #handOver(durable: DurableTasks, { owner, definition, name, args, options, req }: Addition): TaskRun {
     const { backlog, idPrefix } = this.#host.runtime;
+    const limits = this.#host.options.durable;
     const policy = this.#policyOf(definition, options);
+    const transaction = options?.transaction;
+    if (transaction !== undefined) durable.assertTransactions(name);
     const run = new DurableRun({
       definition: this.#definitionOnEngine(definition),
       name,
       policy: { ...policy, ...HAND_OVER_POLICY },
-      args: durable.argumentsFor(name, args, options?.transaction),
-      context: contextFor(name, this.#contextFor(req, undefined), this.#host.options.durable),
+      args: argumentsFor(name, args, limits),
+      context: contextFor(name, this.#contextFor(req, undefined), limits),
       owner,
       id: durableId(idPrefix, backlog.nextNumber),
     });
     // First, so that its handle has `accepted` from the start: a listener of `added` may cancel it.
-    durable.handOverTask(run, definition.name, policy, options?.transaction);
+    durable.handOver.take({ run, transaction, staged: stagedTask(run, policy) });
     return this.#admit(run);
   }
 
@@ -169,7 +174,7 @@ export class Admission {
   #sayWithoutEngine(name: string): void {
     if (this.#hasSaidWithoutEngine) return;
     this.#hasSaidWithoutEngine = true;
-    this.#host.runtime.reporter.withoutEngine(name);
+    this.#host.runtime.reporter.notices.withoutEngine(name);
   }
 
   readonly #isAddedByOwnTask = (): boolean => currentOwner()?.runtime === this.#host.runtime;

@@ -2,8 +2,8 @@
 import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { TaskHandle } from './handle.ts';
+import { NumberedSet } from './numbered-set.ts';
 import { OUTCOME_STATES, type Outcome, type OutcomeState } from './outcome.ts';
-import { Roster } from './roster.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 
 /** What the backlog, and code that goes through the unsettled runs, needs of a run. */
@@ -40,7 +40,7 @@ type Phase = 'open' | 'draining' | 'closed';
  */
 export class Backlog {
   readonly limit: number;
-  readonly #unsettled = new Roster<PendingRun>();
+  readonly #unsettled = new NumberedSet<PendingRun>();
   readonly #counts: Readonly<Record<ExecutorName, Counts>> = {
     'event-loop': noCounts(),
     thread: noCounts(),

@@ -1,7 +1,6 @@
 /** `blocking()`: typed references to a module's exports, made without loading the module in the main thread. */
 import { type BlockingModule, moduleUrl, taskReferences } from './module-tasks.ts';
-import type { BlockingTaskOptions } from './options/task.ts';
-import { resolveBlockingOptions } from './options/task.ts';
+import { type BlockingTaskOptions, resolveBlockingOptions } from './options/task.ts';
 
 /**
  * References to the functions that a module exports, to be run in worker threads or in child processes. The module is an

@@ -3,7 +3,8 @@ import type { PendingRun } from './backlog.ts';
 import { type CloseReport, CloseTally } from './close-report.ts';
 import { EXECUTOR_NAMES, type WorkerKind } from './executor-names.ts';
 import type { Executor } from './executors/executor.ts';
-import { check, either, milliseconds, oneOf } from './options/rules.ts';
+import { check } from './options/check.ts';
+import { either, milliseconds, oneOf } from './options/rules.ts';
 import { now } from './real-time.ts';
 import type { Runtime } from './runtime.ts';
 import { doneWithin, SECOND } from './timers.ts';
@@ -56,7 +57,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
 
   backlog.drain();
   durable?.stop();
-  reporter.closing(backlog.size, timeout);
+  reporter.notices.closing(backlog.size, timeout);
   if (timeout === Number.POSITIVE_INFINITY) await backlog.idle();
   else await doneWithin(timeout - grace, backlog.idle());
   backlog.close();
@@ -75,7 +76,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   await durable?.close(deadline - now());
 
   const report = tally.report();
-  reporter.closed(report);
+  reporter.notices.closed(report);
   return report;
 }
 

@@ -45,6 +45,7 @@ export { move } from './move.ts';
 export type { WorkerOptions } from './options/create-worker.ts';
 export type { DurableOptions, WorkOptions } from './options/durable.ts';
 export type { BackgroundTasksOptions, Mode, Order } from './options/middleware.ts';
+export type { ProcessOptions } from './options/process-pool.ts';
 export type {
   AddOptions,
   ArgumentParsers,
@@ -54,8 +55,8 @@ export type {
   TaskOptions,
   When,
 } from './options/task.ts';
+export type { PoolOptions, ResourceLimits } from './options/thread-pool.ts';
 export type { WatchdogOptions } from './options/watchdog.ts';
-export type { PoolOptions, ProcessOptions, ResourceLimits } from './options/workers.ts';
 export type {
   CompletedOutcome,
   Outcome,

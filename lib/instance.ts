@@ -12,7 +12,8 @@ import { createInlineExecutor, loadHere } from './executors/inline.ts';
 import { createProcessPool } from './executors/process-pool.ts';
 import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
-import type { Mode, ResolvedOptions } from './options/middleware.ts';
+import type { Mode } from './options/middleware.ts';
+import type { ResolvedOptions } from './options/resolved.ts';
 import type { AddOptions } from './options/task.ts';
 import type { Owner } from './owner.ts';
 import { Reporter } from './report.ts';
@@ -43,7 +44,7 @@ export class Instance implements Owner<Runtime> {
     const { watchdog, engine, mode } = options;
     if (engine !== undefined && mode === 'run') checkNotTaken(engine);
     const reporter = new Reporter(options);
-    const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.stray(task, error);
+    const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.notices.stray(task, error);
     this.pools = {
       thread: createThreadPool(options.pool, onStray),
       process: createProcessPool(options.processes, onStray),
@@ -51,7 +52,7 @@ export class Instance implements Owner<Runtime> {
     this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
     const executors = { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools };
     if (engine !== undefined && mode === 'run') {
-      this.durable = new DurableTasks({ ...options, engine }, reporter, executors, {
+      this.durable = new DurableTasks({ ...options, engine }, reporter.notices, executors, {
         run: (definition, work) => {
           const run = this.admission.acceptWork(definition, work);
           run.start();

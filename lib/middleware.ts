@@ -10,11 +10,11 @@ import { find, findDurable } from './find.ts';
 import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
 import type { BackgroundTasksOptions } from './options/middleware.ts';
-import { resolveOptions } from './options/middleware.ts';
-import type { AddOptions } from './options/task.ts';
-import { resolveAddOptions } from './options/task.ts';
+import { resolveOptions } from './options/resolved.ts';
+import { type AddOptions, resolveAddOptions } from './options/task.ts';
+import { ResponseTasks } from './response-tasks.ts';
 import { statsOf } from './stats.ts';
-import { ResponseTasks, type TaskAdder, type TaskList } from './task-list.ts';
+import type { TaskAdder, TaskList } from './task-list.ts';
 
 /** Where the testing entry finds the instance behind a middleware. A registered symbol, so that both builds share it. */
 export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.instance');

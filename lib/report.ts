@@ -2,13 +2,13 @@
 
 import { describe } from './describe.ts';
 import { Durations } from './durations.ts';
-import { BackgroundTaskError, codeOf } from './errors.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
 import type { ExecutorName } from './executor-names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
-import type { ResolvedOptions } from './options/middleware.ts';
+import { Notices } from './notices.ts';
+import type { ResolvedOptions } from './options/resolved.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
 import { Blocks } from './watchdog/blocks.ts';
 
@@ -57,6 +57,7 @@ export class Reporter {
   readonly history: History;
   readonly durations: Durations = new Durations();
   readonly blocks: Blocks;
+  readonly notices: Notices;
   readonly #log: Log;
   readonly #logArguments: boolean;
   readonly #onError: ResolvedOptions['onError'];
@@ -68,6 +69,7 @@ export class Reporter {
     this.history = new History(options.history);
     this.events = new Events((event, thrown) => this.hookThrew(hookError(`the listener of '${event}'`, thrown)));
     this.blocks = new Blocks(this.#log, this.events);
+    this.notices = new Notices(this.#log);
   }
 
   added(run: Reported): void {
@@ -112,70 +114,6 @@ export class Reporter {
     });
   }
 
-  /** A durable task that no engine keeps: fine while developing, and not what its author meant elsewhere. */
-  withoutEngine(task: string): void {
-    this.#log.write(
-      'warn',
-      `Task ${task} is durable, but backgroundTasks() has no \`engine\`: durable tasks run in this process, and are lost when it ends`,
-      { task },
-    );
-  }
-
-  /** A worker takes no task before it has loaded all that it may have to run. */
-  moduleIsSlow({ name, module }: { readonly name: string; readonly module: string }, afterMs: number): void {
-    this.#log.write(
-      'warn',
-      `The module registered as ${name} has not loaded after ${afterMs} ms; no task is taken until it has: ${module}`,
-      { module },
-    );
-  }
-
-  /** Something that an operator should change where durable tasks are kept. */
-  engineWarned(engine: string, message: string): void {
-    this.#log.write('warn', `The engine ${engine}: ${message}`, { engine });
-  }
-
-  /** An error of the engine's that belongs to no task. */
-  engineFailed(engine: string, error: Error): void {
-    this.#log.write('error', `The engine ${engine}: ${error.message}`, { engine, error: errorFields(error) });
-  }
-
-  /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */
-  stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
-    const error = new BackgroundTaskError(
-      'ERR_BACKGROUND_STRAY',
-      `${strayOrigin(task?.name, cause)}: ${cause.message}`,
-      {
-        cause,
-      },
-    );
-    this.#log.write('error', error.message, {
-      ...(task === undefined ? {} : { task: task.name, id: task.id }),
-      error: errorFields(error),
-    });
-  }
-
-  /** `close` begins: the operator who waits should know for what. */
-  closing(pending: number, timeout: number): void {
-    if (pending === 0) return;
-    this.#log.write('info', `Closing: pending tasks ${pending}, time limit ${timeout} ms`, { pending, timeout });
-  }
-
-  closed(report: {
-    readonly completed: number;
-    readonly failed: number;
-    readonly abandoned: readonly unknown[];
-  }): void {
-    const { completed, failed } = report;
-    const abandoned = report.abandoned.length;
-    if (completed + failed + abandoned === 0) return;
-    this.#log.write('info', `Closed: tasks completed ${completed}, failed ${failed}, abandoned ${abandoned}`, {
-      completed,
-      failed,
-      abandoned,
-    });
-  }
-
   /** A function of the user's that the package called threw: the task's fate is decided without it. */
   hookThrew(error: Error): void {
     this.#log.write('error', error.message, { error: errorFields(error) });
@@ -200,16 +138,4 @@ export class Reporter {
       ...(this.#logArguments ? { arguments: run.args.map(describe) } : {}),
     };
   }
-}
-
-/** The ends of workers. */
-const EXITS: ReadonlySet<unknown> = new Set([
-  'ERR_BACKGROUND_THREAD_EXITED',
-  'ERR_BACKGROUND_PROCESS_EXITED',
-  'ERR_BACKGROUND_OUT_OF_MEMORY',
-]);
-
-function strayOrigin(taskName: string | undefined, cause: Error): string {
-  if (taskName !== undefined) return `Task ${taskName}, which had ended, threw`;
-  return EXITS.has(codeOf(cause)) ? 'Between two tasks' : 'Code outside all tasks threw';
 }

@@ -3,8 +3,7 @@ import { types } from 'node:util';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executor-names.ts';
-import type { TaskOptions } from './options/task.ts';
-import { resolveTaskOptions } from './options/task.ts';
+import { resolveTaskOptions, type TaskOptions } from './options/task.ts';
 
 /** A function that can run after the response. Its arguments are checked against what is passed to `add`. */
 export type TaskFunction<Args extends unknown[] = never[], Value = unknown> = (...args: Args) => Value;

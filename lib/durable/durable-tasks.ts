@@ -2,18 +2,15 @@
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import type { LocalExecutors } from '../executors/executor.ts';
+import type { Notices } from '../notices.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
-import type { Policy } from '../options/policy.ts';
 import { processWide } from '../process-wide.ts';
 import { nextTurn } from '../real-time.ts';
-import type { Reporter } from '../report.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
-import type { DurableRun } from './durable-run.ts';
 import type { DurableTask, EngineHost, EngineStats, EngineWorker, TaskEngine } from './engine.ts';
+import { EngineLink } from './engine-link.ts';
 import { HandOver } from './hand-over.ts';
-import { jsonCopy } from './json.ts';
-import { EngineLink } from './link.ts';
 import { checkRegistry } from './registry-check.ts';
 import { type KnownTasks, type WorkHost, work } from './work.ts';
 
@@ -46,25 +43,6 @@ export function checkNotTaken(engine: TaskEngine): void {
   );
 }
 
-/**
- * A copy of a task's arguments, as an engine keeps them.
- *
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`.
- */
-export function argumentsFor(
-  name: string,
-  args: readonly unknown[],
-  { maxArgumentsSize }: ResolvedDurableOptions,
-): readonly unknown[] {
-  return jsonCopy(args, `the arguments of task ${name}`, maxArgumentsSize);
-}
-
-/** The same for a task's context. */
-export function contextFor(name: string, context: unknown, { maxArgumentsSize }: ResolvedDurableOptions): unknown {
-  if (context === undefined) return undefined;
-  return jsonCopy(context, `what \`context\` returned for task ${name}`, maxArgumentsSize);
-}
-
 export class DurableTasks {
   readonly engine: TaskEngine;
   readonly handOver: HandOver;
@@ -74,31 +52,31 @@ export class DurableTasks {
   tasks: ReadonlyMap<string, TaskDefinition> = new Map();
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
-  readonly #reporter: Reporter;
+  readonly #notices: Notices;
   readonly #closed = deferred<never>();
   #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(options: DurableTasksOptions, reporter: Reporter, executors: LocalExecutors, host: WorkHost) {
+  constructor(options: DurableTasksOptions, notices: Notices, executors: LocalExecutors, host: WorkHost) {
     this.#options = options;
-    this.#reporter = reporter;
+    this.#notices = notices;
     this.engine = options.engine;
     taken.add(this.engine);
     const engineHost: EngineHost = {
-      warn: (message) => reporter.engineWarned(this.engine.name, message),
-      error: (error) => reporter.engineFailed(this.engine.name, error),
+      warn: (message) => notices.engineWarned(this.engine.name, message),
+      error: (error) => notices.engineFailed(this.engine.name, error),
     };
     const { hold, acceptTimeout } = options.durable;
     this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
     this.handOver = new HandOver(this.#link, {
       hold,
       acceptTimeout,
-      warn: (task, error) => reporter.warned(task, error),
+      warn: (task, error) => host.warn(task, error),
     });
     this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
     this.ready.catch((error: Error) => {
       // No news: it was close() that was called.
-      if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') reporter.engineFailed(this.engine.name, error);
+      if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') notices.engineFailed(this.engine.name, error);
     });
   }
 
@@ -107,7 +85,7 @@ export class DurableTasks {
     if (workOptions === undefined) return this.#link.started;
     // By the next turn, modules that are imported beside this one have registered their tasks.
     await nextTurn();
-    const tasks = await checkRegistry(executors, (module, afterMs) => this.#reporter.moduleIsSlow(module, afterMs));
+    const tasks = await checkRegistry(executors, (module, afterMs) => this.#notices.moduleIsSlow(module, afterMs));
     this.tasks = tasks;
     await this.#link.started;
     if (this.#stopping !== undefined) return;
@@ -121,42 +99,13 @@ export class DurableTasks {
     if (this.#stopping !== undefined) await this.#worker?.stop();
   }
 
-  /**
-   * The arguments to stage for a task that is being added.
-   *
-   * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`, or `ERR_BACKGROUND_OPTION` for a
-   * transaction on an engine without transactions.
-   */
-  argumentsFor(name: string, args: readonly unknown[], transaction: unknown): readonly unknown[] {
-    if (transaction !== undefined && !this.engine.features.transactions) {
-      throw new BackgroundTaskError(
-        'ERR_BACKGROUND_OPTION',
-        `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${name} in one.`,
-      );
-    }
-    return argumentsFor(name, args, this.#options.durable);
-  }
-
-  /** @param policy for the attempts in a worker. `run` has a policy of its own, for the hand-over. */
-  handOverTask(run: DurableRun, task: string, policy: Policy, transaction: unknown): void {
-    const { attempts, delay, factor, maxDelay, jitter } = policy.retry;
-    const { args, context, id } = run;
-    this.handOver.take({
-      run,
-      transaction,
-      staged: {
-        envelope: {
-          v: 1,
-          id,
-          task,
-          args,
-          ...(context === undefined ? {} : { context }),
-          ...(policy.timeout === Number.POSITIVE_INFINITY ? {} : { timeout: policy.timeout }),
-        },
-        priority: policy.priority,
-        retry: { attempts, delay, factor, maxDelay, jitter },
-      },
-    });
+  /** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that cannot add a task in a transaction. */
+  assertTransactions(taskName: string): void {
+    if (this.engine.features.transactions) return;
+    throw new BackgroundTaskError(
+      'ERR_BACKGROUND_OPTION',
+      `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${taskName} in one.`,
+    );
   }
 
   find(id: string): Promise<DurableTask | undefined> {
@@ -170,7 +119,7 @@ export class DurableTasks {
   /** Fetches no more tasks. Those that were fetched go on. */
   stop(): void {
     this.#stopping ??= this.#worker?.stop() ?? Promise.resolve();
-    this.#stopping.catch((error: Error) => this.#reporter.engineFailed(this.engine.name, error));
+    this.#stopping.catch((error: Error) => this.#notices.engineFailed(this.engine.name, error));
   }
 
   /**

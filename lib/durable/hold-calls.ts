@@ -2,7 +2,7 @@
 import { SECOND } from '../timers.ts';
 import { Batches } from './batches.ts';
 import type { DiscardResult, DurableTask, ReleaseResult } from './engine.ts';
-import type { EngineLink } from './link.ts';
+import type { EngineLink } from './engine-link.ts';
 
 /** A task that an engine holds, or may hold. */
 export interface Held {

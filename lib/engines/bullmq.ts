@@ -23,7 +23,7 @@ import { RedisClock } from './bullmq/redis-clock.ts';
 import { checkVersions, warnOfSettings } from './bullmq/server-check.ts';
 import { settledAll } from './bullmq/settled-all.ts';
 import { stageJobs } from './bullmq/staging.ts';
-import { BullMQWorker } from './bullmq/work.ts';
+import { BullMQWorker, type EngineParts } from './bullmq/worker.ts';
 
 const START_LIMIT = 5 * SECOND;
 /** How long workers may take to write down what came of their tasks. */
@@ -52,11 +52,9 @@ export function bullmq(options: BullMQOptions): TaskEngine {
 }
 
 /** What the engine has between start() and close(). */
-interface Started {
-  readonly host: EngineHost;
+interface Started extends EngineParts {
   readonly client: EngineClient;
   readonly queue: BullMQQueue<JobData>;
-  readonly errors: ConnectionErrors;
   readonly clock: RedisClock;
 }
 
@@ -170,11 +168,11 @@ class BullMQEngine implements TaskEngine {
     );
   }
 
-  async work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker> {
-    const { host, errors, clock } = this.#requireStarted();
-    const worker = new BullMQWorker(this.#options, run, options, host, errors);
+  async work(run: WorkFunction, { concurrency }: EngineWorkOptions): Promise<EngineWorker> {
+    const started = this.#requireStarted();
+    const worker = new BullMQWorker(started, this.#options, run, concurrency);
     this.#workers.add(worker);
-    clock.warnOfDifference();
+    started.clock.warnOfDifference();
     return worker;
   }
 

@@ -24,7 +24,7 @@ import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
 import { checkPostgres } from './pg-boss/server-check.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
-import { type EngineParts, PgBossWorker } from './pg-boss/work.ts';
+import { type EngineParts, PgBossWorker } from './pg-boss/worker.ts';
 
 /** Long, since pg-boss may have to change its tables. */
 const START_LIMIT = 60 * SECOND;

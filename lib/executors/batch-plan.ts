@@ -1,6 +1,6 @@
 /** How many of the waiting tasks go to a thread at once: learned from how long each kind of task has run. */
 import type { TaskTarget } from '../task.ts';
-import { LARGEST_BATCH } from './ledger.ts';
+import { LARGEST_BATCH } from './batch-ledger.ts';
 
 /** The expected work of a batch, in milliseconds: with more, the last of it would wait while another thread is free. */
 const WORK_OF_A_BATCH = 1;

@@ -3,15 +3,13 @@ import { type ChildProcess as Child, fork } from 'node:child_process';
 import { constants, getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
-import { BackgroundTaskError } from '../errors.ts';
-import type { ResolvedProcessOptions } from '../options/workers.ts';
+import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { processEntry } from '../package-files.ts';
 import { clearTimeout, setTimeout } from '../real-time.ts';
 import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
-import { startAdvice } from './start-advice.ts';
 import {
   type Order,
   type ProcessMessage,
@@ -22,6 +20,7 @@ import {
   type TaskMessage,
   type WrittenReply,
 } from './wire.ts';
+import { processExited } from './worker-errors.ts';
 
 /** How long a child may take to exit by itself until it gets SIGKILL, in milliseconds. */
 const TERMINATION_GRACE = 100;
@@ -160,7 +159,7 @@ export class ChildProcess implements PoolWorker {
   }
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
-    this.#observer.exited(this.#isEnding ? undefined : exitError(exitCode, signal, this.#startFailure));
+    this.#observer.exited(this.#isEnding ? undefined : processExited(exitCode, signal, this.#startFailure));
   }
 }
 
@@ -193,27 +192,4 @@ function lowerPriority(child: Child, niceIncrement: number): void {
   } catch {
     // Not permitted here, or the child is gone already: it runs at normal priority, or not at all.
   }
-}
-
-function exitError(
-  exitCode: number | null,
-  signal: NodeJS.Signals | null,
-  cause: Error | undefined,
-): BackgroundTaskError {
-  const how = signal === null ? `with code ${exitCode}` : `by ${signal}`;
-  const error = new BackgroundTaskError(
-    'ERR_BACKGROUND_PROCESS_EXITED',
-    cause === undefined ? `The process ended ${how}.` : `${cause.message}.`,
-    { cause },
-  );
-  return Object.assign(error, { exitCode, signal });
-}
-
-/** The error of every task that waits for processes which cannot start. */
-export function startError(cause: Error): BackgroundTaskError {
-  return new BackgroundTaskError(
-    'ERR_BACKGROUND_PROCESS_START',
-    `A child process could not start, ${startAdvice(processEntry, 'processes')}: ${cause.message}`,
-    { cause },
-  );
 }

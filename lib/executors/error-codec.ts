@@ -1,8 +1,8 @@
 /** Errors across threads with their identity: the structured clone algorithm alone keeps little more than the message. */
-import { isPlain } from '../cloneable.ts';
 import { describe } from '../describe.ts';
 import { BackgroundTaskError, type BackgroundTaskErrorCode, codeOf } from '../errors.ts';
 import { isErrorOfAnyRealm } from '../to-error.ts';
+import { isPlain } from './plain.ts';
 
 /** Something thrown, as plain data. */
 export type EncodedError =

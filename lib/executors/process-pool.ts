@@ -1,8 +1,9 @@
 /** Runs tasks in child processes: what would take a whole server down takes down one of these. */
 
-import type { ResolvedProcessOptions } from '../options/workers.ts';
+import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { toError } from '../to-error.ts';
-import { ChildProcess, startError } from './child-process.ts';
+import { ChildProcess } from './child-process.ts';
+import { processCannotStart } from './worker-errors.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 export function createProcessPool(options: ResolvedProcessOptions, onStray: WorkerPoolOptions['onStray']): WorkerPool {
@@ -15,10 +16,10 @@ export function createProcessPool(options: ResolvedProcessOptions, onStray: Work
       try {
         return new ChildProcess(options, observer);
       } catch (thrown) {
-        throw startError(toError(thrown));
+        throw processCannotStart(toError(thrown));
       }
     },
-    startError,
+    startError: processCannotStart,
     onStray,
   });
 }

@@ -64,9 +64,7 @@ export async function loadModule(module: string): Promise<Namespace> {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_MODULE',
       `Expected ${module} to load: ${cause.message}${adviceFor(cause, module)}`,
-      {
-        cause,
-      },
+      { cause },
     );
   }
 }

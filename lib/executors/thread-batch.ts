@@ -1,10 +1,10 @@
 /** The batch that a thread has, as the main thread sees it. */
-import { Ledger } from './ledger.ts';
+import { BatchLedger } from './batch-ledger.ts';
 import type { Ended, Progress } from './pool-worker.ts';
 import type { Result } from './wire.ts';
 
 export class ThreadBatch {
-  readonly #ledger = new Ledger();
+  readonly #ledger = new BatchLedger();
   /** What came by a message, by place. */
   readonly #told = new Map<number, Result>();
   #size = 0;

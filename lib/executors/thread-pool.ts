@@ -1,6 +1,7 @@
 /** Runs tasks in worker threads. */
-import type { ResolvedPoolOptions } from '../options/workers.ts';
-import { startError, Thread } from './thread.ts';
+import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
+import { Thread } from './thread.ts';
+import { threadCannotStart } from './worker-errors.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` if `minThreads` asks for threads and Node refuses their options. */
@@ -11,7 +12,7 @@ export function createThreadPool(options: ResolvedPoolOptions, onStray: WorkerPo
     idleTimeout: options.idleTimeout,
     batch: options.batch,
     start: (observer) => new Thread(options, observer),
-    startError,
+    startError: threadCannotStart,
     onStray,
   });
 }

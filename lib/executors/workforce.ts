@@ -4,8 +4,8 @@ import { toError } from '../to-error.ts';
 import type { Job } from './job.ts';
 import type { Progress, WorkerObserver } from './pool-worker.ts';
 import { RestartDelay } from './restart-delay.ts';
-import { Seat, type StartWorker } from './seat.ts';
 import type { StrayMessage } from './wire.ts';
+import { type StartWorker, WorkerSlot } from './worker-slot.ts';
 
 export interface WorkforceOptions {
   readonly min: number;
@@ -21,11 +21,11 @@ export interface WorkforceOptions {
 export interface WorkforceObserver {
   /** What waits is to be given to whoever is free: one more is, or what a worker had that is gone waits again. */
   freed(): void;
-  progressed(seat: Seat, progress: Progress): void;
-  unreadable(seat: Seat, reason: string): void;
+  progressed(slot: WorkerSlot, progress: Progress): void;
+  unreadable(slot: WorkerSlot, reason: string): void;
   stray(stray: StrayMessage): void;
   /** A worker is gone, with the tasks that it was given. `error` says why, unless it was ended on purpose. */
-  left(seat: Seat, error: Error | undefined): void;
+  left(slot: WorkerSlot, error: Error | undefined): void;
   /** No worker is alive, and none can be started. */
   failedToStart(error: Error): void;
 }
@@ -33,16 +33,16 @@ export interface WorkforceObserver {
 export class Workforce {
   readonly #options: WorkforceOptions;
   readonly #observer: WorkforceObserver;
-  readonly #seats = new Set<Seat>();
+  readonly #slots = new Set<WorkerSlot>();
   /** Those without a task. The one that was busy last goes first, so that the others become idle enough to end. */
-  readonly #free: Seat[] = [];
+  readonly #free: WorkerSlot[] = [];
   /** The ends of those that were idle for too long, until they are gone. */
   readonly #retiring = new Set<Promise<void>>();
   /** Of those that are gone. */
   readonly #past = { aliveMs: 0, busyMs: 0 };
   readonly #restartDelay = new RestartDelay(() => {
     this.#observer.freed();
-    while (!this.#failsToStart && this.#seats.size < this.#options.min && this.startOne());
+    while (!this.#failsToStart && this.#slots.size < this.#options.min && this.startOne());
   });
   /** Whether the last one to start was gone before it was ready. Then another is worth a try only for a task that waits. */
   #failsToStart = false;
@@ -52,11 +52,11 @@ export class Workforce {
   constructor(options: WorkforceOptions, observer: WorkforceObserver) {
     this.#options = options;
     this.#observer = observer;
-    while (this.#seats.size < options.min) this.#start();
+    while (this.#slots.size < options.min) this.#start();
   }
 
   get size(): number {
-    return this.#seats.size;
+    return this.#slots.size;
   }
 
   get free(): number {
@@ -66,15 +66,15 @@ export class Workforce {
   /** Those that have not said yet that they are ready. */
   get starting(): number {
     let starting = 0;
-    for (const { isReady } of this.#seats) if (!isReady) starting += 1;
+    for (const { isReady } of this.#slots) if (!isReady) starting += 1;
     return starting;
   }
 
   /** The part of the workers' time that was spent in tasks, from `0` to `1`. */
   get utilization(): number {
     let { aliveMs, busyMs } = this.#past;
-    for (const seat of this.#seats) {
-      const times = seat.times();
+    for (const slot of this.#slots) {
+      const times = slot.times();
       aliveMs += times.aliveMs;
       busyMs += times.busyMs;
     }
@@ -82,36 +82,36 @@ export class Workforce {
   }
 
   /** A free worker, which is free no more. */
-  take(): Seat | undefined {
+  take(): WorkerSlot | undefined {
     return this.#free.pop();
   }
 
   /** Takes back a worker that was {@link take taken} and could not be given anything. */
-  putBack(seat: Seat): void {
-    this.#free.push(seat);
+  putBack(slot: WorkerSlot): void {
+    this.#free.push(slot);
   }
 
   /** Starts a worker, where there may be another; returns whether it did. */
   startOne(): boolean {
-    if (this.#isClosed || this.#restartDelay.isRunning || this.#seats.size >= this.#options.max) return false;
+    if (this.#isClosed || this.#restartDelay.isRunning || this.#slots.size >= this.#options.max) return false;
     try {
       this.#start();
       return true;
     } catch (thrown) {
       // Workers that are alive go on with what waits.
-      if (this.#seats.size === 0) this.#observer.failedToStart(toError(thrown));
+      if (this.#slots.size === 0) this.#observer.failedToStart(toError(thrown));
       return false;
     }
   }
 
   /** A worker has done what it was given. */
-  release(seat: Seat): void {
-    this.#free.push(seat);
+  release(slot: WorkerSlot): void {
+    this.#free.push(slot);
     this.#observer.freed();
-    if (seat.isBusy || this.#options.idleTimeout === Number.POSITIVE_INFINITY) return;
+    if (slot.isBusy || this.#options.idleTimeout === Number.POSITIVE_INFINITY) return;
     // One timer for each worker, restarted whenever it becomes idle, and ignored if it fires while the worker is busy.
-    seat.idleTimer ??= setTimeout(() => this.#retire(seat), this.#options.idleTimeout).unref();
-    seat.idleTimer.refresh();
+    slot.idleTimer ??= setTimeout(() => this.#retire(slot), this.#options.idleTimeout).unref();
+    slot.idleTimer.refresh();
   }
 
   /** A task has ended in a worker that lived. */
@@ -121,7 +121,7 @@ export class Workforce {
 
   /** Has those that have tasks report at once what they have done so far. */
   report(): void {
-    for (const seat of this.#seats) if (seat.isBusy) seat.worker.report();
+    for (const slot of this.#slots) if (slot.isBusy) slot.worker.report();
   }
 
   /** Starts no more. */
@@ -132,40 +132,40 @@ export class Workforce {
 
   /** What workers were given and have not ended. */
   get jobs(): readonly Job[] {
-    return [...this.#seats].flatMap(({ jobs }) => jobs);
+    return [...this.#slots].flatMap(({ jobs }) => jobs);
   }
 
   async end(): Promise<void> {
-    await Promise.all([...this.#retiring, ...[...this.#seats].map(({ worker }) => worker.end())]);
+    await Promise.all([...this.#retiring, ...[...this.#slots].map(({ worker }) => worker.end())]);
   }
 
   #start(): void {
-    this.#seats.add(new Seat(this.#options.start, this.#observe));
+    this.#slots.add(new WorkerSlot(this.#options.start, this.#observe));
   }
 
-  readonly #observe = (seat: Seat): WorkerObserver => ({
+  readonly #observe = (slot: WorkerSlot): WorkerObserver => ({
     ready: () => {
-      if (!this.#seats.has(seat)) return;
-      seat.isReady = true;
+      if (!this.#slots.has(slot)) return;
+      slot.isReady = true;
       this.#failsToStart = false;
-      this.release(seat);
+      this.release(slot);
     },
     progressed: (progress) => {
-      if (this.#seats.has(seat)) this.#observer.progressed(seat, progress);
+      if (this.#slots.has(slot)) this.#observer.progressed(slot, progress);
     },
     unreadable: (reason) => {
-      if (this.#seats.has(seat)) this.#observer.unreadable(seat, reason);
+      if (this.#slots.has(slot)) this.#observer.unreadable(slot, reason);
     },
     stray: (stray) => this.#observer.stray(stray),
     exited: (error) => {
-      if (this.#seats.has(seat)) this.#exited(seat, error);
+      if (this.#slots.has(slot)) this.#exited(slot, error);
     },
   });
 
-  #exited(seat: Seat, error: Error | undefined): void {
-    this.#forget(seat);
+  #exited(slot: WorkerSlot, error: Error | undefined): void {
+    this.#forget(slot);
     if (error !== undefined && !this.#isClosed) this.#restartDelay.crashed();
-    if (!seat.isReady && error !== undefined) {
+    if (!slot.isReady && error !== undefined) {
       this.#failsToStart = true;
       // A process that was killed says nothing about its options: Ctrl-C also reaches those that are just starting.
       if (isKilled(error) && this.#restartDelay.isPatient) {
@@ -173,30 +173,30 @@ export class Workforce {
         return;
       }
       // Another would die as well. Workers that are alive go on with what waits.
-      if (this.#seats.size === 0) this.#observer.failedToStart(this.#options.startError(error));
+      if (this.#slots.size === 0) this.#observer.failedToStart(this.#options.startError(error));
       return;
     }
-    this.#observer.left(seat, error);
+    this.#observer.left(slot, error);
     // After a worker has died another is warm, so that the next task finds one, and those that wait do not wait for ever.
     this.startOne();
     this.#observer.freed();
   }
 
-  #retire(seat: Seat): void {
-    if (seat.isBusy || this.#seats.size <= this.#options.min) return;
-    this.#forget(seat);
-    const gone = seat.worker.end();
+  #retire(slot: WorkerSlot): void {
+    if (slot.isBusy || this.#slots.size <= this.#options.min) return;
+    this.#forget(slot);
+    const gone = slot.worker.end();
     this.#retiring.add(gone);
     void gone.then(() => this.#retiring.delete(gone));
   }
 
-  #forget(seat: Seat): void {
-    this.#seats.delete(seat);
-    const index = this.#free.indexOf(seat);
+  #forget(slot: WorkerSlot): void {
+    this.#slots.delete(slot);
+    const index = this.#free.indexOf(slot);
     if (index !== -1) this.#free.splice(index, 1);
-    clearTimeout(seat.idleTimer);
-    clearTimeout(seat.batchTimer);
-    const { aliveMs, busyMs } = seat.times();
+    clearTimeout(slot.idleTimer);
+    clearTimeout(slot.batchTimer);
+    const { aliveMs, busyMs } = slot.times();
     this.#past.aliveMs += aliveMs;
     this.#past.busyMs += busyMs;
   }

@@ -1,10 +1,12 @@
 /** The options of `createWorker`: as a user writes them, and as those of the `backgroundTasks` that does its work. */
 import type { TaskEngine } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
+import { check } from './check.ts';
 import { type WorkOptions, workRules } from './durable.ts';
 import { type BackgroundTasksOptions, middlewareRules } from './middleware.ts';
-import { check, type Rules } from './rules.ts';
-import { resolvePool, resolveProcesses } from './workers.ts';
+import { resolveProcesses } from './process-pool.ts';
+import type { Rules } from './rules.ts';
+import { resolvePool } from './thread-pool.ts';
 
 /** Options of `createWorker`: where the tasks come from, how many run at once, and those of `backgroundTasks` that say how. */
 export interface WorkerOptions

@@ -1,8 +1,9 @@
 /** How durable tasks are handed to an engine, and how this process runs them. */
 import { BackgroundTaskError } from '../errors.ts';
 import { SECOND } from '../timers.ts';
+import { check } from './check.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
-import { anInteger, type Complete, check, milliseconds, type Rule, type Rules } from './rules.ts';
+import { anInteger, type Complete, milliseconds, type Rule, type Rules } from './rules.ts';
 import type { TaskOptions } from './task.ts';
 
 /** How durable tasks are handed to the engine. */

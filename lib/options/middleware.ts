@@ -1,35 +1,13 @@
-/** The options of `backgroundTasks`: as a user writes them, and as an instance runs by them. */
-import { IncomingMessage } from 'node:http';
+/** The options of `backgroundTasks`, as a user writes them. */
 import type { TaskEngine } from '../durable/engine.ts';
-import { BackgroundTaskError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Outcome } from '../outcome.ts';
-import {
-  type DurableOptions,
-  durableRules,
-  type ResolvedDurableOptions,
-  type ResolvedWorkOptions,
-  resolveDurable,
-  resolveWork,
-  type WorkOptions,
-  workRules,
-} from './durable.ts';
-import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
-import { aBoolean, aFunction, anInteger, anObjectOf, check, either, oneOf, type Rules } from './rules.ts';
+import { type DurableOptions, durableRules, type WorkOptions, workRules } from './durable.ts';
+import { type ProcessOptions, processOptionNames, processRules } from './process-pool.ts';
+import { aBoolean, aFunction, anInteger, anObjectOf, either, oneOf, type Rules } from './rules.ts';
 import { type RetryOptions, taskOptionNames, taskRules, type When } from './task.ts';
-import { type ResolvedWatchdogOptions, resolveWatchdog, type WatchdogOptions, watchdogRules } from './watchdog.ts';
-import {
-  type PoolOptions,
-  type ProcessOptions,
-  poolRules,
-  processRules,
-  REFUSED_POOL_OPTIONS,
-  type ResolvedPoolOptions,
-  type ResolvedProcessOptions,
-  resolvePool,
-  resolveProcesses,
-  workerOptionNames,
-} from './workers.ts';
+import { type PoolOptions, poolOptionNames, poolRules, REFUSED_POOL_OPTIONS } from './thread-pool.ts';
+import { type WatchdogOptions, watchdogRules } from './watchdog.ts';
 
 /** How the tasks of one response follow each other. */
 export type Order = 'sequential' | 'parallel';
@@ -168,9 +146,6 @@ export interface BackgroundTasksOptions {
   readonly mode?: Mode | undefined;
 }
 
-const PLACE = 'backgroundTasks()';
-const DEFAULT_MAX_BACKLOG = 10_000;
-const DEFAULT_HISTORY = 1_000;
 const LONGEST_HISTORY = 1_000_000;
 
 /** Every method of an engine, for telling one from what is none. */
@@ -221,65 +196,10 @@ function hasMethods(value: unknown, names: readonly string[]): boolean {
 /** The names of every option, for the tests that hold docs/options.md, and what they try, against them. */
 export const optionNames = {
   ...taskOptionNames,
-  ...workerOptionNames,
+  ...poolOptionNames,
+  ...processOptionNames,
   middleware: Object.keys(middlewareRules),
   watchdog: Object.keys(watchdogRules),
   durable: Object.keys(durableRules),
   work: Object.keys(workRules),
 } satisfies Readonly<Record<string, readonly string[]>>;
-
-/** What an instance runs by: checked, complete and frozen. */
-export interface ResolvedOptions {
-  readonly pool: ResolvedPoolOptions;
-  readonly processes: ResolvedProcessOptions;
-  readonly order: Order;
-  readonly policy: Policy;
-  readonly maxBacklog: number;
-  readonly history: number;
-  readonly logger: Logger | false | undefined;
-  readonly logArguments: boolean;
-  readonly onError: BackgroundTasksOptions['onError'];
-  readonly ambient: boolean;
-  readonly context: BackgroundTasksOptions['context'];
-  /** `undefined` where the watchdog is off. */
-  readonly watchdog: ResolvedWatchdogOptions | undefined;
-  readonly engine: TaskEngine | undefined;
-  readonly durable: ResolvedDurableOptions;
-  /** `undefined` where this process only adds. */
-  readonly work: ResolvedWorkOptions | undefined;
-  readonly mode: Mode;
-}
-
-/** Checks the options of `backgroundTasks` and fills in what they leave out. */
-export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOptions {
-  checkNoRequest(options);
-  const given = check(options, middlewareRules, PLACE);
-  const pool = resolvePool(given.pool ?? {}, PLACE);
-  return Object.freeze({
-    pool,
-    processes: resolveProcesses(given.processes ?? {}, PLACE),
-    order: given.order ?? 'sequential',
-    policy: mergePolicy(DEFAULT_POLICY, given),
-    maxBacklog: given.maxBacklog ?? DEFAULT_MAX_BACKLOG,
-    history: given.history ?? DEFAULT_HISTORY,
-    logger: given.logger,
-    logArguments: given.logArguments ?? false,
-    onError: given.onError,
-    ambient: given.ambient ?? false,
-    context: given.context,
-    watchdog: given.mode === undefined || given.mode === 'run' ? resolveWatchdog(given.watchdog) : undefined,
-    engine: given.engine,
-    durable: resolveDurable(given),
-    work: resolveWork(given.work, given.engine !== undefined, pool.maxThreads),
-    mode: given.mode ?? 'run',
-  });
-}
-
-/** `app.use(backgroundTasks)` compiles, and would fail at each request by the name of one of its fields. */
-function checkNoRequest(options: unknown): void {
-  if (!(options instanceof IncomingMessage)) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
-    `Expected ${PLACE} to be called where it is mounted, got a request as its options: write app.use(backgroundTasks()).`,
-  );
-}

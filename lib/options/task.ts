@@ -1,6 +1,7 @@
 /** What can be said of one task: where it is defined, and where it is added. */
 import type { ServerResponse } from 'node:http';
 import type { ResponseEnd } from '../outcome.ts';
+import { check } from './check.ts';
 import {
   aFunction,
   aNumber,
@@ -8,7 +9,6 @@ import {
   anObjectOf,
   aRecordOf,
   aString,
-  check,
   either,
   forever,
   milliseconds,

@@ -1,11 +1,11 @@
 /** The options of `bullmq()`, and how they are checked. */
 import { BackgroundTaskError } from '../../errors.ts';
+import { check } from '../../options/check.ts';
 import {
   aNumber,
   anInteger,
   anObjectOf,
   aString,
-  check,
   type Filled,
   fillIn,
   milliseconds,

@@ -1,15 +1,7 @@
 /** The options of `pgBoss()`, and how they are checked. */
 import { BackgroundTaskError } from '../../errors.ts';
-import {
-  aBoolean,
-  aNumber,
-  anInteger,
-  check,
-  type Filled,
-  fillIn,
-  type Rule,
-  type Rules,
-} from '../../options/rules.ts';
+import { check } from '../../options/check.ts';
+import { aBoolean, aNumber, anInteger, type Filled, fillIn, type Rule, type Rules } from '../../options/rules.ts';
 import { ENCODED, isUrl } from '../url.ts';
 
 /** What runs statements: an adapter of pg-boss's, such as `fromKnex(knex)`, or one of your own. */

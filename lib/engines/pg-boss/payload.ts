@@ -1,7 +1,9 @@
 /** Writes tasks and their results into pg-boss's columns, and reads them back. */
-import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
+import type { JobWithMetadata } from 'pg-boss';
+import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
+import type { ResultRow } from './result-writer.ts';
 
 /** A task whose worker dies is run again, and pg-boss counts that like a retry. This many are allowed beyond the attempts. */
 const MOST_CRASHES = 3;
@@ -75,7 +77,7 @@ export function readData(data: unknown): { readonly envelope: TaskEnvelope; read
 }
 
 /** `null` for a value that is not JSON: it is not kept. */
-export function valueOutput(value: unknown): object | string | null {
+function valueOutput(value: unknown): object | string | null {
   if (value === undefined) return null;
   try {
     return forJsonb({ value } satisfies Output);
@@ -84,7 +86,7 @@ export function valueOutput(value: unknown): object | string | null {
   }
 }
 
-export function errorOutput(error: Error & { readonly code?: unknown }): object | string {
+function errorOutput(error: Error & { readonly code?: unknown }): object | string {
   const { name, message, code, stack } = error;
   return forJsonb({
     error: {
@@ -94,6 +96,35 @@ export function errorOutput(error: Error & { readonly code?: unknown }): object 
       ...(typeof stack === 'string' && { stack }),
     },
   } satisfies Output);
+}
+
+/**
+ * What is to be written of an attempt.
+ *
+ * @param retryInMs how long after a failure the next attempt follows; `undefined` for the last attempt.
+ */
+export function resultRow(
+  { id, retryCount, startedOn }: JobWithMetadata<unknown>,
+  result: WorkResult,
+  retryInMs: number | undefined,
+  { keepCompletedSeconds, keepFailedSeconds }: ResolvedPgBossOptions,
+): ResultRow {
+  const claim = {
+    id,
+    retry_count: retryCount,
+    started_on: new Date(startedOn),
+    delay: 0,
+    output: null,
+    deletion_seconds: keepFailedSeconds,
+  };
+  if (result.kind === 'completed') {
+    const output = valueOutput(result.value);
+    return { ...claim, kind: 'completed', output, deletion_seconds: keepCompletedSeconds };
+  }
+  if (result.kind === 'postponed') return { ...claim, kind: 'postponed', delay: result.delayMs };
+  const output = errorOutput(result.error);
+  if (!result.retry || retryInMs === undefined) return { ...claim, kind: 'failed', output };
+  return { ...claim, kind: 'retry', output, delay: retryInMs };
 }
 
 export function durableTask(id: string, { data, output, state, attempts }: Found): DurableTask {

@@ -2,7 +2,7 @@
 
 import type { Movable } from '../../move.ts';
 import { unpackBatch } from '../batch-codec.ts';
-import type { Ledger } from '../ledger.ts';
+import type { BatchLedger } from '../batch-ledger.ts';
 import type { BatchMessage, ProgressMessage, Result, TaskMessage, ToldMessage } from '../wire.ts';
 import type { TaskRunner } from './task-runner.ts';
 
@@ -11,12 +11,12 @@ const TELL_EVERY = 1;
 
 export class BatchRunner {
   readonly #runner: TaskRunner;
-  readonly #ledger: Ledger;
+  readonly #ledger: BatchLedger;
   readonly #send: (message: ToldMessage | ProgressMessage, transferList?: readonly Movable[]) => void;
 
   constructor(
     runner: TaskRunner,
-    ledger: Ledger,
+    ledger: BatchLedger,
     send: (message: ToldMessage | ProgressMessage, transferList?: readonly Movable[]) => void,
   ) {
     this.#runner = runner;

@@ -2,7 +2,7 @@
 
 import { serialize } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import { isPlain } from '../../cloneable.ts';
+import { isPlain } from '../plain.ts';
 import { type Order, type ProcessMessage, type ProcessReply, REPLY } from '../wire.ts';
 import { TaskRunner } from './task-runner.ts';
 

@@ -2,7 +2,7 @@
 
 import { MessageChannel, parentPort } from 'node:worker_threads';
 import type { Movable } from '../../move.ts';
-import { Ledger } from '../ledger.ts';
+import { BatchLedger } from '../batch-ledger.ts';
 import { Receipt } from '../receipt.ts';
 import { HELLO, type ThreadOrder, type ThreadReply } from '../wire.ts';
 import { BatchRunner } from './batch-runner.ts';
@@ -26,7 +26,7 @@ port.on('messageerror', ({ message: reason }) => {
 
 port.on('message', (order: ThreadOrder) => {
   if ('module' in order || 'targets' in order) receipt.give();
-  if ('ledger' in order) batches = new BatchRunner(runner, new Ledger(order.ledger), send);
+  if ('ledger' in order) batches = new BatchRunner(runner, new BatchLedger(order.ledger), send);
   else if ('targets' in order) void batches?.run(order);
   else runner.receive(order);
 });

@@ -9,7 +9,7 @@ interface Page<Entry> {
   size: number;
 }
 
-export class Roster<Entry extends { readonly number: number }> {
+export class NumberedSet<Entry extends { readonly number: number }> {
   readonly #pages = new Map<number, Page<Entry>>();
   /** The latest page: every new entry goes there, and most removals are from there. */
   #page: Page<Entry> | undefined;

@@ -1,5 +1,5 @@
 /**
- * One worker. It fetches as many jobs as it has free seats, whenever a seat is free and there may be a job. pg-boss's own
+ * One worker. It fetches as many jobs as it has free slots, whenever a slot is free and there may be a job. pg-boss's own
  * worker would wait until all jobs of a fetch have ended, and for its next poll after a single job.
  */
 
@@ -12,7 +12,7 @@ import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
-import { errorOutput, hasLostItsWorker, nameIn, readData, valueOutput } from './payload.ts';
+import { hasLostItsWorker, nameIn, readData, resultRow } from './payload.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
 import type { ResultRow, ResultWriter } from './result-writer.ts';
 
@@ -88,20 +88,20 @@ export class PgBossWorker implements EngineWorker {
   async #fetchUntilStopped(): Promise<void> {
     const poll = this.#options.pollingIntervalSeconds * SECOND;
     while (!this.#isStopping) {
-      const seats = this.#freeSeats();
-      if (seats === 0 || !this.#mayFindMore) {
-        await this.#untilWoken(seats === 0 ? undefined : poll);
-        // Several jobs may end in one turn: one fetch then fills all their seats.
+      const slots = this.#freeSlots();
+      if (slots === 0 || !this.#mayFindMore) {
+        await this.#untilWoken(slots === 0 ? undefined : poll);
+        // Several jobs may end in one turn: one fetch then fills all their slots.
         await nextTurn();
         continue;
       }
       this.#mayFindMore = false;
-      if (!(await this.#fetch(seats))) await this.#untilWoken(Math.min(poll, RETRY_AFTER));
+      if (!(await this.#fetch(slots))) await this.#untilWoken(Math.min(poll, RETRY_AFTER));
     }
   }
 
   /** As many as may still run, and fewer when many results wait to be written: together at most twice the concurrency. */
-  #freeSeats(): number {
+  #freeSlots(): number {
     return Math.max(0, Math.min(this.#concurrency - this.#running, 2 * this.#concurrency - this.#claims.size));
   }
 
@@ -113,12 +113,12 @@ export class PgBossWorker implements EngineWorker {
     else if (!(await doneWithin(milliseconds, woken.promise))) this.#mayFindMore = true;
   }
 
-  async #fetch(seats: number): Promise<boolean> {
+  async #fetch(slots: number): Promise<boolean> {
     const { boss, errors } = this.#parts;
     try {
-      const jobs = await boss.fetch<unknown>(this.#options.queue, { batchSize: seats, includeMetadata: true });
+      const jobs = await boss.fetch<unknown>(this.#options.queue, { batchSize: slots, includeMetadata: true });
       errors.answered();
-      if (jobs.length === seats) this.#mayFindMore = true;
+      if (jobs.length === slots) this.#mayFindMore = true;
       for (const job of jobs.sort(inOrder)) this.#take(job);
       return true;
     } catch (error) {
@@ -173,31 +173,7 @@ export class PgBossWorker implements EngineWorker {
     } catch (thrown) {
       result = { kind: 'failed', error: toError(thrown), retry: true };
     }
-    return this.#resultRow(job, result, retryInMs);
-  }
-
-  #resultRow(
-    { id, retryCount, startedOn }: JobWithMetadata<unknown>,
-    result: WorkResult,
-    retryInMs: number | undefined,
-  ): ResultRow {
-    const { keepCompletedSeconds, keepFailedSeconds } = this.#options;
-    const claim = {
-      id,
-      retry_count: retryCount,
-      started_on: new Date(startedOn),
-      delay: 0,
-      output: null,
-      deletion_seconds: keepFailedSeconds,
-    };
-    if (result.kind === 'completed') {
-      const output = valueOutput(result.value);
-      return { ...claim, kind: 'completed', output, deletion_seconds: keepCompletedSeconds };
-    }
-    if (result.kind === 'postponed') return { ...claim, kind: 'postponed', delay: result.delayMs };
-    const output = errorOutput(result.error);
-    if (!result.retry || retryInMs === undefined) return { ...claim, kind: 'failed', output };
-    return { ...claim, kind: 'retry', output, delay: retryInMs };
+    return resultRow(job, result, retryInMs, this.#options);
   }
 
   async #write(row: ResultRow): Promise<void> {

@@ -13,12 +13,12 @@ export interface EndOfJob {
 }
 
 /** Everything is told in the order in which it happened to a worker: the ends of what ran there before the next start. */
-export class News {
+export class Notifications {
   readonly #onEnd: (end: EndOfJob) => void;
   readonly #ends: EndOfJob[] = [];
   readonly #starts: { readonly job: Job; readonly at: number }[] = [];
-  /** Whether it is being told, or will be in a moment. */
-  #isTelling = false;
+  /** Whether they are being told, or will be in a moment. */
+  #isDelivering = false;
 
   constructor(onEnd: (end: EndOfJob) => void) {
     this.#onEnd = onEnd;
@@ -33,26 +33,26 @@ export class News {
   }
 
   /** Tells all that there is, what comes up meanwhile included. */
-  tell(): void {
-    if (this.#isTelling || this.#ends.length + this.#starts.length === 0) return;
-    this.#isTelling = true;
-    NOWHERE.runInAsyncScope(this.#tellAll, this);
-    this.#isTelling = false;
+  deliver(): void {
+    if (this.#isDelivering || this.#ends.length + this.#starts.length === 0) return;
+    this.#isDelivering = true;
+    NOWHERE.runInAsyncScope(this.#deliverAll, this);
+    this.#isDelivering = false;
   }
 
   /** Tells nothing while `hear` runs. What it brings up is told in a microtask, after the code that runs now. */
-  tellAfterwards(hear: () => void): void {
-    const isTelling = this.#isTelling;
-    this.#isTelling = true;
+  deliverAfterwards(hear: () => void): void {
+    const isDelivering = this.#isDelivering;
+    this.#isDelivering = true;
     hear();
-    if (isTelling) return;
+    if (isDelivering) return;
     queueMicrotask(() => {
-      this.#isTelling = false;
-      this.tell();
+      this.#isDelivering = false;
+      this.deliver();
     });
   }
 
-  #tellAll(): void {
+  #deliverAll(): void {
     while (this.#ends.length + this.#starts.length > 0) {
       for (const end of this.#ends.splice(0)) this.#onEnd(end);
       for (const { job, at } of this.#starts.splice(0)) job.start(at);

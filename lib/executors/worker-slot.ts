@@ -4,7 +4,7 @@ import type { PoolWorker, WorkerObserver } from './pool-worker.ts';
 
 export type StartWorker = (observer: WorkerObserver) => PoolWorker;
 
-export class Seat implements JobHolder {
+export class WorkerSlot implements JobHolder {
   /** What it was given and has not ended; the first of them runs. */
   jobs: Job[] = [];
   /** Whether what it was given last were several at once. */
@@ -17,7 +17,7 @@ export class Seat implements JobHolder {
   #busySince = 0;
   #busyMs = 0;
 
-  constructor(start: StartWorker, observe: (seat: Seat) => WorkerObserver) {
+  constructor(start: StartWorker, observe: (slot: WorkerSlot) => WorkerObserver) {
     this.worker = start(observe(this));
   }
 

@@ -29,7 +29,7 @@ const INTEGERS_BEGIN = NUMBERS_BEGIN + LARGEST_BATCH * NUMBERS * Float64Array.BY
 const TEXTS_BEGIN = INTEGERS_BEGIN + LARGEST_BATCH * INTEGERS * Int32Array.BYTES_PER_ELEMENT;
 const BYTES = TEXTS_BEGIN + LARGEST_BATCH * TEXT_BYTES;
 
-export class Ledger {
+export class BatchLedger {
   readonly memory: SharedArrayBuffer;
   readonly #integers: Int32Array;
   readonly #numbers: Float64Array;

@@ -1,6 +1,6 @@
 /** One worker. BullMQ fetches, locks and counts; here each job is run, and its result is told to BullMQ in BullMQ's terms. */
 import type * as BullMQ from 'bullmq';
-import type { EngineHost, EngineWorker, EngineWorkOptions, WorkFunction, WorkResult } from '../../durable/engine.ts';
+import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
@@ -19,6 +19,12 @@ const STOP_GRACE = 1 * SECOND;
 /** BullMQ takes any error with this message for a signal of its rate limiter. */
 const RATE_LIMIT_MESSAGE = 'bullmq:rateLimitExceeded';
 
+/** Parts that the engine has when it has started, and that its workers use as well. */
+export interface EngineParts {
+  readonly host: EngineHost;
+  readonly errors: ConnectionErrors;
+}
+
 export class BullMQWorker implements EngineWorker {
   readonly #host: EngineHost;
   readonly #errors: ConnectionErrors;
@@ -31,13 +37,7 @@ export class BullMQWorker implements EngineWorker {
   readonly #waits = new WeakMap<TaskJob, number>();
   #stopped: Promise<void> | undefined;
 
-  constructor(
-    options: ResolvedBullMQOptions,
-    run: WorkFunction,
-    { concurrency }: EngineWorkOptions,
-    host: EngineHost,
-    errors: ConnectionErrors,
-  ) {
+  constructor({ host, errors }: EngineParts, options: ResolvedBullMQOptions, run: WorkFunction, concurrency: number) {
     this.#host = host;
     this.#errors = errors;
     this.#options = options;

@@ -1,0 +1,60 @@
+/** A task on its way to the engine. */
+import type { Attempt } from '../executors/executor.ts';
+import type { TaskState } from '../task-state.ts';
+import type { DurableRun } from './durable-run.ts';
+import type { StagedTask } from './engine.ts';
+import { type Held, NOT_HELD } from './hold-calls.ts';
+import type { Acceptance } from './withdrawals.ts';
+
+/** A task to be handed over. Whether it is held is decided when it is sent to the engine. */
+export interface NewDurable {
+  readonly run: DurableRun;
+  readonly staged: Omit<StagedTask, 'holdMs'>;
+  /** The user's client, in whose transaction the task is staged. That transaction may never be committed. */
+  readonly transaction: unknown;
+}
+
+/**
+ * The ends of a run after which its task is withdrawn. After `abandoned` it is not: like the task of a process that
+ * dies, it runs when its hold is over.
+ */
+const WITHDRAWN_AFTER: ReadonlySet<TaskState> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
+
+export class HandedTask implements Held {
+  readonly run: DurableRun;
+  readonly transaction: unknown;
+  dueAt = NOT_HELD;
+  /** Set when the task was not accepted in time, or not at all. The engine is not asked to take it after that. */
+  isGivenUp = false;
+  /** Set when the engine is asked to take the task. */
+  acceptance: Promise<Acceptance> | undefined;
+  /** Set when the task may run. */
+  attempt: Attempt | undefined;
+
+  constructor({ run, transaction }: NewDurable) {
+    this.run = run;
+    this.transaction = transaction;
+  }
+
+  get id(): string {
+    return this.run.id;
+  }
+
+  get name(): string {
+    return this.run.name;
+  }
+
+  /** Whether the task must not run any more, however far it has come. */
+  get isWithdrawn(): boolean {
+    return WITHDRAWN_AFTER.has(this.run.state);
+  }
+
+  /** Whether the engine has it. Resolves with the engine's final answer, even after the caller's own wait timed out. */
+  async finalAcceptance(): Promise<Acceptance> {
+    // Once `accepted` has settled, the engine has been asked or never will be.
+    await this.run.accepted.catch(() => {});
+    const acceptance = (await this.acceptance) ?? 'refused';
+    // The transaction may yet be rolled back.
+    return acceptance === 'accepted' && this.transaction !== undefined ? 'unknown' : acceptance;
+  }
+}

@@ -1,0 +1,166 @@
+/** The tasks of one response, from `add` to the response's end and beyond. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { currentOwner } from './current-task.ts';
+import { BackgroundTaskError } from './errors.ts';
+import type { TaskHandle } from './handle.ts';
+import { ask } from './hooks.ts';
+import type { Instance } from './instance.ts';
+import type { Order } from './options/middleware.ts';
+import { type AddOptions, resolveAddOptions, type When } from './options/task.ts';
+import type { ResponseEnd } from './outcome.ts';
+import type { Owner } from './owner.ts';
+import { routeOf } from './request-route.ts';
+import { whenResponseEnded } from './response-end.ts';
+import type { TaskRun } from './run.ts';
+import type { Runtime } from './runtime.ts';
+import type { Task } from './task.ts';
+import type { TaskAdder, TaskList } from './task-list.ts';
+import { toError } from './to-error.ts';
+
+/** Most requests add no task: they share this one, which is never written to. */
+const NONE: TaskRun[] = [];
+
+export class ResponseTasks implements TaskList, Owner<Runtime> {
+  readonly #instance: Instance;
+  readonly #res: ServerResponse;
+  readonly #req: IncomingMessage;
+  #runs: TaskRun[] = NONE;
+  #end: ResponseEnd | undefined;
+  /** How many of the runs were judged: none starts before. */
+  #judged = 0;
+  #isJudging = false;
+  /** In sequential order: the first run that was not looked at yet, and whether one is under way. */
+  #next = 0;
+  #isBusy = false;
+  #isAdvancing = false;
+
+  constructor(instance: Instance, req: IncomingMessage, res: ServerResponse) {
+    this.#instance = instance;
+    this.#req = req;
+    this.#res = res;
+  }
+
+  get runtime(): Runtime {
+    return this.#instance.runtime;
+  }
+
+  isOf(res: ServerResponse, instance: Instance): boolean {
+    return this.#res === res && this.#instance === instance;
+  }
+
+  get request(): { readonly method: string; readonly route: string } {
+    return routeOf(this.#req);
+  }
+
+  get size(): number {
+    return this.#runs.length;
+  }
+
+  *[Symbol.iterator](): Iterator<TaskHandle> {
+    for (const run of this.#runs) yield run.handle;
+  }
+
+  add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>> {
+    checkIsList(this, 'add');
+    return this.#add(task, args, undefined);
+  }
+
+  with(options: AddOptions): TaskAdder {
+    checkIsList(this, 'with');
+    const resolved = resolveAddOptions(options);
+    return { add: (task, ...args) => this.#add(task, args, resolved) };
+  }
+
+  #add<Value>(task: unknown, args: readonly unknown[], options: AddOptions | undefined): TaskHandle<Value> {
+    const run = this.#instance.admission.accept(this, task, args, options, this.#req);
+    if (this.#runs === NONE) {
+      this.#runs = [run];
+      whenResponseEnded(this.#res, (end) => this.#release(end));
+    } else {
+      this.#runs.push(run);
+      if (this.#end !== undefined) this.#release(this.#end);
+    }
+    return run.handle as TaskHandle<Value>;
+  }
+
+  /** The response has ended, now or before a task was added: what `when` rules out settles, the rest starts. */
+  #release(end: ResponseEnd): void {
+    // A `when` or a listener may add a task meanwhile: it is judged in its turn, and nothing starts until all are judged.
+    if (this.#isJudging) return;
+    this.#end = end;
+    const first = this.#judged;
+    this.#isJudging = true;
+    for (let run = this.#runs[first]; run !== undefined; run = this.#runs[this.#judged]) {
+      this.#judge(run, end);
+      this.#judged += 1;
+    }
+    this.#isJudging = false;
+    for (const run of this.#runs.slice(first, this.#judged)) {
+      if (isStartable(run) && this.#waitsForNone(run)) run.start(end);
+    }
+    this.#advance();
+  }
+
+  #judge(run: TaskRun, end: ResponseEnd): void {
+    if (run.isSettled) return;
+    try {
+      if (!isWanted(run.policy.when, end, this.#res)) run.skip(end);
+    } catch (thrown) {
+      run.fail(toError(thrown), end);
+    }
+  }
+
+  /**
+   * Two kinds of task do not wait for their turn. Durable tasks go to the engine in the order added, without waiting for
+   * tasks that run here: the engine would not wait for those either, once a hold ends. And a task that was added by a
+   * running one of the same list starts at once: if its parent awaits it, neither would end otherwise.
+   */
+  #waitsForNone(run: TaskRun): boolean {
+    return run.executor === 'engine' || currentOwner() === this;
+  }
+
+  #advance(): void {
+    // A synchronous task settles within `start`, and calls this again: the loop below goes on instead of a nested one.
+    if (this.#isAdvancing) return;
+    this.#isAdvancing = true;
+    while (!this.#isBusy && this.#next < this.#judged) {
+      const run = this.#runs[this.#next] as TaskRun;
+      this.#next += 1;
+      if (!isStartable(run)) continue;
+      this.#start(run, this.#instance.options.order);
+    }
+    this.#isAdvancing = false;
+  }
+
+  #start(run: TaskRun, order: Order): void {
+    if (order === 'parallel') {
+      run.start(this.#end);
+      return;
+    }
+    this.#isBusy = true;
+    run.start(this.#end, () => {
+      this.#isBusy = false;
+      this.#advance();
+    });
+  }
+}
+
+/** A method that knows its list would have to be made for each request, also for those that add nothing. */
+function checkIsList(list: unknown, method: string): void {
+  if (list instanceof ResponseTasks) return;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_NO_REQUEST',
+    `Expected ${method}() to be called on the list of a response, got a call without it: write res.locals.backgroundTasks.${method}(…).`,
+  );
+}
+
+function isStartable(run: TaskRun): boolean {
+  return run.state === 'waiting' && run.attemptNumber === 0;
+}
+
+function isWanted(when: When, end: ResponseEnd, res: ServerResponse): boolean {
+  if (when === 'always') return true;
+  if (typeof when === 'function') return ask('`when`', () => when({ ...end, res }));
+  const succeeded = end.ended === 'sent' && end.statusCode < 400;
+  return succeeded === (when === 'success');
+}
