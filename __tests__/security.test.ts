@@ -299,6 +299,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
         new WeakMap([[{}, SECRET]]),
         Object.assign(() => 1, { secret: SECRET }),
         new Proxy({ secret: SECRET }, {}),
+        { constructor: { name: SECRET }, deep: here.deep['arrays']?.() },
       ]) {
         expect(add(argument)).toThrow(
           expect.objectContaining({
