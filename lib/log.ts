@@ -78,8 +78,15 @@ function consoleLogger(): LoggerWithLevels {
   return Object.assign(logger, { isLevelEnabled: (level: string) => level !== 'debug' });
 }
 
+/**
+ * Where winston keeps what it was given beside the message. To the line itself it adds that only where the message has no
+ * `%s` and the like in it, as an encoded URL may have.
+ */
+const GIVEN = Symbol.for('splat');
+
 /** What a person looks for comes first; what a machine looks for is the JSON behind it. */
-function lineOf({ timestamp, level, message, ...fields }: Winston.Logform.TransformableInfo): string {
+function lineOf({ timestamp, level, message, [GIVEN]: given }: Winston.Logform.TransformableInfo): string {
+  const [fields] = given as [object];
   return onOneLine(`${timestamp} ${level}: ${message} ${JSON.stringify(fields)}`);
 }
 
