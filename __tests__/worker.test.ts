@@ -334,7 +334,10 @@ describe('a name that no worker knows', () => {
     }
   });
 
-  it('is kept as failed where the engine cannot tell since when it has waited', async () => {
+  it.each([
+    ['knows no time', Number.NaN],
+    ['has a time far ahead', Date.now() + 1e12],
+  ])('is kept as failed where the engine %s at which it was staged', async (_what, stagedAt) => {
     let run: WorkFunction | undefined;
     const engine = memoryEngine({
       intercept(method, proceed, args) {
@@ -346,7 +349,7 @@ describe('a name that no worker knows', () => {
     atEnd(() => worker.close({ timeout: 0 }));
     const envelope = { v: 1, id: randomUUID(), task: 'unheard.of', args: [] } as const;
     const { signal } = new AbortController();
-    const result = await run?.(envelope, { attempt: 1, retryInMs: undefined, stagedAt: Number.NaN, signal });
+    const result = await run?.(envelope, { attempt: 1, retryInMs: undefined, stagedAt, signal });
     expect(result).toMatchObject({ kind: 'failed', error: { code: 'ERR_BACKGROUND_UNKNOWN_TASK' }, retry: false });
   });
 

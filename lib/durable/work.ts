@@ -141,8 +141,8 @@ function unknown(
   { unknownFor }: KnownTasks,
   host: WorkHost,
 ): WorkResult {
-  // Of a time that is none it is `NaN`: put back for so long, the task would come again at once.
-  const age = Math.max(0, Date.now() - stagedAt);
+  // Others may have written the time: one far ahead, or `NaN`, must not bring the task back again and again.
+  const age = Math.abs(Date.now() - stagedAt);
   const isOver = !(age < unknownFor);
   const shown = describe(name);
   const error = new BackgroundTaskError(
