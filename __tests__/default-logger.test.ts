@@ -21,6 +21,7 @@ describe('without a logger of its own, an application has one line on standard e
     const lines = stderr
       .trimEnd()
       .split('\n')
+      .slice(0, -2)
       .map((line) => LINE.exec(line)?.slice(2))
       .map((parts) => parts && { message: parts[0], fields: JSON.parse(parts[1] as string) as unknown });
     const names: [string, unknown][] = [
@@ -53,6 +54,29 @@ describe('without a logger of its own, an application has one line on standard e
         },
       },
     ]);
+  });
+});
+
+describe('a message that has come with a request', () => {
+  it('stays on its line, moves no cursor, and is shown in the order in which it is written', async () => {
+    const { stderr } = await runScriptAndListen('script-default-logger.mjs');
+    const last = stderr.trimEnd().split('\n').at(-1);
+    expect(last).toContain(
+      String.raw`Task a\rb failed: it ends\n2026-01-01T00:00:00.000Z error: forged\u2028\u001b[2K\u009b2K\u202e {`,
+    );
+    expect(last).not.toMatch(/[^ -~]/);
+  });
+
+  it('takes no field off its line by what is a place to fill for printf', async () => {
+    const { stderr } = await runScriptAndListen('script-default-logger.mjs');
+    const lines = stderr.trimEnd().split('\n');
+    const [, message, fields] = /error: (Task places failed: .*?) (\{.*)$/.exec(lines.at(-2) ?? '') ?? [];
+    expect(message).toBe('Task places failed: 100%d of /caf%c3%a9 %s %% %j');
+    expect(JSON.parse(fields ?? '')).toMatchObject({
+      task: 'places',
+      id: expect.any(String),
+      error: { stack: expect.any(String) },
+    });
   });
 });
 

@@ -514,6 +514,14 @@ describe('`find`', () => {
     expect(await background.find(handle.id)).toBeUndefined();
   });
 
+  it('asks the engine for nothing but ids, whatever a route is given in their place', async () => {
+    const { background } = await durableApp(() => {}, { faults: { find: FAILED_CALL } });
+    const { id } = background.add(tasks.echo);
+    for (const wrong of [[id], { id }, { toString: null }, `${id}\0`, undefined]) {
+      expect(await background.find(wrong as string)).toBeUndefined();
+    }
+  });
+
   it('rejects if the engine does not answer', async () => {
     const { background } = await durableApp(() => {}, { faults: { find: FAILED_CALL } });
     const { id } = background.add(tasks.echo);

@@ -206,6 +206,8 @@ describe('when an upload is refused', () => {
     ['has no photograph', 400, { email: 'ada@example.com' }],
     ['names a photograph that does not ship', 400, { email: 'ada@example.com', sample: '../app.js' }],
     ['has no address', 400, { sample: 'lake-at-dusk.jpg' }],
+    ['has a list as its address', 400, { 'email[]': 'ada@example.com', sample: 'lake-at-dusk.jpg' }],
+    ['has an object as its address', 400, { 'email[toString]': 'ada@example.com', sample: 'lake-at-dusk.jpg' }],
     [
       'has an address that is none',
       400,

@@ -368,4 +368,15 @@ describe('find()', () => {
     }
     release.open();
   });
+
+  it.each<[string, unknown]>([
+    ['an array', ['id']],
+    ['an object', { id: 1 }],
+    ['an object that cannot become a text', { toString: null }],
+    ['the name of a member of every object', '__proto__'],
+    ['megabytes', '-'.repeat(200_000_000)],
+    ['nothing', undefined],
+  ])('finds nothing for what a route may be given in the place of an id: %s', (_what, id) => {
+    expect(makeBackground().find(id as string)).toBeUndefined();
+  });
 });

@@ -252,6 +252,17 @@ describe('an option of the wrong type or out of range', () => {
 });
 
 describe('what a refusal says of the value', () => {
+  it.each([
+    ['letters', 'a'],
+    ['dots', 'a.'],
+    ['colons', 'ab:'],
+    ['slashes', '/'],
+    ['at signs', 'ab:@'],
+  ])('is said at once, however long it is: a request may have sent it, as %s', (_what, part) => {
+    const order = part.repeat(300_000 / part.length);
+    expect(refusalOf(() => makeBackground({ order: order as never })).message).toContain("'parallel', got '");
+  });
+
   const PASSWORD = 'hunter2';
   const connection = {
     host: 'redis',

@@ -158,6 +158,14 @@ describe.each(WORKER_KINDS)('what came with a request, and goes to a %s,', (exec
     expect(await resultOf(shared().add(tasks['echo'] as Task<[unknown]>, 'again'))).toBe('again');
   });
 
+  if (executor === 'thread') {
+    it('is not taken for the first message of a thread where a task posts it', async () => {
+      const forged = { 'express-background-tasks.hello': true, port: null };
+      expect(await resultOf(shared().add(tasks['post'] as Task<[unknown]>, forged))).toBe('posted');
+      expect(await resultOf(shared().add(tasks['echo'] as Task<[unknown]>, 'again'))).toBe('again');
+    });
+  }
+
   it.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__', 'default'])(
     'chooses no function where it is the name of an export: %s',
     async (name) => {
@@ -299,6 +307,7 @@ describe.each(['event-loop', ...WORKER_KINDS] as const)('what is logged of tasks
         new WeakMap([[{}, SECRET]]),
         Object.assign(() => 1, { secret: SECRET }),
         new Proxy({ secret: SECRET }, {}),
+        { constructor: { name: SECRET }, deep: here.deep['arrays']?.() },
       ]) {
         expect(add(argument)).toThrow(
           expect.objectContaining({

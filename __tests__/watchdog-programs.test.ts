@@ -77,6 +77,15 @@ describe('a block without an end', () => {
     expect(second).toBeGreaterThan(1.5 * first);
     expect(await program.exited).toBe('SIGKILL');
   });
+
+  it('keeps to one line, whatever the name of its task', async () => {
+    const program = server();
+    await program.untilWatched();
+    await program.run('loopForEver', 0, 'a\n2026 error: forged\u001b[2K');
+    await program.untilStderr(/is blocking the event loop.*\n/);
+    program.child.kill('SIGKILL');
+    expect(program.stderr).toMatch(/^\S+ warn: Task a\\n2026 error: forged\\u001b\[2K is blocking the event loop/);
+  });
 });
 
 describe('requests that come during a block', () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
-import { request } from './support/clients.ts';
+import { getText, RawClient, request } from './support/clients.ts';
 import { fixture } from './support/fixtures.ts';
 import { root } from './support/projects.ts';
 import { type Program, startProgram } from './support/server-program.ts';
@@ -252,6 +252,17 @@ describe('the health of a worker program', () => {
     expect(JSON.parse(body)).toMatchObject({ status: 'working', running: 1, engine: { running: 1 } });
     await untilHolds(() => existsSync(file));
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ at: expect.any(String) });
+  });
+
+  it('is asked of the engine once, however many ask at the same time', async () => {
+    const program = work('worker-registry.mjs', ['--health-port', '0'], { TELLS: 'stats' });
+    const port = Number((await program.until(/^Health: .*:(\d+)$/m))[1]);
+    await program.until(/^Takes tasks/m);
+    const client = await RawClient.connect(port);
+    client.send(getText().repeat(20));
+    await client.until(/(200 OK[\s\S]*){20}/);
+    await program.until(/^engine: stats$/m);
+    expect(program.output.match(/^engine: stats$/gm)).toHaveLength(1);
   });
 
   it('is given at an address of IPv6, too, and the line that says where is a URL', async () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   type BackgroundTasksOptions,
@@ -10,6 +11,7 @@ import {
   type TaskHandle,
   type TaskWorker,
   type WorkerOptions,
+  type WorkFunction,
 } from 'express-background-tasks';
 import { type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
 import { workerOptionNames } from '../lib/options/create-worker.ts';
@@ -96,7 +98,7 @@ function withEngine(options: unknown): unknown {
 /** A message as another version of the package, or another program, may have written it. */
 async function stage(engine: MemoryEngine, envelope: object): Promise<{ id: string }> {
   const connection = await connected(engine);
-  const id = '00000000-0000-8000-8000-000000000001';
+  const id = randomUUID();
   const retry = { attempts: 3, delay: 1, factor: 1, maxDelay: 1, jitter: 0 };
   const task = { holdMs: 0, priority: 0, retry, envelope: { v: 1, id, task: 'tasks.echo', args: [], ...envelope } };
   await connection.stage([task as StagedTask], {});
@@ -196,6 +198,21 @@ describe('a worker', () => {
     const refused = await on.until(await stage(on.engine, { args: { length: 1, card: '4111 1111' } }), 'failed');
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
     expect(refused.error?.message).toBe('Expected the arguments of task tasks.echo to be an array, got an object.');
+  });
+
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['a text', 'soon'],
+    ['below 1', -5],
+    ['longer than timers can be set for', 1e12],
+    ['what no number can be made of', { valueOf: 1, toString: 1 }],
+  ])('refuses a timeout that no task can have, and runs the next task: %s', async (_what, timeout) => {
+    const refused = await on.until(await stage(on.engine, { timeout }), 'failed');
+    expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ENGINE' } });
+    expect(refused.error?.message).toMatch(
+      /^Expected the timeout of task tasks\.echo in the engine to be a number of milliseconds from 1 to 2147483647, or Infinity, got /,
+    );
+    expect((await on.until(on.web.add(tasks.echo, 'next'), 'completed')).value).toEqual(['next']);
   });
 
   it('keeps what a task returns where it is JSON, and no larger than it may be', async () => {
@@ -302,6 +319,36 @@ describe('a name that no worker knows', () => {
     const [line] = await log.until('ERR_BACKGROUND_UNKNOWN_TASK');
     expect(line).toMatchObject({ level: 'warn' });
     expect(await untilState(unknown, 'waiting')).toMatchObject({ attempts: 0 });
+  });
+
+  it('is quoted and shortened in the log: anybody who can write to the broker can choose it', async () => {
+    const { engine, work, log } = setting();
+    await stage(engine, { task: `forged\n${'x'.repeat(10_000)}` });
+    await work();
+    const [line] = await log.until('ERR_BACKGROUND_UNKNOWN_TASK');
+    for (const text of [line?.message, line?.task]) {
+      expect(text).toMatch(/^(Task )?'forged\\nx+'\.\.\. 9907 more characters/);
+      expect(text?.length).toBeLessThan(500);
+    }
+  });
+
+  it.each([
+    ['knows no time', Number.NaN],
+    ['has a time far ahead', Date.now() + 1e12],
+  ])('is kept as failed where the engine %s at which it was staged', async (_what, stagedAt) => {
+    let run: WorkFunction | undefined;
+    const engine = memoryEngine({
+      intercept(method, proceed, args) {
+        if (method === 'work') [run] = args as [WorkFunction];
+        return proceed();
+      },
+    });
+    const worker = await createWorker({ engine, logger: false });
+    atEnd(() => worker.close({ timeout: 0 }));
+    const envelope = { v: 1, id: randomUUID(), task: 'unheard.of', args: [] } as const;
+    const { signal } = new AbortController();
+    const result = await run?.(envelope, { attempt: 1, retryInMs: undefined, stagedAt, signal });
+    expect(result).toMatchObject({ kind: 'failed', error: { code: 'ERR_BACKGROUND_UNKNOWN_TASK' }, retry: false });
   });
 
   it('is kept as failed when it has been unknown for too long', async () => {

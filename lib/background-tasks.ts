@@ -64,7 +64,7 @@ export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
    * for a task that was handed over and that the engine does not know, or no longer knows.
    *
    * @example
-   * app.get('/tasks/:id', (req, res) => res.json(background.find(req.params.id) ?? null));
+   * app.get('/tasks/:id', (req, res) => res.json({ state: background.find(req.params.id)?.state }));
    */
   find(id: string): Found;
 

@@ -8,16 +8,25 @@ import type { Outcome } from './outcome.ts';
 /** What `find(id)` returns without an engine. */
 export type FoundTask = TaskHandle | Outcome | undefined;
 
+/** Longer than every id. */
+const LONGEST_ID = 64;
+
+/** What a route is given in the place of an id may be anything that a request can hold: an array, an object, a megabyte. */
+function isPossible(id: unknown): boolean {
+  return typeof id === 'string' && id.length <= LONGEST_ID;
+}
+
 export function find({ runtime }: Instance, id: string): FoundTask {
-  const text = String(id);
-  const number = numberInId(text) ?? Number.parseInt(text.split('-')[1] ?? '', 36);
-  const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number, text);
+  if (!isPossible(id)) return undefined;
+  const number = numberInId(id) ?? Number.parseInt(id.split('-')[1] ?? '', 36);
+  const found = runtime.backlog.find(number)?.handle ?? runtime.reporter.history.find(number, id);
   return found?.id === id ? found : undefined;
 }
 
 /** Asks the engine first: it knows more of a durable task than this process does, and also knows those of others. */
 export async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
-  const known = numberInId(String(id)) === undefined ? undefined : await instance.durable?.find(id);
+  const isOnEngine = isPossible(id) && numberInId(id) !== undefined;
+  const known = isOnEngine ? await instance.durable?.find(id) : undefined;
   if (known !== undefined) return known;
   const found = find(instance, id);
   // Its outcome is only that of the hand-over. Whether the task has run, or still exists, is not known here.

@@ -4,6 +4,7 @@ import type Winston from 'winston';
 import { describe } from './describe.ts';
 import { BackgroundTaskError, codeOf } from './errors.ts';
 import { notify } from './hooks.ts';
+import { onOneLine } from './one-line.ts';
 import { here } from './package-files.ts';
 import { isError } from './to-error.ts';
 
@@ -77,20 +78,16 @@ function consoleLogger(): LoggerWithLevels {
   return Object.assign(logger, { isLevelEnabled: (level: string) => level !== 'debug' });
 }
 
+/**
+ * Where winston keeps what it was given beside the message. To the line itself it adds that only where the message has no
+ * `%s` and the like in it, as an encoded URL may have.
+ */
+const GIVEN = Symbol.for('splat');
+
 /** What a person looks for comes first; what a machine looks for is the JSON behind it. */
-function lineOf({ timestamp, level, message, ...fields }: Winston.Logform.TransformableInfo): string {
+function lineOf({ timestamp, level, message, [GIVEN]: given }: Winston.Logform.TransformableInfo): string {
+  const [fields] = given as [object];
   return onOneLine(`${timestamp} ${level}: ${message} ${JSON.stringify(fields)}`);
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-
-/** Error messages may contain request data, which must not be able to forge another line or move the cursor. */
-function onOneLine(text: string): string {
-  return text.replace(CONTROL, (character) => {
-    const escaped = JSON.stringify(character).slice(1, -1);
-    return escaped === character ? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}` : escaped;
-  });
 }
 
 const DEEPEST_CAUSE = 4;

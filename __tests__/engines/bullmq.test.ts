@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { inspect } from 'node:util';
 import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { bullmq } from 'express-background-tasks/bullmq';
@@ -522,9 +523,54 @@ describeWithRedis('bullmq() with redis-server', () => {
     const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
     await host.failed;
     await working.stop();
-    expect(host.errors[0]?.message).toMatch(/to be a task of express-background-tasks, got theirs/);
+    expect(host.errors[0]?.message).toMatch(/to be a task of express-background-tasks, got 'theirs'/);
     expect(await engine.stats()).toMatchObject({ failed: 1, waiting: 0 });
     await foreign.close();
+  });
+
+  it.each<[string, (task: StagedTask) => object]>([
+    ['another id', ({ envelope, retry }) => ({ envelope: { ...envelope, id: randomUUID() }, retry })],
+    ['a name that is no text', ({ envelope, retry }) => ({ envelope: { ...envelope, task: { toString: 1 } }, retry })],
+    ['a name without end', ({ envelope, retry }) => ({ envelope: { ...envelope, task: 'x'.repeat(1e6) }, retry })],
+    ['no retries', ({ envelope }) => ({ envelope, retry: null })],
+    [
+      'retries that are no numbers',
+      ({ envelope, retry }) => ({ envelope, retry: { ...retry, delay: { valueOf: 1 } } }),
+    ],
+    ['a text', () => Object('text')],
+  ])(
+    'keeps what others have made of a task as failed, says so in a few words, and goes on: %s',
+    async (_what, made) => {
+      direct = new Redis(redis.url);
+      const [queue, host] = [randomUUID(), makeHost()];
+      const engine = await startEngine({ connection: redis.url, queue }, host);
+      const [changed, next] = [taskOf(), taskOf()];
+      await engine.stage([changed], {});
+      await direct.hset(
+        `bull:${queue}:${changed.envelope.id}`,
+        'data',
+        JSON.stringify(made(changed)),
+        'name',
+        'x'.repeat(1e6),
+      );
+      await engine.stage([next], {});
+      const [[envelope]] = (await starts(engine, 1)) as [Start];
+      expect(envelope.id).toBe(next.envelope.id);
+      expect(host.errors).toHaveLength(1);
+      expect(host.errors[0]?.message).toContain('to be a task of express-background-tasks, got');
+      expect(host.errors[0]?.message.length).toBeLessThan(500);
+      expect(await engine.stats()).toMatchObject({ failed: 1, waiting: 0 });
+    },
+  );
+
+  it('rejects with nothing of what it has sent, where Redis refuses it', async () => {
+    const full = await startRedis({ args: ['--maxmemory', '1'] });
+    const engine = await startEngine({ connection: full.url });
+    const { envelope, ...task } = taskOf();
+    const staged = engine.stage([{ ...task, envelope: { ...envelope, args: ['swordfish'] } }], {});
+    const shown = inspect(await staged.catch((error: Error) => error), { depth: null, maxStringLength: null });
+    expect(shown).toContain('OOM');
+    expect(shown).not.toContain('swordfish');
   });
 
   it('finds a task that ends while it is looked for with what it returned', async () => {

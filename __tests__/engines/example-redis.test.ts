@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { browserIsInstalled, startBrowser } from '../support/browser.ts';
 import { atEnd } from '../support/cleanup.ts';
 import { listenTo } from '../support/example-app.ts';
@@ -100,6 +101,19 @@ async function killWorker({ program, workerPid }: Example): Promise<void> {
   await program.until(/^The worker has ended \(SIGKILL\)/m);
 }
 
+/** Of every process that there is, on Linux. */
+function commandLines(): string[] {
+  if (!existsSync('/proc/self/cmdline')) return [];
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return ids.map((id) => {
+    try {
+      return readFileSync(`/proc/${id}/cmdline`, 'utf8');
+    } catch {
+      return ''; // it has ended meanwhile
+    }
+  });
+}
+
 /** As a shell runs a line that was pasted into it. */
 function paste(line: string): void {
   const shell: ChildProcess = spawn('sh', ['-c', line], { cwd: root, detached: true, stdio: 'ignore' });
@@ -129,6 +143,10 @@ describe('the example with --engine, called in a wrong way', () => {
     expect(await program.exited).toBe(2);
     await program.until(/\n$/);
     expect(program.output).toMatch(/^Expected REDIS_URL to begin with redis:\/\/.* got localhost:6379\..*\n$/);
+    const other = runExample({ REDIS_URL: 'http://:swordfish@localhost:6379' });
+    expect(await other.exited).toBe(2);
+    await other.until(/\n$/);
+    expect(other.output).toMatch(/ got …@localhost:6379\./);
   });
 
   it('says in one line that there is no redis-server, and exits with 1', async () => {
@@ -184,6 +202,19 @@ if (redisIsInstalled) {
     await program.exited;
     const next = await startExample({ REDIS_URL });
     await next.until('completed', uploaded);
+  });
+
+  it('shows the password of a REDIS_URL nowhere: not in what it prints, nor in the list of processes', async () => {
+    const { url, port } = await startRedis();
+    const redis = new Redis(port);
+    await redis.config('SET', 'requirepass', 'swordfish');
+    redis.disconnect();
+    const { program, workerPid } = await startExample({ REDIS_URL: url.replace('//', '//:swordfish@') });
+    expect(program.output).toContain('BACKGROUND_TASKS_ENGINE="$REDIS_URL"');
+    expect(program.output).not.toContain('swordfish');
+    expect(commandLines().some((line) => line.includes('swordfish'))).toBe(false);
+    // Its worker has the password all the same.
+    expect(isAlive(workerPid)).toBe(true);
   });
 
   async function portThatIsTaken(): Promise<Environment> {

@@ -394,6 +394,47 @@ if (missing !== '') {
         expect(worker.starts.map((one) => one.envelope.id)).toEqual([id]);
       });
 
+      it('that others have made unreadable keep no task from being run that is fetched together with them', async () => {
+        const engine = await started();
+        const [changed, ...rest] = [await stageOne(engine), await stageOne(engine), await stageOne(engine)] as const;
+        const client = await connected();
+        // As after the loss of a worker, with a result that is no JSON.
+        await client.query(
+          "UPDATE pgboss.job SET state = 'retry', retry_count = 1, output = '\"none\"', priority = 100 WHERE id = $1",
+          [changed],
+        );
+        await client.query('UPDATE pgboss.job SET start_after = now() WHERE id = ANY($1::uuid[])', [
+          [changed, ...rest],
+        ]);
+        await watch(engine);
+        for (const id of [changed, ...rest]) {
+          expect((await untilState(engine, id, 'completed')).attempts).toBe(id === changed ? 2 : 1);
+        }
+      });
+
+      it('of which the data was changed by others fail, and the rest go on', async () => {
+        const engine = await started();
+        const changes = [
+          `'"none"'`,
+          "jsonb_set(data, '{envelope,id}', '1')",
+          "data - 'retry'",
+          `data || '{"retry":{"attempts":"1"}}'`,
+        ];
+        const client = await connected();
+        for (const change of changes) {
+          const id = await stageOne(engine);
+          await client.query(`UPDATE pgboss.job SET data = ${change}, start_after = now() WHERE id = $1`, [id]);
+          const next = await stageOne(engine, { holdMs: 0 });
+          const worker = await watch(engine);
+          await untilState(engine, next, 'completed');
+          expect(await untilState(engine, id, 'failed')).toMatchObject({
+            error: { message: 'Expected the data of a job to be a task, got something else.' },
+          });
+          expect(worker.starts.map(({ envelope }) => envelope.id)).toEqual([next]);
+          await worker.stop();
+        }
+      });
+
       it('of tasks that no worker has run are not deleted for their age', async () => {
         const engine = await started();
         const id = await stageOne(engine, { holdMs: 0 });

@@ -91,8 +91,9 @@ export class WatchedProgram {
   }
 
   /** Has a task run, and resolves when the response has come: the task is only beginning then. */
-  async run(task: string, argument = 0): Promise<void> {
-    const answer = await fetch(`http://127.0.0.1:${this.port}/tasks/${task}?argument=${argument}`, {
+  async run(task: string, argument = 0, as = task): Promise<void> {
+    const query = new URLSearchParams({ argument: String(argument), as });
+    const answer = await fetch(`http://127.0.0.1:${this.port}/tasks/${task}?${query}`, {
       method: 'POST',
       headers: { connection: 'close' },
     });

@@ -7,14 +7,14 @@ import { fileURLToPath } from 'node:url';
 const KEEPER = fileURLToPath(new URL('./keeper.js', import.meta.url));
 
 /**
- * @param url of a running Redis; without it, one is started that keeps its tasks in `folder`
+ * @param folder where the Redis that is started keeps its tasks, unless REDIS_URL names one that is running
  * @returns the engine for `backgroundTasks`, and `close()`, for when the server's own tasks have ended; `undefined` if
  * there can be none; the keeper has printed why
  */
-export async function startEngine({ url = '', folder }) {
+export async function startEngine({ folder }) {
   // Imported here: the example without an engine does not need these packages.
   const { bullmq } = await import('express-background-tasks/bullmq');
-  const keeper = fork(KEEPER, [join(folder, 'redis'), url], {
+  const keeper = fork(KEEPER, [join(folder, 'redis')], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });

@@ -19,7 +19,9 @@ const COMMAND = fileURLToPath(new URL('../../dist/esm/cli/main.js', import.meta.
 // As in server.js: the reader of the output may be gone.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-const [folder, given] = process.argv.slice(2);
+// A URL may have a password in it: it is neither in an argument, which every user can see, nor printed.
+const given = process.env.REDIS_URL;
+const [folder] = process.argv.slice(2);
 const asked = once(process, 'disconnect');
 let isEnding = false;
 
@@ -34,7 +36,7 @@ tellOfEnd(worker, 'The worker', 'Thumbnails wait in Redis for another one.');
 const [command, registry] = [COMMAND, REGISTRY].map((path) => relative(process.cwd(), path));
 const where = redis ? `Redis (process ${redis.pid})` : 'Your Redis';
 console.log(`${where} keeps the thumbnails' tasks, and a worker (process ${worker.pid}) runs them. Another worker:`);
-console.log(`  BACKGROUND_TASKS_ENGINE='${url}' node ${command} work ${registry}`);
+console.log(`  BACKGROUND_TASKS_ENGINE="${given ? '$REDIS_URL' : url}" node ${command} work ${registry}`);
 // With a callback, since the server may be gone: what was started here still has to be ended.
 process.send({ url }, () => {});
 

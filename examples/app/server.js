@@ -20,13 +20,14 @@ if (!['', '--engine redis', '--engine=redis'].includes(args)) {
   misused(`no arguments or --engine redis, got ${args}. Try: npm start -- --engine redis`);
 }
 if (args && REDIS_URL && !/^rediss?:\/\//.test(REDIS_URL)) {
-  misused(`REDIS_URL to begin with redis:// or rediss://, got ${REDIS_URL}. Try: REDIS_URL=redis://127.0.0.1:6379`);
+  const shown = REDIS_URL.replace(/^.*@/, '…@');
+  misused(`REDIS_URL to begin with redis:// or rediss://, got ${shown}. Try: REDIS_URL=redis://127.0.0.1:6379`);
 }
 // The reader of the output may be gone first, as `tee` is after Ctrl-C in `npm start | tee log`.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 const folder = DATA ? resolve(DATA) : await mkdtemp(join(tmpdir(), 'express-background-tasks-'));
-const kept = args ? await startEngine({ url: REDIS_URL, folder }) : undefined;
+const kept = args ? await startEngine({ folder }) : undefined;
 if (args && !kept) {
   await removeFolder();
   process.exit(1);

@@ -19,10 +19,15 @@ function refusal(status, message) {
   return Object.assign(new Error(message), { status, expose: true });
 }
 
+/** A form may send a field twice, or as `email[name]`: then it is an array or an object. */
+function isAddress(email) {
+  return typeof email === 'string' && /^[^\s@<>,;:"]+@[^\s@<>,;:"]+$/.test(email);
+}
+
 /** Returns what was uploaded; throws a 400 if it is not valid. Whether the bytes are an image is found out by the task. */
 export function readUpload({ file, body = {} }) {
   const { email, sample } = body;
-  if (!/^[^\s@<>,;:"]+@[^\s@<>,;:"]+$/.test(email ?? '')) throw refusal(400, 'An e-mail address is needed.');
+  if (!isAddress(email)) throw refusal(400, 'An e-mail address is needed.');
   if (file !== undefined) return { email, name: file.originalname, bytes: file.size, buffer: file.buffer };
   if (samples.includes(sample)) return { email, name: sample, path: `${PHOTOS}${sample}` };
   throw refusal(400, 'A photograph is needed: a file, or the name of a sample.');

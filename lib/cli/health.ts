@@ -23,8 +23,9 @@ export interface HealthReports {
 
 /** @param ask never rejects. */
 export async function reportHealth(options: HealthOptions, ask: () => Promise<Health>): Promise<HealthReports> {
-  const server = options.port === undefined ? undefined : await listen(options.port, options.host, ask);
-  const write = options.file === undefined ? undefined : writerOf(options.file, ask);
+  const askOnce = oneAtATime(ask);
+  const server = options.port === undefined ? undefined : await listen(options.port, options.host, askOnce);
+  const write = options.file === undefined ? undefined : writerOf(options.file, askOnce);
   const timer = write && setInterval(write, BETWEEN_WRITES);
   const address = server?.address() as AddressInfo | undefined;
   return {
@@ -35,6 +36,17 @@ export async function reportHealth(options: HealthOptions, ask: () => Promise<He
       server?.closeAllConnections();
       clearInterval(timer);
     },
+  };
+}
+
+/** The engine counts its tasks for each answer. However many ask at the port at once, it counts once. */
+function oneAtATime(ask: () => Promise<Health>): () => Promise<Health> {
+  let asked: Promise<Health> | undefined;
+  return () => {
+    asked ??= ask().finally(() => {
+      asked = undefined;
+    });
+    return asked;
   };
 }
 

@@ -3,6 +3,7 @@
 import { describe, describeKind } from '../describe.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { isTooLate } from '../hooks.ts';
+import { taskRules } from '../options/task.ts';
 import type { Outcome } from '../outcome.ts';
 import type { TaskDefinition } from '../task.ts';
 import { SECOND } from '../timers.ts';
@@ -53,8 +54,10 @@ export async function work(
   const { id, task: name } = envelope;
   const definition = envelope.v === VERSION ? known.byName.get(name) : undefined;
   if (definition === undefined) return unknown(envelope, context, known, host);
+  let timeout: number;
   let args: readonly unknown[];
   try {
+    timeout = timeoutOf(envelope);
     args = parsed(envelope, definition);
   } catch (thrown) {
     const error = toError(thrown);
@@ -64,7 +67,6 @@ export async function work(
   const { attempt, retryInMs, signal } = context;
   let run: WorkRun;
   try {
-    const { timeout = Number.POSITIVE_INFINITY } = envelope;
     run = host.run(definition, { id, args, context: envelope.context, attempt, retryInMs, timeout });
   } catch {
     // Full, or closing: another worker has room, or this one will.
@@ -97,6 +99,19 @@ function failed(error: Error, retry: boolean): WorkResult {
 }
 
 /**
+ * An engine may have been written to by others, and timers are not made for whatever they have written.
+ *
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE`
+ */
+function timeoutOf({ task, timeout = Number.POSITIVE_INFINITY }: TaskEnvelope): number {
+  if (taskRules.timeout.accepts(timeout)) return timeout;
+  throw new BackgroundTaskError(
+    'ERR_BACKGROUND_ENGINE',
+    `Expected the timeout of task ${task} in the engine to be ${taskRules.timeout.expected}, got ${describe(timeout)}.`,
+  );
+}
+
+/**
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_ARGUMENTS`
  */
 function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readonly unknown[] {
@@ -126,13 +141,15 @@ function unknown(
   { unknownFor }: KnownTasks,
   host: WorkHost,
 ): WorkResult {
-  const age = Math.max(0, Date.now() - stagedAt);
-  const isOver = age >= unknownFor;
+  // Others may have written the time: one far ahead, or `NaN`, must not bring the task back again and again.
+  const age = Math.abs(Date.now() - stagedAt);
+  const isOver = !(age < unknownFor);
+  const shown = describe(name);
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_UNKNOWN_TASK',
-    `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
+    `Task ${shown} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
-  host.warn({ id, name }, error);
+  host.warn({ id, name: shown }, error);
   if (isOver) return failed(error, false);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

@@ -92,7 +92,7 @@ export class Thread implements PoolWorker {
   }
 
   #greet(message: unknown): void {
-    if (!isHello(message)) return;
+    if (!isHello(message) || this.#port !== undefined) return;
     this.#port = message.port;
     this.#receipt = new Receipt(message.receipt);
     this.#port.on('message', (reply: ThreadReply) => this.#hear(reply));

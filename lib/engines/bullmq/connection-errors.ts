@@ -48,7 +48,7 @@ export class ConnectionErrors {
 
   /** Tells an error that BullMQ has emitted. BullMQ repeats every error of a connection. */
   tell(thrown: unknown): void {
-    const error = toError(thrown);
+    const error = withoutCommand(toError(thrown));
     if (error === this.#last) return;
     if (isOfConnection(error)) this.#connectionFailed(error);
     else if (!this.#isMuted && !this.#isKnown(error)) this.#host.error(error);
@@ -62,7 +62,7 @@ export class ConnectionErrors {
   }
 
   #connectionFailed(error: Error): void {
-    if (!isGivenUp(error)) this.#last = error;
+    if (!isGivenUp(error)) this.#last = withoutCommand(error);
     if (this.#isDown) return;
     this.#isDown = true;
     if (!this.#isMuted) this.#host.error(error);
@@ -70,10 +70,16 @@ export class ConnectionErrors {
 
   /** The error of a failed call. If the call was given up for lack of a connection: an error that says why there is none. */
   reasonFor(thrown: unknown): Error {
-    const error = toError(thrown);
+    const error = withoutCommand(toError(thrown));
     if (!isGivenUp(error) || this.#last === undefined) return error;
     return new Error(`Redis can't be reached: ${this.#last.message || this.#last.name}`, { cause: this.#last });
   }
+}
+
+/** ioredis notes on an error the command that was refused, with all that was sent: the password, the arguments of tasks. */
+function withoutCommand(error: Error): Error {
+  Reflect.deleteProperty(error, 'command');
+  return error;
 }
 
 function isGivenUp(error: Error): boolean {

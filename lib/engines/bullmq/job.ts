@@ -3,6 +3,7 @@
 import type { Job as BullMQJob, JobsOptions } from 'bullmq';
 import type { DurableState, DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
+import { isEnvelope, isRetry } from '../task-check.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 
 /** The data of a job. BullMQ counts its attempts; how long to wait between them is computed here, from `retry`. */
@@ -53,9 +54,8 @@ export function newJob(task: StagedTask, now: number, options: ResolvedBullMQOpt
 
 /** Whether the job is a task of this package: others may write into the same queue. */
 export function isTaskJob(job: BullMQJob): job is TaskJob {
-  const data = job.data as Partial<JobData> | null | undefined;
-  const { envelope, retry } = data ?? {};
-  return typeof envelope === 'object' && envelope?.id === job.id && typeof retry === 'object';
+  const { envelope, retry } = (job.data ?? {}) as Partial<JobData>;
+  return isEnvelope(envelope, job.id) && isRetry(retry);
 }
 
 /** How many attempts have ended, those included whose worker died. A postponement is not an attempt. */

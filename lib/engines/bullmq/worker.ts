@@ -1,5 +1,6 @@
 /** One worker. BullMQ fetches, locks and counts; here each job is run, and its result is told to BullMQ in BullMQ's terms. */
 import type * as BullMQ from 'bullmq';
+import { describe } from '../../describe.ts';
 import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
@@ -87,7 +88,7 @@ export class BullMQWorker implements EngineWorker {
     if (!isTaskJob(job)) {
       const error = new BackgroundTaskError(
         'ERR_BACKGROUND_ENGINE',
-        `Expected job ${job.id} of queue ${this.#options.queue} to be a task of express-background-tasks, got ${job.name}: it is kept as failed.`,
+        `Expected job ${describe(job.id)} of queue ${this.#options.queue} to be a task of express-background-tasks, got ${describe(job.name)}: it is kept as failed.`,
       );
       this.#host.error(error);
       throw failure(error, false);

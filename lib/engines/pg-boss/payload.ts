@@ -2,6 +2,7 @@
 import type { JobWithMetadata } from 'pg-boss';
 import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope, WorkResult } from '../../durable/engine.ts';
 import { BackgroundTaskError } from '../../errors.ts';
+import { isEnvelope, isRetry } from '../task-check.ts';
 import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
 import type { ResultRow } from './result-writer.ts';
 
@@ -43,8 +44,14 @@ function forJsonb(value: object): object | string {
   return NOT_IN_JSONB.test(text) ? text : value;
 }
 
+/** `undefined` for text that another has written: it must not keep tasks that were fetched together with it from being run. */
 function fromJsonb(column: unknown): unknown {
-  return typeof column === 'string' ? JSON.parse(column) : column;
+  if (typeof column !== 'string') return column;
+  try {
+    return JSON.parse(column);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The input of the statement `stage`. */
@@ -64,10 +71,10 @@ export function stagedJson(tasks: readonly StagedTask[], options: ResolvedPgBoss
 }
 
 /** @throws {BackgroundTaskError} `ERR_BACKGROUND_ENGINE` for a job that is no task of this package. */
-export function readData(data: unknown): { readonly envelope: TaskEnvelope; readonly retry: EngineRetry } {
+export function readData(id: string, data: unknown): { readonly envelope: TaskEnvelope; readonly retry: EngineRetry } {
   const { envelope, retry } = (fromJsonb(data) ?? {}) as Partial<Data>;
-  const read = fromJsonb(envelope) as TaskEnvelope | undefined;
-  if (typeof read?.task !== 'string' || typeof retry?.attempts !== 'number') {
+  const read = fromJsonb(envelope);
+  if (!isEnvelope(read, id) || !isRetry(retry)) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_ENGINE',
       'Expected the data of a job to be a task, got something else.',
@@ -131,7 +138,7 @@ export function durableTask(id: string, { data, output, state, attempts }: Found
   const { value, error } = (fromJsonb(output) ?? {}) as Output;
   return {
     id,
-    name: nameIn(data),
+    name: nameIn(id, data),
     state,
     attempts,
     ...(state === 'completed' && value !== undefined && { value }),
@@ -146,9 +153,9 @@ export function hasLostItsWorker({ retryCount, output }: { retryCount: number; o
   return value !== undefined;
 }
 
-export function nameIn(data: unknown): string {
+export function nameIn(id: string, data: unknown): string {
   try {
-    return readData(data).envelope.task;
+    return readData(id, data).envelope.task;
   } catch {
     return '';
   }

@@ -157,7 +157,7 @@ export class PgBossWorker implements EngineWorker {
         ? 'it runs again'
         : 'it runs for the last time, and is kept as failed if that worker ends too';
     this.#parts.errors.warn({
-      message: `Task ${nameIn(data)} (${id}) lost its worker, which ended or sent no heartbeat for ${heartbeatSeconds} s: ${sequel}.`,
+      message: `Task ${nameIn(id, data)} (${id}) lost its worker, which ended or sent no heartbeat for ${heartbeatSeconds} s: ${sequel}.`,
       type: `${id} ${retryCount}`,
     });
   }
@@ -167,7 +167,7 @@ export class PgBossWorker implements EngineWorker {
     let result: WorkResult;
     const attempt = job.retryCount + 1;
     try {
-      const { envelope, retry } = readData(job.data);
+      const { envelope, retry } = readData(job.id, job.data);
       retryInMs = retryInMsAfter(attempt, retry);
       result = await this.#run(envelope, { attempt, retryInMs, stagedAt: Number(new Date(job.createdOn)), signal });
     } catch (thrown) {

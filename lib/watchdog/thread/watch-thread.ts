@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { sharedNow } from '../../clock.ts';
+import { onOneLine } from '../../one-line.ts';
 import { Heartbeat } from '../heartbeat.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from '../messages.ts';
 import { SamplingGate } from '../sampling-gate.ts';
@@ -89,7 +90,7 @@ function logStall({ run }: OngoingStall, ms: number): void {
   const message = wordingOf({ who, ms, isOver: false, stack: sample?.stack, isTask: task !== undefined });
   const fields = { task, blockedMs: Math.round(ms), stack: sample?.stack.frames };
   try {
-    writeSync(STDERR, `${new Date().toISOString()} warn: ${message} ${JSON.stringify(fields)}\n`);
+    writeSync(STDERR, `${onOneLine(`${new Date().toISOString()} warn: ${message} ${JSON.stringify(fields)}`)}\n`);
   } catch {
     // Nobody reads stderr. The watched thread will log the block when it is over.
   }

@@ -1,0 +1,18 @@
+/** Whether what a broker holds is a task of this package. Others may write there, by mistake or on purpose. */
+import type { EngineRetry, TaskEnvelope } from '../durable/engine.ts';
+
+/** In characters. A name is in log lines and errors. */
+const LONGEST_NAME = 1_000;
+
+const RETRY_FIELDS = ['attempts', 'delay', 'factor', 'maxDelay', 'jitter'] as const satisfies (keyof EngineRetry)[];
+
+/** @param id the broker's own for it. The version, the arguments and the timeout are checked by who runs it. */
+export function isEnvelope(envelope: unknown, id: string | undefined): envelope is TaskEnvelope {
+  const { id: given, task } = (envelope ?? {}) as Partial<TaskEnvelope>;
+  return given !== undefined && given === id && typeof task === 'string' && task.length <= LONGEST_NAME;
+}
+
+export function isRetry(retry: unknown): retry is EngineRetry {
+  const given = (retry ?? {}) as Partial<EngineRetry>;
+  return RETRY_FIELDS.every((name) => Number.isFinite(given[name]));
+}
