@@ -82,9 +82,9 @@ describe('a block without an end', () => {
     const program = server();
     await program.untilWatched();
     await program.run('loopForEver', 0, 'a\n2026 error: forged\u001b[2K');
-    await program.untilStderr(/is blocking the event loop.*\n/);
+    await program.untilStderr(/forged.* is blocking the event loop.*\n/);
     program.child.kill('SIGKILL');
-    expect(program.stderr).toMatch(/^\S+ warn: Task a\\n2026 error: forged\\u001b\[2K is blocking the event loop/);
+    expect(program.stderr).toMatch(/^\S+ warn: Task a\\n2026 error: forged\\u001b\[2K is blocking the event loop/m);
   });
 });
 

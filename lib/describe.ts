@@ -21,7 +21,10 @@ export function describe(value: unknown): string {
   }
 }
 
-/** What the user of a URL stands behind. Looked for where a scheme begins, and not at each of its letters: that would take the square of its length. */
+/**
+ * What the user of a URL stands behind. Looked for where a scheme begins, and not at each of its letters: that would take
+ * the square of its length.
+ */
 const BEFORE_USER = /(?<![\w+.-])[\w+.-]{2,}:\/*|\/\//;
 
 /** The text with user and password of any URL in it masked, also in a query, even of a malformed one: a mistyped URL ends up in a log too. */

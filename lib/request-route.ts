@@ -8,7 +8,10 @@ interface RoutedRequest extends IncomingMessage {
   readonly originalUrl?: string;
 }
 
-/** Its route as Express has it, and its path where there is none: without the query. Where a router is mounted, only the path as it came is known. */
+/**
+ * Its route as Express has it, and its path where there is none: without the query. Of where a router is mounted, Express
+ * tells the path as it came.
+ */
 export function routeOf(req: IncomingMessage): { readonly method: string; readonly route: string } {
   const { method = '', route, baseUrl = '', originalUrl, url = '' } = req as RoutedRequest;
   const path = (originalUrl ?? url).split('?', 1)[0] as string;

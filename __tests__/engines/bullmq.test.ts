@@ -563,11 +563,14 @@ describeWithRedis('bullmq() with redis-server', () => {
     },
   );
 
-  it('rejects with nothing of what it has sent, where Redis refuses it', async () => {
+  it.each([1, 2])('rejects with nothing of what it has sent, where Redis refuses it: %i tasks', async (count) => {
     const full = await startRedis({ args: ['--maxmemory', '1'] });
     const engine = await startEngine({ connection: full.url });
-    const { envelope, ...task } = taskOf();
-    const staged = engine.stage([{ ...task, envelope: { ...envelope, args: ['swordfish'] } }], {});
+    const secret = (): StagedTask => {
+      const { envelope, ...task } = taskOf();
+      return { ...task, envelope: { ...envelope, args: ['swordfish'] } };
+    };
+    const staged = engine.stage(Array.from({ length: count }, secret), {});
     const shown = inspect(await staged.catch((error: Error) => error), { depth: null, maxStringLength: null });
     expect(shown).toContain('OOM');
     expect(shown).not.toContain('swordfish');

@@ -76,9 +76,10 @@ export class ConnectionErrors {
   }
 }
 
-/** ioredis notes on an error the command that was refused, with all that was sent: the password, the arguments of tasks. */
-function withoutCommand(error: Error): Error {
-  Reflect.deleteProperty(error, 'command');
+/** ioredis notes on its errors the command that was refused, with all that was sent: the password, the arguments of tasks. */
+function withoutCommand(error: Error & { readonly previousErrors?: readonly Error[] }): Error {
+  // Those of the commands in a transaction.
+  for (const one of [error, ...(error.previousErrors ?? [])]) Reflect.deleteProperty(one, 'command');
   return error;
 }
 
