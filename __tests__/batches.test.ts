@@ -10,6 +10,7 @@ import {
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { untilCollected } from './support/garbage.ts';
 import { makeGate, makeThreadGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
@@ -365,6 +366,16 @@ describe('in a batch', () => {
       if (refusals() - before === 2) batches += 1;
     }
     expect(background.stats().executors.thread).toMatchObject({ waiting: 0, running: 0, idleThreads: 1 });
+  });
+
+  it('no result is kept in memory until the next batch', async () => {
+    const background = await makeTaught({ history: 0 });
+    const results = await addTogether(background, () =>
+      Array.from({ length: COUNT }, () => background.add(tasks.end, 'object').settled),
+    );
+    const values = (await Promise.all(results.splice(0))).map((outcome) => new WeakRef(resultOf(outcome) as object));
+    expect(values).toHaveLength(COUNT);
+    for (const value of values) await untilCollected(value);
   });
 
   it('retries work as they do outside a batch', async () => {

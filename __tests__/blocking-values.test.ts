@@ -1,4 +1,5 @@
 /** What a blocking task is given and what it returns, to and from threads and processes. */
+import { Blob, File } from 'node:buffer';
 import { types } from 'node:util';
 import { MessageChannel } from 'node:worker_threads';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
@@ -126,6 +127,8 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       ['a typed array in shared memory', () => new Int32Array(new SharedArrayBuffer(8))],
       ['a MessagePort', portToSend],
       ['a MessagePort that is moved', () => move(portToSend() as Uint8Array)],
+      ['a Blob', () => new Blob(['bytes'])],
+      ['a File', () => new File(['bytes'], 'name')],
     ];
 
     it.each([...nowhere, ...(sharesMemory ? [] : onlyWhereMemoryIsShared)])('are refused in add: %s', (_what, make) => {

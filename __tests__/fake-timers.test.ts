@@ -80,17 +80,49 @@ describe('when a test has exchanged the timers for fake ones', () => {
     expect(await ran.opened).toEqual(['ran']);
   });
 
-  it('before it loaded the package, close() comes to its end afterwards', async () => {
-    let fresh!: typeof import('express-background-tasks');
-    atEnd(() => jest.useRealTimers());
-    jest.useFakeTimers();
-    await jest.isolateModulesAsync(async () => {
-      fresh = await import('express-background-tasks');
+  describe('before it loaded the package', () => {
+    /** What is loaded while the timers are fake. */
+    async function loadUnderFakeTimers<Loaded>(load: () => Promise<Loaded>): Promise<Loaded> {
+      const loaded = makeGate<Loaded>();
+      atEnd(() => jest.useRealTimers());
+      jest.useFakeTimers();
+      await jest.isolateModulesAsync(async () => loaded.open(await load()));
+      return loaded.opened;
+    }
+
+    it('close() comes to its end afterwards', async () => {
+      const fresh = await loadUnderFakeTimers(() => import('express-background-tasks'));
+      jest.useRealTimers();
+      const background = fresh.backgroundTasks({ logger: false });
+      background.add(() => new Promise(() => {}));
+      expect(await background.close({ timeout: 100 })).toMatchObject({ abandoned: [{ state: 'abandoned' }] });
     });
-    jest.useRealTimers();
-    const background = fresh.backgroundTasks({ logger: false });
-    background.add(() => new Promise(() => {}));
-    expect(await background.close({ timeout: 100 })).toMatchObject({ abandoned: [{ state: 'abandoned' }] });
+
+    it('tasks in threads end, then and afterwards, and tell afterwards how long they waited', async () => {
+      const fresh = await loadUnderFakeTimers(() => import('express-background-tasks'));
+      const background = fresh.backgroundTasks({ logger: false, pool: { maxThreads: 1 } });
+      atEnd(() => background.close());
+      const addMany = () => Array.from({ length: 80 }, () => background.add(threads.tasks.nothing).settled);
+      await Promise.all(addMany());
+      jest.useRealTimers();
+      const since = performance.now();
+      const outcomes = await Promise.all(addMany());
+      const longest = performance.now() - since;
+      for (const { state, waitedMs } of outcomes) {
+        expect(state).toBe('completed');
+        expect(waitedMs).toBeGreaterThanOrEqual(0);
+        expect(waitedMs).toBeLessThanOrEqual(longest);
+      }
+    });
+
+    it('the engine in memory starts', async () => {
+      const [fresh, engines] = await loadUnderFakeTimers(() =>
+        Promise.all([import('express-background-tasks'), import('express-background-tasks/testing/engine')]),
+      );
+      const background = fresh.backgroundTasks({ engine: engines.memoryEngine(), logger: false });
+      atEnd(() => background.close());
+      await background.ready();
+    });
   });
 
   it('time limits and the delays of retry follow the fake clock', async () => {

@@ -147,6 +147,22 @@ describe.each(frameworks)('under $name', (framework) => {
     }[] = [
       { ending: '200', status: 200, end: (res) => res.end('fine') },
       {
+        ending: '200, after which the handler throws',
+        status: 200,
+        end: (res) => {
+          res.end('fine');
+          throw fail;
+        },
+      },
+      {
+        ending: '200, after which it calls next(error)',
+        status: 200,
+        end: (res, next) => {
+          res.end('fine');
+          next(fail);
+        },
+      },
+      {
         ending: '500, since the handler throws',
         status: 500,
         end: () => {

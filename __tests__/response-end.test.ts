@@ -25,7 +25,7 @@ import {
   serve,
   type TaskedResponse,
 } from './support/servers.ts';
-import { standIns } from './support/stand-ins.ts';
+import { askInjected, standIns } from './support/stand-ins.ts';
 import { watchWarnings } from './support/warnings.ts';
 
 interface Started {
@@ -757,4 +757,39 @@ describe.each(standIns)('when $name stands in for the response', ({ ask }) => {
       });
     });
   });
+});
+
+describe('when the response of an injected request is destroyed', () => {
+  const bothDestroy: [string, (res: TaskedResponse) => unknown][] = [
+    ['at once', (res) => res.destroy()],
+    ['in the middle', (res) => res.write('a part') && setImmediate(() => res.destroy())],
+  ];
+
+  it.each(bothDestroy)(
+    'runs the tasks that were added before, and tells that it was aborted, %s',
+    async (_when, destroy) => {
+      const added = makeGate<TaskHandle>();
+      await askInjected(
+        bareHttp.listener([makeBackground()], (_req, res) => {
+          added.open(res.locals.backgroundTasks.add(() => 'ran'));
+          destroy(res);
+        }),
+      );
+      expect(await (await added.opened).settled).toMatchObject({ value: 'ran', response: ABORTED });
+    },
+  );
+
+  it.each(bothDestroy)(
+    'runs the first task that is added after, and tells that it was aborted, %s',
+    async (_when, destroy) => {
+      const added = makeGate<TaskHandle>();
+      await askInjected(
+        bareHttp.listener([makeBackground()], (_req, res) => {
+          res.once('close', () => setImmediate(() => added.open(res.locals.backgroundTasks.add(() => 'late'))));
+          destroy(res);
+        }),
+      );
+      expect(await (await added.opened).settled).toMatchObject({ value: 'late', response: ABORTED });
+    },
+  );
 });

@@ -1,6 +1,7 @@
 /** A clock that all threads of the process read alike: `performance.now()` counts from the start of its own thread. */
 
 import { now } from './real-time.ts';
+import { SECOND } from './timers.ts';
 
 const LOOKS = 20;
 
@@ -12,9 +13,9 @@ export function sharedNow(): number {
   return CLOCK_OFFSET + now();
 }
 
+/** Since the process was started, in every thread, and under fake timers too. */
 function monotonicMs(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1_000 + nanoseconds / 1_000_000;
+  return process.uptime() * SECOND;
 }
 
 /**

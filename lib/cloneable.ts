@@ -1,4 +1,5 @@
 /** What can cross to another thread, found out when it can still be refused to the handler. */
+import { Blob } from 'node:buffer';
 import { types } from 'node:util';
 import { DefaultSerializer, deserialize } from 'node:v8';
 import { describeKind } from './describe.ts';
@@ -17,6 +18,8 @@ function cloneByAlgorithm(value: unknown): unknown {
 
 /** What the channel to a child process does, which takes less than a thread's port: no shared memory, no ports. */
 function cloneBySerialization(value: unknown): unknown {
+  // Since Node 22 the serializer takes it for an object in which there is nothing.
+  if (value instanceof Blob) throw new TypeError(`${describeKind(value)} could not be cloned.`);
   const serializer = new ProcessSerializer();
   serializer.writeHeader();
   serializer.writeValue(value);

@@ -3,11 +3,14 @@
  * fake ones for a while; a pool, `close` or the watchdog that waited for one of those would wait for ever. Time limits and the waits
  * of `retry` use the globals on purpose: they are what such a test is about.
  */
+import { performance } from 'node:perf_hooks';
 import * as timers from 'node:timers';
 
 // Not those of the globals, which may be fake already.
 export const { setImmediate, setInterval, setTimeout, clearTimeout } = timers;
-export const { queueMicrotask } = globalThis;
+const done = Promise.resolve();
+/** `callback` must not throw. */
+export const queueMicrotask = (callback: () => void): void => void done.then(callback);
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 export const now: () => number = performance.now.bind(performance);
 export const eventLoopUtilization: typeof performance.eventLoopUtilization =

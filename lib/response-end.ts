@@ -23,9 +23,14 @@ export function whenResponseEnded(res: ServerResponse, listener: Listener): void
  */
 function ownSocketOf(res: ServerResponse): Socket | undefined {
   if (!(res instanceof ServerResponse) || res.writableEnded) return undefined;
-  const { socket } = res;
-  // A mock under Express is an instance, and has none.
-  return socket == null || socket.destroyed ? undefined : socket;
+  const socket: ServedSocket | null = res.socket;
+  // A mock under Express is an instance, and has none. The adapters of serverless platforms, and mocks, make one up.
+  return socket?.server === undefined || socket.destroyed ? undefined : socket;
+}
+
+/** Node's servers put themselves on each connection that they serve. */
+interface ServedSocket extends Socket {
+  readonly server?: unknown;
 }
 
 function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: Listener): void {
@@ -34,12 +39,7 @@ function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: L
   res.prependListener('finish', () => {
     isSent = !socket.destroyed;
   });
-  onFinished(res, () => {
-    // Node detaches the socket before. The adapters of serverless platforms, and mocks, make a socket up: it stays, and the
-    // response may finish in the middle of `end()`.
-    if (isSent && res.socket !== null) setImmediate(() => listener(endOf(res, true)));
-    else listener(endOf(res, isSent));
-  });
+  onFinished(res, () => listener(endOf(res, isSent)));
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
@@ -55,12 +55,12 @@ function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void
   if (wasSent(res) || isGone(res)) {
     // on-finished would wait for ever for a response whose connection was gone before it had its turn.
     tell(wasSent(res));
-  } else if (res.writableEnded) {
-    // on-finished takes such a response for finished, while its bytes may still wait for a slow client.
-    res.once('finish', tellNow);
-    res.once('close', tellNow);
   } else {
-    onFinished(res, tellNow);
+    // on-finished takes a response that was ended for finished, while its bytes may still wait for a slow client.
+    if (res.writableEnded) res.once('finish', tellNow);
+    else onFinished(res, tellNow);
+    // A socket that was made up tells nothing when the response is destroyed.
+    res.once('close', tellNow);
   }
 }
 
@@ -97,7 +97,8 @@ function wasSentNow(res: ServerResponse): boolean {
 function isGone(res: ServerResponse): boolean {
   const stream = streamOf(res);
   if (stream !== undefined) return stream.destroyed && !wasSent(res);
-  if (res.socket) return res.socket.destroyed;
+  // A socket that was made up outlives its response, which counts as destroyed also when it was sent.
+  if (res.socket) return res.socket.destroyed || (res.destroyed && !res.writableEnded);
   return res.destroyed || res.req?.socket?.destroyed === true;
 }
 

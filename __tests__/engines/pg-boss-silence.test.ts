@@ -1,11 +1,13 @@
 /** What pgBoss() does when a connection is lost without a notice. */
 import { randomUUID } from 'node:crypto';
-import { Socket } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, Socket } from 'node:net';
 import { runInThisContext } from 'node:vm';
 import { beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { TaskEngine } from 'express-background-tasks';
+import type { EngineHost, TaskEngine } from 'express-background-tasks';
 import { pgBoss } from 'express-background-tasks/pg-boss';
 import { atEnd } from '../support/cleanup.ts';
+import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { missing } from './support/pg-boss-node.ts';
 import { type PostgresServer, startPostgres } from './support/postgres-server.ts';
@@ -16,6 +18,8 @@ const TIMEOUT = 60_000;
 const LONGEST_CALL = 60_000;
 const KEEP_ALIVE_AFTER = 10_000;
 const HURRY = 50;
+
+const host: EngineHost = { warn() {}, error() {} };
 
 expectNoProcessFaults();
 
@@ -49,7 +53,7 @@ if (missing !== '') {
         connection: { host: '127.0.0.1', port, user: 'postgres', database: 'postgres', ...options },
       });
       atEnd(() => engine.close());
-      await engine.start({ warn() {}, error() {} });
+      await engine.start(host);
       return { relay, engine };
     }
 
@@ -71,6 +75,32 @@ if (missing !== '') {
       },
       TIMEOUT,
     );
+
+    it(
+      'is cut when the engine is closed',
+      async () => {
+        const { relay, engine } = await throughRelay();
+        relay.fallSilent();
+        const pending = engine.find(randomUUID());
+        await engine.close();
+        await expect(pending).rejects.toThrow('Connection terminated');
+      },
+      TIMEOUT,
+    );
+
+    it('is cut while the engine starts, when it is closed', async () => {
+      const asked = makeGate();
+      const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open));
+      silent.listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      atEnd(() => silent.close());
+      const { port } = silent.address() as AddressInfo;
+      const engine = pgBoss({ connection: { host: '127.0.0.1', port, user: 'postgres', connectionTimeoutMillis: 0 } });
+      const starting = engine.start(host);
+      await asked.opened;
+      await engine.close();
+      await expect(starting).rejects.toThrow('Connection terminated');
+    });
 
     it('is checked while it is idle', async () => {
       const keepAlive = jest.spyOn(Socket.prototype, 'setKeepAlive');

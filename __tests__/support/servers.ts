@@ -62,6 +62,7 @@ function chain(middlewares: readonly Middleware[], handler: Handler): Listener {
     const proceed = (index: number, error?: unknown): void => {
       const step = steps[index];
       if (error !== undefined || step === undefined) {
+        if (res.headersSent) return;
         res.statusCode = error === undefined ? 404 : 500;
         res.end();
         return;

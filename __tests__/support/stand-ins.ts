@@ -7,7 +7,7 @@ import type { Listener } from './servers.ts';
 
 interface StandIn {
   readonly name: string;
-  /** Asks an application, without a server. Resolves when it has answered. */
+  /** Asks an application, without a server. Resolves when it has answered, or given up. */
   readonly ask: (listener: Listener) => Promise<unknown>;
 }
 
@@ -15,10 +15,10 @@ function get(): IncomingMessage {
   return Object.assign(new IncomingMessage(new Socket()), { method: 'GET', url: '/' });
 }
 
-async function finished(listener: Listener, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const finish = new Promise<void>((resolve) => res.once('finish', resolve));
+async function ended(listener: Listener, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const end = new Promise<void>((resolve) => res.once('finish', resolve).once('close', resolve));
   listener(req, res);
-  await finish;
+  await end;
 }
 
 /** serverless-http, @vendia/serverless-express: the socket is an object that takes what is written at once. */
@@ -39,22 +39,25 @@ function askAdapter(listener: Listener): Promise<void> {
     },
   };
   res.assignSocket(socket as unknown as Socket);
-  return finished(listener, get(), res);
+  return ended(listener, get(), res);
 }
 
-/** light-my-request: it finishes while its socket still writes, and counts as destroyed from then on. */
-function askInjected(listener: Listener): Promise<void> {
+/** light-my-request: it finishes while its socket still writes, and is destroyed then. Its socket never learns of that. */
+export function askInjected(listener: Listener): Promise<void> {
   const res = new ServerResponse(get());
   res.assignSocket(new Writable({ write: (_chunk, _encoding, callback) => setImmediate(callback) }) as Socket);
   const end = res.end.bind(res) as (...args: unknown[]) => ServerResponse;
   res.end = (...args: unknown[]) => {
     end(...args);
     res.emit('finish');
+    return res.destroy();
+  };
+  res.destroy = () => {
+    if (!res.destroyed) process.nextTick(() => res.emit('close'));
     res.destroyed = true;
-    process.nextTick(() => res.emit('close'));
     return res;
   };
-  return finished(listener, get(), res);
+  return ended(listener, get(), res);
 }
 
 /** node-mocks-http: no instance of Node's, until Express makes it one. */
@@ -75,7 +78,7 @@ function askMock(listener: Listener): Promise<void> {
     },
   });
   const req = { method: 'GET', url: '/', headers: {}, socket: {} };
-  return finished(listener, req as unknown as IncomingMessage, res as unknown as ServerResponse);
+  return ended(listener, req as unknown as IncomingMessage, res as unknown as ServerResponse);
 }
 
 export const standIns: readonly StandIn[] = [

@@ -15,6 +15,7 @@ import type {
 } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
+import { Connections } from './pg-boss/connections.ts';
 import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
 import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
@@ -70,6 +71,7 @@ class PgBossEngine implements TaskEngine {
   readonly #options: ResolvedPgBossOptions;
   readonly #statements: Statements;
   readonly #channel: string;
+  readonly #connections = new Connections();
   readonly #workers = new Set<PgBossWorker>();
   #started: Started | undefined;
   #isClosed = false;
@@ -82,12 +84,12 @@ class PgBossEngine implements TaskEngine {
 
   async start(host: EngineHost): Promise<void> {
     if (this.#started !== undefined) return;
-    if (this.#isClosed) throw this.#notStarted('start');
     const starting = await this.#prepare(host);
     try {
+      this.#checkOpen();
       const isConnected = await doneWithin(START_LIMIT, this.#connect(starting));
       if (!isConnected) throw engineError(`no answer within ${START_LIMIT} ms`);
-      if (this.#isClosed) throw this.#notStarted('start');
+      this.#checkOpen();
     } catch (error) {
       await this.#end(starting);
       throw error;
@@ -101,7 +103,7 @@ class PgBossEngine implements TaskEngine {
     const errors = new RepeatedErrors(host);
     const given = whatWasGiven(connection);
     const boss = new PgBoss({
-      ...(given.kind === 'options' && { ...POOL_DEFAULTS, ...given.config }),
+      ...(given.kind === 'options' && { ...POOL_DEFAULTS, stream: this.#connections.open, ...given.config }),
       ...(given.kind === 'pool' && { db: poolDatabase(given.pool) }),
       ...(given.kind === 'executor' && { db: given.db }),
       schema,
@@ -205,7 +207,10 @@ class PgBossEngine implements TaskEngine {
     this.#isClosed = true;
     const started = this.#started;
     this.#started = undefined;
-    if (started === undefined) return;
+    if (started === undefined) {
+      this.#connections.cut();
+      return;
+    }
     for (const worker of this.#workers) worker.abandon();
     this.#workers.clear();
     await this.#end(started);
@@ -216,7 +221,12 @@ class PgBossEngine implements TaskEngine {
     resultWriter.close();
     const stopped = Promise.allSettled([notifyListener.close(), boss.stop({ graceful: false })]);
     await doneWithin(CLOSE_LIMIT, stopped);
+    this.#connections.cut();
     unwatchPool();
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw this.#notStarted('start');
   }
 
   #requireStarted(method: string): Started {

@@ -5,7 +5,7 @@ import type { Result } from './wire.ts';
 
 export class ThreadBatch {
   readonly #ledger = new BatchLedger();
-  /** What came by a message, by place. */
+  /** What came by a message and was not reported yet, by place. */
   readonly #told = new Map<number, Result>();
   #size = 0;
   /** The first place whose end was not reported yet. */
@@ -52,7 +52,7 @@ export class ThreadBatch {
       if (state === 'running') return { ended, nextStartedAt: this.#ledger.startedAt(this.#next), isFree };
       if (state === 'waiting') break;
       if (state === 'recalled') continue;
-      const result = this.#resultAt(this.#next, state === 'told');
+      const result = this.#takeResult(this.#next, state === 'told');
       // Its message is still to be read, and will lead here again.
       if (result === undefined) break;
       const [startedAt, ranMs] = [this.#ledger.startedAt(this.#next), this.#ledger.ranMs(this.#next)];
@@ -61,7 +61,11 @@ export class ThreadBatch {
     return { ended, nextStartedAt: undefined, isFree };
   }
 
-  #resultAt(place: number, isTold: boolean): Result | undefined {
-    return isTold ? this.#told.get(place) : { kind: 'value', value: this.#ledger.valueOf(place) };
+  #takeResult(place: number, isTold: boolean): Result | undefined {
+    if (!isTold) return { kind: 'value', value: this.#ledger.valueOf(place) };
+    const result = this.#told.get(place);
+    // The next batch may be hours away.
+    this.#told.delete(place);
+    return result;
   }
 }
