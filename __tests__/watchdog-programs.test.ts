@@ -360,7 +360,8 @@ describe('a server in a worker thread', () => {
     expect(await program.exited).toBe(0);
     expect(program.stderr).toBe('');
     expect(program.of('worker ended')).toHaveLength(1);
-    expect(program.blocks).toMatchObject([
+    // On a busy machine other code may take long as well.
+    expect(program.blocks.filter(({ cause }) => cause === 'task')).toMatchObject([
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
     ]);
