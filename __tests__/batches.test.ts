@@ -262,7 +262,7 @@ describe('in a batch', () => {
       const runs = countRuns();
       const handles = await addTogether(background, () =>
         addUnruly(background, runs, 4, () =>
-          background.with(how === 'loops' ? { timeout: 1_000 } : {}).add(tasks.unruly, runs, 4, how),
+          background.with(how === 'loops' ? { timeout: 400 } : {}).add(tasks.unruly, runs, 4, how),
         ),
       );
       const outcomes = await settle(handles);
@@ -333,7 +333,7 @@ describe('in a batch', () => {
     atEnd(() => takingBack.mockRestore());
     const handles = await addTogether(background, () => [
       background.add(tasks.unruly, runs, 0, 'holds', gate.shared),
-      background.with({ timeout: 1_000 }).add(tasks.unruly, runs, 1, 'loops'),
+      background.with({ timeout: 400 }).add(tasks.unruly, runs, 1, 'loops'),
       background.add(tasks.unruly, runs, 2),
     ]);
     expect((await settle(handles)).map(resultOf)).toEqual([0, 'timed-out', 2]);

@@ -14,7 +14,7 @@ import { untilGone } from './support/process-ids.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { work } from './support/time.ts';
-import { processes, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
+import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 jest.setTimeout(30_000);
 expectNoProcessFaults();
@@ -305,22 +305,28 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     expect(nodeOptions).toContain('--no-warnings');
   });
 
+  it('still runs a blocking task that it adds just before its end', async () => {
+    expect(await runScript('script-add-and-end.mjs', executor)).toBe('end of script\nthe task ran\n');
+  });
+});
+
+describe('a program that was started with', () => {
   it.each([
     ['the permission model', permissions, 'ERR_ACCESS_DENIED'],
     ['no warnings of a kind', ['--disable-warning', 'ExperimentalWarning'], 'a secret'],
     ['no code made of text', ['--disallow-code-generation-from-strings'], 'a secret'],
     ["V8's own functions", ['--allow-natives-syntax'], 'a secret'],
-  ])('runs tasks under what it was started with, and blocks do not end it: %s', async (_what, nodeOptions, read) => {
-    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-secrets-'));
-    atEnd(() => rmSync(directory, { recursive: true }));
-    const secret = join(directory, 'secret');
-    writeFileSync(secret, 'a secret');
-    const options = JSON.stringify(kind.options(1, { execArgv: ['--no-deprecation'] }));
-    const printed = await runScriptWith(nodeOptions, 'script-restricted.mjs', executor, options, secret);
-    expect(JSON.parse(printed)).toEqual({ read, blocked: 'block' });
-  });
-
-  it('still runs a blocking task that it adds just before its end', async () => {
-    expect(await runScript('script-add-and-end.mjs', executor)).toBe('end of script\nthe task ran\n');
-  });
+  ])(
+    '%s runs tasks under the same in threads and in processes, and blocks do not end it',
+    async (_what, nodeOptions, read) => {
+      const directory = mkdtempSync(join(tmpdir(), 'background-tasks-secrets-'));
+      atEnd(() => rmSync(directory, { recursive: true }));
+      const secret = join(directory, 'secret');
+      writeFileSync(secret, 'a secret');
+      const execArgv = ['--no-deprecation'];
+      const options = JSON.stringify({ ...threads.options(1, { execArgv }), ...processes.options(1, { execArgv }) });
+      const printed = await runScriptWith(nodeOptions, 'script-restricted.mjs', options, secret);
+      expect(JSON.parse(printed)).toEqual({ read: { thread: read, process: read }, blocked: 'block' });
+    },
+  );
 });

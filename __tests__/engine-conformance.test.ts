@@ -40,7 +40,11 @@ describe('the memory engine, as any engine,', () => {
     };
   };
 
-  it.each(engineConformance(make, { recoveryPatience: 5_000 }))('conforms: $name', ({ run }) => run(), TIMEOUT);
+  it.concurrent.each(engineConformance(make, { recoveryPatience: 5_000 }))(
+    'conforms: $name',
+    ({ run }) => run(),
+    TIMEOUT,
+  );
 });
 
 describe('the suite for engines', () => {
@@ -48,7 +52,7 @@ describe('the suite for engines', () => {
     const cases = engineConformance(async () => ({ engine: memoryEngine(), dispose: () => {} }));
     const shared = cases.filter(({ name }) => /two at once|connection|closed engine|two workers/.test(name));
     expect(shared.length).toBeGreaterThan(4);
-    for (const { run } of shared) await run();
+    await Promise.all(shared.map(({ run }) => run()));
   });
 
   it('names no two cases alike, and cleans up after each', async () => {
@@ -91,7 +95,7 @@ describe('the suite for engines', () => {
     );
   });
 
-  it.each(wrongEngines)('fails an engine $fault', async ({ change, found, says }) => {
+  it.concurrent.each(wrongEngines)('fails an engine $fault', async ({ change, found, says }) => {
     const [finds, ...more] = casesOf(change, found);
     expect(more).toEqual([]);
     await expect(finds?.run()).rejects.toThrow(says);

@@ -301,17 +301,20 @@ describe('when the application gets SIGTERM', () => {
   });
 
   it(
-    'finishes what it has accepted, says so, and exits with 0',
+    'finishes what it has accepted, says so, and exits with 0, without waiting for the pages that listen to its events',
     async () => {
       ending = await startExample();
       const { url, folder } = ending;
+      const page = await listenTo(url);
       const accepted = await Promise.all([1, 2].map(() => uploadPhoto(photo, url)));
       const code = await ending.stop();
 
       expect(ending.output()).toMatch(
         /SIGTERM: no more requests.*\nTasks at the end: \d+ completed, 0 failed, 0 abandoned\n$/s,
       );
+      expect(ending.output()).not.toContain('Cutting off');
       expect(code).toBe(0);
+      page.close();
       const ids = accepted.map(({ id }) => id).sort();
       expect(readdirSync(join(folder, 'thumbnails')).sort()).toEqual(ids.map((id) => `${id}.webp`));
       expect(auditLines(ending).map((line) => line['requestId'])).toEqual(expect.arrayContaining(ids));
@@ -334,18 +337,6 @@ describe('when the application gets SIGTERM', () => {
       ending.stop();
       expect(await stopped).toBe(0);
       expect(output()).toMatch(/Tasks at the end: \d+ completed, 0 failed/);
-    },
-    PATIENCE,
-  );
-
-  it(
-    'does not wait for the pages that listen to its events',
-    async () => {
-      ending = await startExample();
-      const page = await listenTo(ending.url);
-      expect(await ending.stop()).toBe(0);
-      expect(ending.output()).not.toContain('cut off');
-      page.close();
     },
     PATIENCE,
   );

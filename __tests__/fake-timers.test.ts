@@ -44,7 +44,7 @@ describe('when a test has exchanged the timers for fake ones', () => {
       jest.useFakeTimers();
       cancelled.cancel();
       expect(await cancelled.settled).toMatchObject({ state: 'cancelled' });
-      const closing = background.close({ timeout: 500 });
+      const closing = background.close({ timeout: 100 });
       expect(await closing).toMatchObject({ abandoned: [{ id: left.id }] });
     },
   );

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { transformSync } from '@swc/core';
 import type { BlockedEvent, BlockedFrame } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
@@ -41,21 +41,39 @@ function execute(args: readonly string[], env: ProgramOptions['env'] = {}): Prom
   });
 }
 
+const SERVER = 'watchdog-server.mjs';
+
+/** A program that ends with the test. */
+function start(name: string, args?: readonly string[], options?: ProgramOptions): WatchedProgram {
+  const program = new WatchedProgram(name, args, options);
+  atEnd(() => program.kill());
+  return program;
+}
+
 const server = (watchdog: object | boolean = true, options?: ProgramOptions): WatchedProgram =>
-  new WatchedProgram('watchdog-server.mjs', [JSON.stringify(watchdog)], options);
+  start(SERVER, [JSON.stringify(watchdog)], options);
+
+/** Of the tests that leave it as it was: it takes longer to start than most of them to run. */
+let shared: WatchedProgram;
+beforeAll(async () => {
+  shared = new WatchedProgram(SERVER);
+  await shared.untilWatched();
+});
+afterAll(() => shared.kill());
 
 const onLinux = process.platform === 'linux' ? it : it.skip;
 
 describe('by default', () => {
-  it.each<[string | undefined, boolean]>([
-    ['production', false],
-    ['test', false],
-    ['development', true],
-    ['', true],
-    [undefined, true],
-  ])('with NODE_ENV as %p, whether the event loop is watched is %p', async (environment, isWatched) => {
-    const { stdout, stderr } = await runToEnd('watchdog-defaults.mjs', [], { env: { NODE_ENV: environment } });
-    expect({ stderr, ...JSON.parse(stdout) }).toEqual({ stderr: '', isWatched });
+  it('the event loop is watched unless NODE_ENV says that it is in production, or in a test', async () => {
+    const isWatched = new Map<string | null, boolean>([
+      ['production', false],
+      ['test', false],
+      ['development', true],
+      ['', true],
+      [null, true],
+    ]);
+    const { stdout, stderr } = await runToEnd('watchdog-defaults.mjs', [JSON.stringify([...isWatched.keys()])]);
+    expect({ stderr, isWatched: JSON.parse(stdout) }).toEqual({ stderr: '', isWatched: [...isWatched.values()] });
   });
 });
 
@@ -90,23 +108,21 @@ describe('a block without an end', () => {
 
 describe('requests that come during a block', () => {
   it('are counted, on new connections and on those that were there before', async () => {
-    const program = server();
-    await program.untilWatched();
     const waiting = async (clients: readonly RawClient[]): Promise<number> => {
-      const before = program.blocks.length;
+      const before = shared.blocks.length;
       for (const client of clients) await sent(client, getText('/ping'));
-      program.child.stdin?.write('.');
+      shared.child.stdin?.write('.');
       await Promise.all(clients.map((client) => client.until(/pong/)));
-      const event = await program.until(() => program.blocks.slice(before).find(({ task }) => task?.name === 'hold'));
+      const event = await shared.until(() => shared.blocks.slice(before).find(({ task }) => task?.name === 'hold'));
       for (const client of clients) client.received = '';
       return event.waitingRequests;
     };
     const hold = async (time: number): Promise<void> => {
-      await program.run('hold', 150);
-      await program.untilPrinted('holding', time);
+      await shared.run('hold', 150);
+      await shared.untilPrinted('holding', time);
     };
     const connect = (count: number): Promise<RawClient[]> =>
-      Promise.all(Array.from({ length: count }, () => RawClient.connect(program.port)));
+      Promise.all(Array.from({ length: count }, () => RawClient.connect(shared.port)));
 
     await hold(1);
     expect(await waiting(await connect(1))).toBe(1);
@@ -142,7 +158,7 @@ describe('with --inspect', () => {
       .filter(({ message }) => message.includes('continues without stacks'))
       .map(({ level, message }) => `${level}: ${message}`);
 
-  it('the watchdog works as without, while nobody is connected', async () => {
+  it('the watchdog works as without while nobody is connected, and does without stacks for a debugger that comes later', async () => {
     const program = server(true, inspected);
     await program.untilWatched();
     expect(await program.block('spin', 200)).toMatchObject({
@@ -150,6 +166,11 @@ describe('with --inspect', () => {
       stack: [{ function: 'spin' }],
     });
     expect(noStacksLines(program)).toEqual([]);
+    const { debuggerClient, enabled } = await attachDebugger(program);
+    await enabled;
+    expect(await program.block('spin', 200)).toMatchObject({ task: { name: 'spin' }, stack: [] });
+    expect(noStacksLines(program)).toHaveLength(1);
+    expect(debuggerClient.received).not.toContain('Debugger.paused');
   });
 
   it('it does without stacks for a debugger that is connected, says so once, and stops nothing', async () => {
@@ -165,16 +186,6 @@ describe('with --inspect', () => {
     expect(await program.block('announceAndSpin', 300)).toMatchObject({ task: { name: 'announceAndSpin' }, stack: [] });
     expect(noStacksLines(program)).toEqual(['info: The watchdog continues without stacks: a debugger is attached']);
     expect(debuggerClient.received).toContain('Debugger.scriptParsed');
-    expect(debuggerClient.received).not.toContain('Debugger.paused');
-  });
-
-  it('it does without stacks for a debugger that comes later', async () => {
-    const program = server(true, inspected);
-    await program.untilWatched();
-    const { debuggerClient, enabled } = await attachDebugger(program);
-    await enabled;
-    expect(await program.block('spin', 200)).toMatchObject({ task: { name: 'spin' }, stack: [] });
-    expect(noStacksLines(program)).toHaveLength(1);
     expect(debuggerClient.received).not.toContain('Debugger.paused');
   });
 });
@@ -240,12 +251,10 @@ describe('a program that exits', () => {
 
 describe('a `debugger` statement that was left in the code', () => {
   it('stops nothing, though the watchdog has a debugger of its own', async () => {
-    const program = server();
-    await program.untilWatched();
     for (let count = 1; count <= 3; count += 1) {
-      expect(await program.block('spinOverDebuggerStatements', 300)).toMatchObject({ cause: 'task' });
+      expect(await shared.block('spinOverDebuggerStatements', 300)).toMatchObject({ cause: 'task' });
     }
-    expect(await program.block('announceAndSpin', 200)).toMatchObject({ cause: 'task' });
+    expect(await shared.block('announceAndSpin', 200)).toMatchObject({ cause: 'task' });
   });
 });
 
@@ -275,43 +284,37 @@ describe('a task that ends in native code', () => {
 describe('a process that is stopped and goes on', () => {
   const STOPPED = 500;
 
-  async function stop(program: WatchedProgram, ms: number): Promise<void> {
-    program.child.kill('SIGSTOP');
+  async function stop(ms: number): Promise<void> {
+    shared.child.kill('SIGSTOP');
     await work(ms);
-    program.child.kill('SIGCONT');
+    shared.child.kill('SIGCONT');
   }
 
   /** Earlier blocks would have been reported before the block that is made here. */
-  async function blocksUntilNow(program: WatchedProgram, from: number): Promise<unknown[]> {
-    await program.block('announceAndSpin', 200);
-    return program.blocks.slice(from).map(({ cause, task }) => `${cause} ${task?.name}`);
+  async function blocksUntilNow(from: number): Promise<unknown[]> {
+    await shared.block('announceAndSpin', 200);
+    return shared.blocks.slice(from).map(({ cause, task }) => `${cause} ${task?.name}`);
   }
 
   onLinux('was not blocked if it was idle', async () => {
-    const program = server();
-    await program.untilWatched();
-    const before = program.blocks.length;
-    await stop(program, STOPPED);
-    expect(await blocksUntilNow(program, before)).toEqual(['task announceAndSpin']);
+    const before = shared.blocks.length;
+    await stop(STOPPED);
+    expect(await blocksUntilNow(before)).toEqual(['task announceAndSpin']);
   });
 
   onLinux('was not blocked if a task was waiting for its timer', async () => {
-    const program = server();
-    await program.untilWatched();
-    const before = program.blocks.length;
-    await program.run('rest', STOPPED / 2);
-    await program.untilPrinted('resting');
-    await stop(program, STOPPED);
-    await program.untilPrinted('rested');
-    expect(await blocksUntilNow(program, before)).toEqual(['task announceAndSpin']);
+    const before = shared.blocks.length;
+    await shared.run('rest', STOPPED / 2);
+    await shared.untilPrinted('resting');
+    await stop(STOPPED);
+    await shared.untilPrinted('rested');
+    expect(await blocksUntilNow(before)).toEqual(['task announceAndSpin']);
   });
 
   onLinux('was blocked only for as long as it ran', async () => {
-    const program = server();
-    await program.untilWatched();
-    const told = program.block('announceAndSpin', 2 * STOPPED);
-    await program.untilPrinted('spinning');
-    await stop(program, 4 * STOPPED);
+    const told = shared.block('announceAndSpin', 2 * STOPPED);
+    await shared.untilPrinted('spinning', shared.of('spinning').length + 1);
+    await stop(4 * STOPPED);
     expect((await told).blockedMs).toBeLessThan(4 * STOPPED);
   });
 });
@@ -362,11 +365,12 @@ describe('watchdogs of several realms of one process', () => {
 
 describe('a server in a worker thread', () => {
   it('is told of its blocks without stacks, and each instance once of the reason: only the main thread has any', async () => {
-    const program = new WatchedProgram('watchdog-in-worker.mjs');
+    const program = start('watchdog-in-worker.mjs');
     expect(await program.exited).toBe(0);
     expect(program.stderr).toBe('');
     expect(program.of('worker ended')).toHaveLength(1);
-    expect(program.blocks).toMatchObject([
+    // On a busy machine other code may take long as well.
+    expect(program.blocks.filter(({ cause }) => cause === 'task')).toMatchObject([
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
       { cause: 'task', task: { name: 'sendReport' }, request: { method: 'POST', route: '/reports/:id' }, stack: [] },
     ]);
@@ -378,7 +382,7 @@ describe('a server in a worker thread', () => {
 
 describe('a program that has the package twice', () => {
   it('is told of each block once, by the instance that has the task', async () => {
-    const program = new WatchedProgram('watchdog-both-builds.mjs');
+    const program = start('watchdog-both-builds.mjs');
     expect(await program.exited).toBe(0);
     expect(program.of('blocked')).toMatchObject([
       { by: 0, event: { task: { name: 'block' } } },

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import express, { type RequestHandler } from 'express';
 import { type BlockedEvent, backgroundTasks, defineTask, type TaskHandle } from 'express-background-tasks';
 import request from 'supertest';
@@ -311,6 +311,11 @@ describe('a call that is known to block', () => {
   const directory = mkdtempSync(join(tmpdir(), 'background-tasks-watchdog-'));
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+  let json: string;
+  beforeAll(() => {
+    json = jsonOf(400);
+  });
+
   it('is named where it is of node:crypto', async () => {
     const { background, blocks } = watch();
     const tenThousandMs = durationOf(() => derive(10_000));
@@ -395,7 +400,6 @@ describe('a call that is known to block', () => {
 
   it('is named where it is JSON.parse, when the code goes on behind it', async () => {
     const { background, blocks } = watch();
-    const json = jsonOf(400);
     const event = await blockUntilSampled(blocks, isOfTask('addUp'), () =>
       background.add(function addUp() {
         sumOf(json);
@@ -409,7 +413,6 @@ describe('a call that is known to block', () => {
 
   it('is not named where another call stands between it and the place where the code goes on', async () => {
     const { background, blocks } = watch();
-    const json = jsonOf(400);
     const readAll: (text: string) => { id: number }[] = JSON.parse;
     const event = await blockUntilSampled(blocks, isOfTask('innocent'), () =>
       background.add(function innocent() {

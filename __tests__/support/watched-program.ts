@@ -3,7 +3,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { BlockedEvent } from 'express-background-tasks';
-import { atEnd } from './cleanup.ts';
 import { fixture } from './fixtures.ts';
 
 export interface ProgramOptions {
@@ -48,10 +47,11 @@ export class WatchedProgram {
       this.#checkAll();
       return (code ?? signal) as number | string | null;
     });
-    atEnd(async () => {
-      this.child.kill('SIGKILL');
-      await this.exited;
-    });
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
   }
 
   /** What it has printed of this kind so far. */

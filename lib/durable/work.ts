@@ -61,7 +61,7 @@ export async function work(
     args = parsed(envelope, definition);
   } catch (thrown) {
     const error = toError(thrown);
-    host.warn({ id, name }, error);
+    host.warn({ id, name: USUAL_NAME.test(name) ? name : describe(name) }, error);
     return failed(error, false);
   }
   const { attempt, retryInMs, signal } = context;
@@ -134,6 +134,9 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   );
 }
 
+/** Others may have written the name: one that is not of this kind is quoted and shortened in the log. */
+const USUAL_NAME = /^[\w.$-]{1,200}$/;
+
 /** The name is not known here, but another worker may know it, or this one after its own deploy. */
 function unknown(
   { id, task: name }: TaskEnvelope,
@@ -144,12 +147,11 @@ function unknown(
   // Others may have written the time: one far ahead, or `NaN`, must not bring the task back again and again.
   const age = Math.abs(Date.now() - stagedAt);
   const isOver = !(age < unknownFor);
-  const shown = describe(name);
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_UNKNOWN_TASK',
-    `Task ${shown} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
+    `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
-  host.warn({ id, name: shown }, error);
+  host.warn({ id, name: USUAL_NAME.test(name) ? name : describe(name) }, error);
   if (isOver) return failed(error, false);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }
