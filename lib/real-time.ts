@@ -8,9 +8,9 @@ import * as timers from 'node:timers';
 
 // Not those of the globals, which may be fake already.
 export const { setImmediate, setInterval, setTimeout, clearTimeout } = timers;
-const done = Promise.resolve();
+const resolved = Promise.resolve();
 /** `callback` must not throw. */
-export const queueMicrotask = (callback: () => void): void => void done.then(callback);
+export const queueMicrotask = (callback: () => void): void => void resolved.then(callback);
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 export const now: () => number = performance.now.bind(performance);
 export const eventLoopUtilization: typeof performance.eventLoopUtilization =
