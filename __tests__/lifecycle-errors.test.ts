@@ -120,6 +120,32 @@ describe.each(frameworks)('under $name', (framework) => {
       expect(told[0]?.[0] === outcome.error && told[0]?.[1] === outcome).toBe(true);
     });
 
+    it.each(['code', 'stack', 'cause'])(
+      'an Error whose %s can be read once is logged as such, and the next task runs',
+      async (property) => {
+        const lines: unknown[][] = [];
+        const handles: TaskHandle[] = [];
+        const readOnce = (): Error => {
+          let reads = 0;
+          const get = (): unknown => (reads++ === 0 ? undefined : raise(new Error('read before')));
+          return Object.defineProperty(new Error('once'), property, { get });
+        };
+        const handler: Handler = (_req, res) => {
+          const list = res.locals.backgroundTasks.with({ name: 'bad', retry: { attempts: 2, delay: 0 } });
+          handles.push(list.add(() => Promise.reject(readOnce())));
+          handles.push(res.locals.backgroundTasks.add(() => 'unharmed'));
+          res.end();
+        };
+        const { background, port } = await start(framework, handler, { logger: recorder(lines) });
+        await request(port);
+        await background.idle();
+        expect(handles.map(({ state }) => state)).toEqual(['failed', 'completed']);
+        expect(lines.filter(([level]) => level === 'error').map(([, message]) => message)).toContain(
+          'Expected the error of task bad not to throw: read before',
+        );
+      },
+    );
+
     it.each<[string, () => unknown]>([
       ['throws', () => raise(new Error('the hook is broken'))],
       ['rejects', () => Promise.reject(new Error('the hook is broken'))],

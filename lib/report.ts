@@ -81,11 +81,13 @@ export class Reporter {
   }
 
   retrying(run: Reported, error: Error, delayMs: number): void {
-    this.#log.write('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
-      ...this.#fields(run),
-      delayMs,
-      error: errorFields(error),
-    });
+    this.#tell(run, () =>
+      this.#log.write('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
+        ...this.#fields(run),
+        delayMs,
+        error: errorFields(error),
+      }),
+    );
     this.events.emit('retrying', run, ({ facts, attemptNumber }) => ({
       ...facts,
       attempt: attemptNumber,
@@ -99,7 +101,7 @@ export class Reporter {
     this.durations.record(outcome);
     const { level, line } = ENDINGS[outcome.state];
     if (this.#log.hears(level)) {
-      this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) });
+      this.#tell(run, () => this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) }));
     }
     if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', outcome, asItIs);
@@ -117,6 +119,11 @@ export class Reporter {
   /** A function of the user's that the package called threw: the task's fate is decided without it. */
   hookThrew(error: Error): void {
     this.#log.write('error', error.message, { error: errorFields(error) });
+  }
+
+  /** What a task has thrown may throw itself where it is read again: by a getter, or as a proxy. */
+  #tell({ facts }: Reported, write: () => void): void {
+    notify(write, (thrown) => this.hookThrew(hookError(`the error of task ${facts.name}`, thrown)));
   }
 
   #callOnError(outcome: UnsuccessfulOutcome): void {
