@@ -263,10 +263,10 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
-    what: 'fills 300 MB of Buffers',
+    what: 'fills 100 MB of Buffers',
     task: 'fillBuffers',
-    argument: 300,
-    expected: everywhere('completed: 300'),
+    argument: 100,
+    expected: everywhere('completed: 100'),
   },
   {
     what: 'closes file descriptors 1 and 2, and prints',
