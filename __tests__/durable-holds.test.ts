@@ -182,6 +182,21 @@ describe('discards', () => {
     expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 
+  it('a discard that fails is tried for the last time just before the end of the hold is near', async () => {
+    let failures = 2;
+    const discard: Fault = (proceed) => {
+      failures -= 1;
+      return failures < 0 ? proceed() : FAILED_CALL(proceed);
+    };
+    const { app, hold } = await heldTasks({ durable: SHORT, faults: { discard } });
+    const { end } = await hold('/');
+    later(SHORT.hold / 2);
+    end(500);
+    await untilHolds(() => app.calls('discard').length === 3);
+    await app.background.close();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
+  });
+
   it('a discard whose answer was lost is not taken for one that failed', async () => {
     let calls = 0;
     const app = await durableApp(skipping, {

@@ -86,7 +86,12 @@ export class HandOver implements Executor {
   /** A response may end before its transaction: the engine sees the task, held, only once the transaction is committed. */
   async #releaseLater(handed: HandedTask): Promise<void> {
     const release = (): Promise<ReleaseResult | Near> => this.#calls.release(handed);
-    const last = await this.#repetition.untilNear(release, (answer) => answer === 'released', 'already');
+    const last = await this.#repetition.untilNear(
+      release,
+      (answer) => answer === 'released',
+      () => this.#calls.msUntilNear(handed),
+      'already',
+    );
     if (last === 'released') return;
     const found = await this.#calls.find(handed).catch(toError);
     if (found === undefined || (!(found instanceof Error) && found.state !== 'held')) return;

@@ -68,7 +68,12 @@ export class HoldCalls {
     });
   }
 
-  #isNear({ dueAt }: Held): boolean {
-    return performance.now() > dueAt - this.#margin;
+  /** Below zero where it is near, and for a task without a hold. */
+  msUntilNear({ dueAt }: Held): number {
+    return dueAt - this.#margin - performance.now();
+  }
+
+  #isNear(task: Held): boolean {
+    return this.msUntilNear(task) < 0;
   }
 }

@@ -9,6 +9,8 @@ import type { Near } from './hold-calls.ts';
 /** The wait between two calls is doubled each time. */
 const FIRST_WAIT = 0.5 * SECOND;
 const LONGEST_WAIT = 5 * SECOND;
+/** The last call is made this long before the end of the hold is near, in milliseconds. */
+const LAST_CALL_BEFORE = 100;
 
 export class Repetition {
   readonly #inFlight = new Set<Promise<void>>();
@@ -24,12 +26,14 @@ export class Repetition {
   /**
    * Repeats a call until its answer `isEnough`, or the end of the hold is near.
    *
+   * @param msUntilNear asked before each wait.
    * @param heard the answer to a first call that has been made already.
    * @returns the last answer; `near` if there was none.
    */
   async untilNear<Answer>(
     call: () => Promise<Answer | Near>,
     isEnough: (answer: Answer | Error) => boolean,
+    msUntilNear: () => number,
     heard?: Answer,
   ): Promise<Answer | Near | Error> {
     let last: Answer | Near | Error = 'near';
@@ -38,7 +42,9 @@ export class Repetition {
     while (answer !== 'near') {
       last = answer;
       if (isEnough(answer) || this.#isClosed) break;
-      await this.#pause(backoff.next());
+      const untilLastCall = msUntilNear() - LAST_CALL_BEFORE;
+      const wait = backoff.next();
+      await this.#pause(untilLastCall > 0 ? Math.min(wait, untilLastCall) : wait);
       answer = await call().catch(toError);
     }
     return last;

@@ -61,6 +61,7 @@ export class Withdrawals {
         if (answer instanceof Error) isThere = false;
         return answer === 'discarded' || answer === 'too-late';
       },
+      () => this.#calls.msUntilNear(task),
     );
   }
 
