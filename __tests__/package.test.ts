@@ -100,6 +100,13 @@ describe('the tarball', () => {
     expect(loaded.filter((file) => /piscina|winston|express[/\\]/.test(file))).toEqual([]);
   });
 
+  it('loads no HTTP client and no WebCrypto when it is imported as an ES module', async () => {
+    const project = makeProject(packed, { 'package.json': packageJson('module') }, []);
+    const program = "import 'express-background-tasks'; console.log(JSON.stringify(process.moduleLoadList))";
+    const { stdout } = await runNode(['--input-type=module', '-e', program], project);
+    expect((JSON.parse(stdout) as string[]).filter((name) => /undici|webcrypto/.test(name))).toEqual([]);
+  });
+
   it('has types that need no other package', () => {
     const entries = ['index', 'testing', 'testing-engine', 'bullmq', 'pg-boss'].map((name) => `${name}.d.ts`);
     for (const build of ['dist/esm', 'dist/cjs']) {

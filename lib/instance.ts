@@ -1,7 +1,8 @@
 /** One `backgroundTasks()`: what all of its tasks share, put together. */
-import { randomBytes } from 'node:crypto';
+
 import { Admission } from './admission.ts';
 import { Backlog } from './backlog.ts';
+import { randomBytes } from './builtins.ts';
 import { CLONE_FOR_WORKER } from './cloneable.ts';
 import { Deadlines } from './deadlines.ts';
 import { checkNotTaken, DurableTasks } from './durable/durable-tasks.ts';

@@ -1,7 +1,8 @@
 /** When a response has ended, and how. The one room that knows on-finished, and what on-finished does not tell. */
-import { ServerResponse } from 'node:http';
+
 import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
+import { ServerResponse } from './builtins.ts';
 import type { ResponseEnd } from './outcome.ts';
 import { setImmediate } from './real-time.ts';
 

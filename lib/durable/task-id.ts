@@ -1,5 +1,5 @@
 /** Ids of durable tasks: UUIDs, the one form that every engine takes. They sort in the order added, and carry the task's number. */
-import { randomUUID } from 'node:crypto';
+import { randomUUID } from '../builtins.ts';
 
 const PREFIX_DIGITS = 8;
 const NUMBER_DIGITS = 10;

@@ -1,5 +1,5 @@
 /** The options of `backgroundTasks`, as an instance runs by them. */
-import { IncomingMessage } from 'node:http';
+import { IncomingMessage } from '../builtins.ts';
 import type { TaskEngine } from '../durable/engine.ts';
 import { BackgroundTaskError } from '../errors.ts';
 import type { Logger } from '../log.ts';
