@@ -17,7 +17,6 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
 import { work } from './support/time.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(

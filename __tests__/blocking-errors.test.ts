@@ -1,5 +1,5 @@
 /** What blocking tasks throw, while they run and after, and how their threads and processes die of them. */
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { type BackgroundTasks, blocking, type Outcome } from 'express-background-tasks';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates, type WorkerGate } from './support/gates.ts';
@@ -8,7 +8,6 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { processes, threads, type WorkerKind, workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 interface Errors {

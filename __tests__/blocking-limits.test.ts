@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { BackgroundTaskError } from 'express-background-tasks';
 import { makeWorkerGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
@@ -12,7 +12,6 @@ import { shareBackground } from './support/shared-background.ts';
 import { work } from './support/time.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 describe.each(workerKinds)('in $plural:', (kind) => {

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { blocking } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
@@ -13,7 +13,6 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 interface Adding {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
@@ -16,7 +16,6 @@ import { shareBackground } from './support/shared-background.ts';
 import { work } from './support/time.ts';
 import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 /** To read the package, and nothing else. */

@@ -2,7 +2,7 @@
 import { Blob, File } from 'node:buffer';
 import { types } from 'node:util';
 import { MessageChannel } from 'node:worker_threads';
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { move } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { makeWorkerGate } from './support/gates.ts';
@@ -12,7 +12,6 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 const bytesOf = (length: number): Uint8Array => new Uint8Array(length).map((_, index) => index % 100);

@@ -1,6 +1,6 @@
 /** Blocking tasks, in threads and in processes: where they run, what they know, and in which order they start. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { currentTask, type Outcome, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { makeWorkerGate } from './support/gates.ts';
@@ -10,7 +10,6 @@ import { bareHttp, serve } from './support/servers.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 describe.each(workerKinds)('tasks in $plural', (kind) => {

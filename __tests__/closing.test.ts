@@ -18,7 +18,6 @@ import { bareHttp, listen, serve, type TaskedResponse } from './support/servers.
 import { work } from './support/time.ts';
 import { threads } from './support/worker-kinds.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const tasks = blocking<typeof import('./fixtures/thread-tasks.mjs')>(

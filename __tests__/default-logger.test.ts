@@ -1,8 +1,6 @@
 /** What an operator reads if the application gives no logger. */
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { runScriptAndListen } from './support/scripts.ts';
-
-jest.setTimeout(30_000);
 
 interface Failure {
   readonly id: string;

@@ -1,11 +1,10 @@
 /** What a task throws arrives unchanged, whatever it is and wherever it was thrown. */
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, blocking, type Outcome } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareThread } from './support/shared-thread.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 type Thrower = () => void;

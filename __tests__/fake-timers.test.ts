@@ -12,7 +12,6 @@ import { processes, threads } from './support/worker-kinds.ts';
 
 type Looping = TaskHandle<never>;
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 describe('when a test has exchanged the timers for fake ones', () => {

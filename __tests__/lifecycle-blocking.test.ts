@@ -1,5 +1,5 @@
 /** The lifecycle contract, row by row, for tasks that run in threads, under each framework. */
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, blocking, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { fixture } from './support/fixtures.ts';
@@ -10,7 +10,6 @@ import { frameworks, serve } from './support/servers.ts';
 import { shareThread } from './support/shared-thread.ts';
 import { threads } from './support/worker-kinds.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const { tasks, aware } = threads;

@@ -1,5 +1,5 @@
 /** Every wrong option is refused at once, by its name, with what was expected. */
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { NextFunction, Request, Response } from 'express';
 import {
   BackgroundTaskError,
@@ -16,7 +16,6 @@ import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, expresses, serve } from './support/servers.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const moduleUrl = new URL('./fixtures/thread-named.cjs', import.meta.url);

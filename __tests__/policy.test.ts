@@ -21,7 +21,6 @@ import { runScript } from './support/scripts.ts';
 import { bareHttp, serve, type TaskedResponse } from './support/servers.ts';
 import { untilHolds, work } from './support/time.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const moduleUrl = new URL('./fixtures/thread-tasks.mjs', import.meta.url);

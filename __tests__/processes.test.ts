@@ -5,7 +5,7 @@ import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
@@ -17,7 +17,6 @@ import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { processes } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 const NODE_MAJOR = Number.parseInt(process.versions.node, 10);

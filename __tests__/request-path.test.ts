@@ -10,7 +10,6 @@ import { frameworks, type Handler, serve } from './support/servers.ts';
 import { shareThread } from './support/shared-thread.ts';
 import { threads } from './support/worker-kinds.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const { tasks } = threads;

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import { runInThisContext } from 'node:vm';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   type BackgroundTasks,
   type BackgroundTasksOptions,
@@ -20,7 +20,6 @@ import { makeBackground } from './support/cleanup.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 const url = new URL('./fixtures/security-tasks.cjs', import.meta.url);

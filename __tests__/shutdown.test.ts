@@ -4,12 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { linesOfScript, runScript } from './support/scripts.ts';
 import { startShutdownServer, type WantedTask } from './support/shutdown-server.ts';
-
-jest.setTimeout(30_000);
 
 /** Of some 1.3 s each; `node scripts/shutdown-under-load.mjs` does 200. */
 const ROUNDS = 3;

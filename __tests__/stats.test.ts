@@ -1,12 +1,11 @@
 /** The times of `stats()`. Its counts are tested together with the tasks that they count. */
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { currentTask, type Outcome, type Percentiles } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { work } from './support/time.ts';
 import { threads, workerKinds } from './support/worker-kinds.ts';
 
-jest.setTimeout(20_000);
 expectNoProcessFaults();
 
 const NOTHING: Percentiles = { p50: 0, p90: 0, p99: 0, max: 0, mean: 0 };

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, getPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { move, type PoolOptions } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
@@ -15,7 +15,6 @@ import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { threads } from './support/worker-kinds.ts';
 
-jest.setTimeout(30_000);
 expectNoProcessFaults();
 
 const tasks = threads.refer<typeof import('./fixtures/thread-tasks.mjs')>('thread-tasks.mjs');
