@@ -321,6 +321,10 @@ describe('a name that no worker knows', () => {
       (lines) =>
         unknown.every(({ task }) => lines.some((line) => line.level === 'warn' && line.message.includes(`'${task}'`))),
     );
+    // An operator looks for it by its name, as long as it looks like one.
+    expect(new Set(log.withCode('ERR_BACKGROUND_UNKNOWN_TASK').map(({ task }) => task))).toEqual(
+      new Set(['unheard.of', 'tasks.unheardOf', 'tasks.constructor', "'../../etc/passwd'", 'tasks.echo']),
+    );
     for (const task of all) expect(await untilState(task, 'waiting')).toMatchObject({ attempts: 0 });
   });
 

@@ -1,5 +1,5 @@
-// Builds the package: compiles each source once, and packs the modules into few files, as ES modules and as CommonJS. Loading
-// the package costs a program a third of what its hundred modules would cost one by one.
+// Builds the package: compiles each source once, and packs the modules into few files, as ES modules and as CommonJS. A
+// program that loads its hundred modules one by one takes twice as long for it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -71,9 +71,9 @@ async function pack(entries, output) {
   await bundle.close();
 }
 
-/** What the declarations of the public entries import of each other, and those themselves. */
-function declarations() {
-  const found = new Set(PUBLIC_ENTRIES.map((entry) => `${entry}.d.ts`));
+/** The declarations of these entries, and those that they import. */
+function declarationsOf(entries) {
+  const found = new Set(entries.map((entry) => `${entry}.d.ts`));
   for (const path of found) {
     const text = readFileSync(join(compiled, path), 'utf8');
     for (const [, relative] of text.matchAll(/(?:from |import\()['"](\.[^'"]+)\.ts['"]/g))
@@ -103,8 +103,9 @@ try {
     dynamicImportInCjs: false,
     plugins: [{ name: 'without-import-meta', resolveImportMeta: () => 'undefined' }],
   });
-  copy([...declarations(), THREAD_START], esm);
-  copy(declarations(), cjs);
+  const declarations = declarationsOf(PUBLIC_ENTRIES);
+  copy([...declarations, THREAD_START], esm);
+  copy(declarations, cjs);
   writeFileSync(join(cjs, 'package.json'), '{ "type": "commonjs" }\n');
   rmSync(compiled, { recursive: true });
 

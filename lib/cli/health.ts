@@ -23,9 +23,8 @@ export interface HealthReports {
 
 /** @param ask never rejects. */
 export async function reportHealth(options: HealthOptions, ask: () => Promise<Health>): Promise<HealthReports> {
-  const askOnce = oneAtATime(ask);
-  const server = options.port === undefined ? undefined : await listen(options.port, options.host, askOnce);
-  const write = options.file === undefined ? undefined : writerOf(options.file, askOnce);
+  const server = options.port === undefined ? undefined : await listen(options.port, options.host, oneAtATime(ask));
+  const write = options.file === undefined ? undefined : writerOf(options.file, ask);
   const timer = write && setInterval(write, BETWEEN_WRITES);
   const address = server?.address() as AddressInfo | undefined;
   return {

@@ -40,7 +40,7 @@ export class ConnectionErrors {
   }
 
   watch(client: EngineClient): void {
-    client.on('error', (error) => this.#connectionFailed(error));
+    client.on('error', (error) => this.#connectionFailed(withoutCommand(error)));
     client.on('ready', () => {
       this.#isDown = false;
     });
@@ -62,7 +62,7 @@ export class ConnectionErrors {
   }
 
   #connectionFailed(error: Error): void {
-    if (!isGivenUp(error)) this.#last = withoutCommand(error);
+    if (!isGivenUp(error)) this.#last = error;
     if (this.#isDown) return;
     this.#isDown = true;
     if (!this.#isMuted) this.#host.error(error);
