@@ -14,6 +14,7 @@ import { bareHttp, errorAnswering, frameworks, serve, type TaskedResponse } from
 import { untilHolds } from './support/time.ts';
 
 const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
+const MIB = 2 ** 20;
 const NO_ANSWER: Fault = () => new Promise(() => {});
 
 describe.each(frameworks)('a durable task under $name', (framework) => {
@@ -304,6 +305,29 @@ describe('the tasks of one response', () => {
     for (const { open } of gates) open();
     await Promise.all(handles.map(({ accepted }) => accepted));
     expect(app.calls('stage').map((ids) => ids.length)).toEqual([1, 1, 4]);
+  });
+
+  it('go together as far as they are small: what is large needs a call of its own', async () => {
+    const app = await durableApp(() => {}, { durable: { maxArgumentsSize: 3 * MIB } });
+    const addAll = (args: readonly string[]): TaskHandle[] => args.map((arg) => app.background.add(tasks.echo, arg));
+    const half = 'é'.repeat(MIB / 4);
+    const handles = addAll(['', half.slice(100), half.slice(100), '', half, 'b'.repeat(2 * MIB), '', '']);
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([4, 1, 1, 2]);
+    expect(app.calls('stage').flat()).toEqual(handles.map(({ id }) => id));
+  });
+
+  it('count with their context', async () => {
+    const app = await durableApp(
+      (_req, res) => {
+        for (const value of [1, 2, 3]) res.locals.backgroundTasks.add(tasks.echo, value);
+        res.end();
+      },
+      { durable: { maxArgumentsSize: MIB }, context: () => 'c'.repeat(0.4 * MIB) },
+    );
+    await app.request();
+    await app.background.idle();
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([2, 1]);
   });
 });
 

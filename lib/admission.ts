@@ -5,7 +5,7 @@ import { currentOwner, currentTask } from './current-task.ts';
 import { describe } from './describe.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
 import type { DurableTasks } from './durable/durable-tasks.ts';
-import { argumentsFor, contextFor, stagedTask } from './durable/envelope.ts';
+import { keptInput, stagedTask } from './durable/envelope.ts';
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -128,29 +128,27 @@ export class Admission {
     const policy = this.#policyOf(definition, options);
     const transaction = options?.transaction;
     if (transaction !== undefined) durable.assertTransactions(name);
+    const input = keptInput(name, args, this.#contextFor(req, undefined), limits);
     const run = new DurableRun({
       definition: this.#definitionOnEngine(definition),
       name,
       policy: { ...policy, ...HAND_OVER_POLICY },
-      args: argumentsFor(name, args, limits),
-      context: contextFor(name, this.#contextFor(req, undefined), limits),
+      args: input.args,
+      context: input.context,
       owner,
       id: durableId(idPrefix, backlog.nextNumber),
     });
     // First, so that its handle has `accepted` from the start: a listener of `added` may cancel it.
-    durable.handOver.take({ run, transaction, staged: stagedTask(run, policy) });
+    durable.handOver.take({ run, transaction, staged: stagedTask(run, policy), bytes: input.bytes });
     return this.#admit(run);
   }
 
   /** In a test a durable task runs in this process. Arguments that its engine would refuse are refused here too. */
   #rehearse({ owner, definition, name, args, options, req }: Addition): TaskRun {
     if (options?.transaction !== undefined) this.#refuseTransaction(definition);
-    const { durable } = this.#host.options;
-    const context = contextFor(name, this.#contextFor(req, undefined), durable);
+    const input = keptInput(name, args, this.#contextFor(req, undefined), this.#host.options.durable);
     const policy = this.#policyOf(definition, options);
-    return this.#admit(
-      new TaskRun({ definition, name, policy, args: argumentsFor(name, args, durable), context, owner }),
-    );
+    return this.#admit(new TaskRun({ definition, name, policy, args: input.args, context: input.context, owner }));
   }
 
   /** A transaction needs an engine. In tests there is none, and that of a durable task is ignored. */

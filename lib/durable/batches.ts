@@ -5,6 +5,14 @@ import { queueMicrotask } from '../real-time.ts';
 const MOST_CALLS = 2;
 /** In one call. */
 const MOST_ITEMS = 500;
+/** In one call, unless a single item is larger: it becomes one text and one statement, during which the event loop stands still. */
+const MOST_BYTES = 2 ** 20;
+
+interface BatchesOptions<Item> {
+  readonly mostCalls?: number;
+  /** How much of the call an item takes; where none is given, so little that it need not be limited. */
+  readonly bytesOf?: (item: Item) => number;
+}
 
 interface Waiting<Item, Result> {
   readonly item: Item;
@@ -15,14 +23,19 @@ interface Waiting<Item, Result> {
 export class Batches<Item, Result> {
   readonly #send: (items: readonly Item[]) => Promise<readonly Result[]>;
   readonly #mostCalls: number;
+  readonly #bytesOf: (item: Item) => number;
   #waiting: Waiting<Item, Result>[] = [];
   #calls = 0;
   #isFlushing = false;
 
   /** @param send makes one call, and must settle in bounded time. Its results are in the order of the items. */
-  constructor(send: (items: readonly Item[]) => Promise<readonly Result[]>, mostCalls: number = MOST_CALLS) {
+  constructor(
+    send: (items: readonly Item[]) => Promise<readonly Result[]>,
+    { mostCalls = MOST_CALLS, bytesOf = () => 0 }: BatchesOptions<Item> = {},
+  ) {
     this.#send = send;
     this.#mostCalls = mostCalls;
+    this.#bytesOf = bytesOf;
   }
 
   add(item: Item): Promise<Result> {
@@ -40,7 +53,17 @@ export class Batches<Item, Result> {
 
   #flush(): void {
     while (this.#waiting.length > 0 && this.#calls < this.#mostCalls)
-      void this.#call(this.#waiting.splice(0, MOST_ITEMS));
+      void this.#call(this.#waiting.splice(0, this.#nextSize()));
+  }
+
+  /** How many of the waiting items go together in the next call. */
+  #nextSize(): number {
+    let bytes = 0;
+    for (const [index, { item }] of this.#waiting.entries()) {
+      bytes += this.#bytesOf(item);
+      if (index === MOST_ITEMS || (index > 0 && bytes > MOST_BYTES)) return index;
+    }
+    return this.#waiting.length;
   }
 
   async #call(batch: readonly Waiting<Item, Result>[]): Promise<void> {

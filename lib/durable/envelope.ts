@@ -5,23 +5,25 @@ import type { DurableRun } from './durable-run.ts';
 import type { StagedTask } from './engine.ts';
 import { jsonCopy } from './json.ts';
 
-/**
- * A copy of a task's arguments, as an engine keeps them.
- *
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`.
- */
-export function argumentsFor(
-  name: string,
-  args: readonly unknown[],
-  { maxArgumentsSize }: ResolvedDurableOptions,
-): readonly unknown[] {
-  return jsonCopy(args, `the arguments of task ${name}`, maxArgumentsSize);
+/** What a task is given, as an engine keeps it. */
+export interface KeptInput {
+  readonly args: readonly unknown[];
+  readonly context: unknown;
+  /** How much of both there is, as JSON. */
+  readonly bytes: number;
 }
 
-/** The same for a task's context. */
-export function contextFor(name: string, context: unknown, { maxArgumentsSize }: ResolvedDurableOptions): unknown {
-  if (context === undefined) return undefined;
-  return jsonCopy(context, `what \`context\` returned for task ${name}`, maxArgumentsSize);
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON`, `ERR_BACKGROUND_TOO_LARGE`. */
+export function keptInput(
+  name: string,
+  args: readonly unknown[],
+  context: unknown,
+  { maxArgumentsSize }: ResolvedDurableOptions,
+): KeptInput {
+  const keptArgs = jsonCopy(args, `the arguments of task ${name}`, maxArgumentsSize);
+  if (context === undefined) return { args: keptArgs.value, context, bytes: keptArgs.bytes };
+  const keptContext = jsonCopy(context, `what \`context\` returned for task ${name}`, maxArgumentsSize);
+  return { args: keptArgs.value, context: keptContext.value, bytes: keptArgs.bytes + keptContext.bytes };
 }
 
 /** @param policy for the attempts in a worker. The run has one of its own, for the hand-over. */

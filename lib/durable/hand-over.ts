@@ -36,9 +36,9 @@ export class HandOver implements Executor {
   /** Stages the task: from here on it runs, unless the engine refuses it or it is withdrawn. */
   take(durable: NewDurable): void {
     const handed = new HandedTask(durable);
-    const { run, staged } = durable;
+    const { run } = durable;
     this.#handed.set(run.id, handed);
-    run.accepted = this.#stage(handed, staged);
+    run.accepted = this.#stage(handed, durable);
     // `accepted` need not be awaited: the failure is in the outcome and in the log as well.
     run.accepted.catch(() => {});
     void run.settled.then(() => {
@@ -47,9 +47,9 @@ export class HandOver implements Executor {
     });
   }
 
-  async #stage(handed: HandedTask, staged: NewDurable['staged']): Promise<void> {
+  async #stage(handed: HandedTask, durable: NewDurable): Promise<void> {
     try {
-      await this.#staging.add(handed, staged);
+      await this.#staging.add(handed, durable);
     } catch (thrown) {
       handed.isGivenUp = true;
       const error = isRefusal(thrown) ? toError(thrown) : notAccepted(handed.name, toError(thrown));

@@ -10,6 +10,8 @@ import type { Acceptance } from './withdrawals.ts';
 export interface NewDurable {
   readonly run: DurableRun;
   readonly staged: Omit<StagedTask, 'holdMs'>;
+  /** How much the task is given, as JSON. */
+  readonly bytes: number;
   /** The user's client, in whose transaction the task is staged. That transaction may never be committed. */
   readonly transaction: unknown;
 }

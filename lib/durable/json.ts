@@ -6,6 +6,12 @@ import { BackgroundTaskError } from '../errors.ts';
 /** Arguments are not nested this deeply on purpose. Far beyond it `JSON.stringify` overflows the stack. */
 const DEEPEST = 500;
 
+/** What JSON makes of a value, and how many bytes it takes as JSON. */
+export interface JsonCopy<Value> {
+  readonly value: Value;
+  readonly bytes: number;
+}
+
 /**
  * A copy of `value`, as JSON makes it.
  *
@@ -13,7 +19,7 @@ const DEEPEST = 500;
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_NOT_JSON` for a value that would come back changed, or not at all;
  * `ERR_BACKGROUND_TOO_LARGE` for one that takes more than `limit` bytes.
  */
-export function jsonCopy<Value>(value: Value, what: string, limit: number): Value {
+export function jsonCopy<Value>(value: Value, what: string, limit: number): JsonCopy<Value> {
   const fault = faultIn(value, '', 0);
   if (fault !== undefined) {
     throw new BackgroundTaskError(
@@ -22,20 +28,20 @@ export function jsonCopy<Value>(value: Value, what: string, limit: number): Valu
     );
   }
   const text = JSON.stringify(value);
-  const size = Buffer.byteLength(text);
-  if (size > limit) {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > limit) {
     throw new BackgroundTaskError(
       'ERR_BACKGROUND_TOO_LARGE',
-      `Expected ${what} to be at most ${limit} bytes of JSON, got ${size}: store it elsewhere, and pass its key.`,
+      `Expected ${what} to be at most ${limit} bytes of JSON, got ${bytes}: store it elsewhere, and pass its key.`,
     );
   }
-  return JSON.parse(text) as Value;
+  return { value: JSON.parse(text) as Value, bytes };
 }
 
 /** The value itself if it is JSON of at most `limit` bytes, and `undefined` otherwise. Never throws. */
 export function jsonOrNothing(value: unknown, limit: number): unknown {
   try {
-    return value === undefined ? undefined : jsonCopy(value, 'a value', limit);
+    return value === undefined ? undefined : jsonCopy(value, 'a value', limit).value;
   } catch {
     return undefined;
   }

@@ -10,9 +10,8 @@ interface StagingOptions {
   readonly acceptTimeout: number;
 }
 
-interface Entry {
+interface Entry extends Pick<NewDurable, 'staged' | 'bytes'> {
   readonly handed: HandedTask;
-  readonly staged: NewDurable['staged'];
 }
 
 export class Staging {
@@ -24,12 +23,12 @@ export class Staging {
   constructor(link: EngineLink, options: StagingOptions) {
     this.#link = link;
     this.#options = options;
-    this.#batches = new Batches((tasks) => this.#send(tasks));
+    this.#batches = new Batches((tasks) => this.#send(tasks), { bytesOf });
   }
 
   /** Resolves when the engine has the task. Rejects if it has not said so in time, or refuses it. */
-  add(handed: HandedTask, staged: NewDurable['staged']): Promise<void> {
-    const answer = this.#batchesOf(handed.transaction).add({ handed, staged });
+  add(handed: HandedTask, { staged, bytes }: NewDurable): Promise<void> {
+    const answer = this.#batchesOf(handed.transaction).add({ handed, staged, bytes });
     // A task waits behind others, and is sent together with some that came earlier: each has its own limit.
     return this.#link.inTime('accept tasks', this.#options.acceptTimeout, answer);
   }
@@ -39,7 +38,7 @@ export class Staging {
     if (transaction === undefined) return this.#batches;
     let batches = this.#inTransactions.get(transaction as object);
     if (batches === undefined) {
-      batches = new Batches((tasks) => this.#send(tasks), 1);
+      batches = new Batches((tasks) => this.#send(tasks), { bytesOf, mostCalls: 1 });
       this.#inTransactions.set(transaction as object, batches);
     }
     return batches;
@@ -65,6 +64,10 @@ export class Staging {
     });
     return new Array(tasks.length);
   }
+}
+
+function bytesOf({ bytes }: Entry): number {
+  return bytes;
 }
 
 function acceptanceAfter(answer: Promise<void>): Promise<Acceptance> {
