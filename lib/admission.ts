@@ -55,7 +55,6 @@ export class Admission {
   onAdded: ((watched: WatchedTask) => void) | undefined;
   readonly #host: Host;
   readonly #policies: Policies;
-  readonly #onEngine = new WeakMap<TaskDefinition, TaskDefinition>();
   #hasSaidWithoutEngine = false;
 
   constructor(host: Host) {
@@ -130,7 +129,7 @@ export class Admission {
     if (transaction !== undefined) durable.assertTransactions(name);
     const input = keptInput(name, args, this.#contextFor(req, undefined), limits);
     const run = new DurableRun({
-      definition: this.#definitionOnEngine(definition),
+      definition,
       name,
       policy: { ...policy, ...HAND_OVER_POLICY },
       args: input.args,
@@ -158,15 +157,6 @@ export class Admission {
       'ERR_BACKGROUND_OPTION',
       `Expected \`transaction\` of with() to be used for a durable task on an engine, got task ${name}, which this process runs by itself.`,
     );
-  }
-
-  #definitionOnEngine(definition: TaskDefinition): TaskDefinition {
-    let onEngine = this.#onEngine.get(definition);
-    if (onEngine === undefined) {
-      onEngine = { ...definition, executor: 'engine' };
-      this.#onEngine.set(definition, onEngine);
-    }
-    return onEngine;
   }
 
   #sayWithoutEngine(name: string): void {

@@ -1,10 +1,15 @@
 /** The two runs of a durable task: its hand-over to the engine, in the process that adds it, and its work, in a worker. */
+import type { ExecutorName } from '../executor-names.ts';
 import type { Outcome } from '../outcome.ts';
 import { type NewTask, TaskRun } from '../run.ts';
 
 /** The hand-over. It has completed when the engine has the task and may let it run. */
 export class DurableRun extends TaskRun {
   #accepted: Promise<void> | undefined;
+
+  override get executor(): ExecutorName {
+    return 'engine';
+  }
 
   override get accepted(): Promise<void> {
     return this.#accepted ?? super.accepted;
