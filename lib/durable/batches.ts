@@ -28,7 +28,7 @@ export class Batches<Item, Result> {
   #calls = 0;
   #isFlushing = false;
 
-  /** @param send makes one call, and must settle in bounded time. Its results are in the order of the items. */
+  /** @param send makes one call. It must settle, since others wait for it. Its results are in the order of the items. */
   constructor(
     send: (items: readonly Item[]) => Promise<readonly Result[]>,
     { mostCalls = MOST_CALLS, bytesOf = () => 0 }: BatchesOptions<Item> = {},

@@ -1,6 +1,7 @@
 /** Writes the results of attempts to Postgres. Those that come while one statement runs go together in the next. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../backoff.ts';
+import { Batches } from '../../durable/batches.ts';
 import { SECOND } from '../../timers.ts';
 import type { Database } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
@@ -18,12 +19,6 @@ export interface ResultRow {
   readonly deletion_seconds: number;
 }
 
-interface Waiting {
-  readonly row: ResultRow;
-  readonly written: () => void;
-}
-
-const MOST_AT_ONCE = 500;
 const FIRST_DELAY = 0.1 * SECOND;
 const LONGEST_DELAY = 1 * SECOND;
 
@@ -33,38 +28,28 @@ export class ResultWriter {
   readonly #parameters: readonly string[];
   readonly #errors: RepeatedErrors;
   readonly #closed = new AbortController();
-  #waiting: Waiting[] = [];
-  #isFlushing = false;
+  readonly #batches: Batches<ResultRow, undefined>;
 
   constructor(database: Database, statement: string, parameters: readonly string[], errors: RepeatedErrors) {
     this.#database = database;
     this.#statement = statement;
     this.#parameters = parameters;
     this.#errors = errors;
+    this.#batches = new Batches((rows) => this.#writeAll(rows), { mostCalls: 1 });
   }
 
   /** Never rejects: a row that can't be written now is tried again, until the engine is closed. */
   write(row: ResultRow): Promise<void> {
-    return new Promise((written) => {
-      this.#waiting.push({ row, written });
-      if (!this.#isFlushing) void this.#flush();
-    });
+    return this.#batches.add(row);
   }
 
   close(): void {
     this.#closed.abort();
   }
 
-  async #flush(): Promise<void> {
-    this.#isFlushing = true;
-    // Results of the same turn go together.
-    await null;
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, MOST_AT_ONCE);
-      await this.#writeRows(batch.map(({ row }) => row));
-      for (const { written } of batch) written();
-    }
-    this.#isFlushing = false;
+  async #writeAll(rows: readonly ResultRow[]): Promise<undefined[]> {
+    await this.#writeRows(rows);
+    return new Array(rows.length);
   }
 
   async #writeRows(rows: readonly ResultRow[]): Promise<void> {
