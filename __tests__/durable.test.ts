@@ -247,6 +247,25 @@ describe('`accepted`', () => {
     await untilCollected(argument);
   });
 
+  it('that has resolved keeps nothing of its task in memory, though it was cancelled and cannot be discarded yet', async () => {
+    let isAsked = false;
+    const engine = memoryEngine({
+      intercept(method, proceed) {
+        isAsked ||= method === 'discard';
+        if (method === 'discard') return Promise.reject(new Error('connection refused'));
+        return method === 'stage' ? Promise.resolve() : proceed();
+      },
+    });
+    const background = makeBackground({ engine });
+    const watcher = watchTasks(background, 'run');
+    const handle = background.add(tasks.echo, { order: 7 });
+    const argument = new WeakRef(watcher.added[0]?.args[0] as object);
+    watcher.clear();
+    handle.cancel();
+    await untilHolds(() => isAsked);
+    await untilCollected(argument);
+  });
+
   it('is resolved for tasks that are not durable', async () => {
     const background = makeBackground();
     await expect(background.add(() => 1).accepted).resolves.toBeUndefined();

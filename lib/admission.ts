@@ -6,6 +6,7 @@ import { describe } from './describe.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
 import type { DurableTasks } from './durable/durable-tasks.ts';
 import { keptInput, stagedTask } from './durable/envelope.ts';
+import { HandedTask } from './durable/handed-task.ts';
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { BackgroundTaskError } from './errors.ts';
@@ -138,7 +139,7 @@ export class Admission {
       id: durableId(idPrefix, backlog.nextNumber),
     });
     // First, so that its handle has `accepted` from the start: a listener of `added` may cancel it.
-    durable.handOver.take({ run, transaction, staged: stagedTask(run, policy), bytes: input.bytes });
+    durable.handOver.take(new HandedTask(run, stagedTask(run, policy), input.bytes, transaction));
     return this.#admit(run);
   }
 

@@ -66,13 +66,8 @@ export class DurableTasks {
       warn: (message) => notices.engineWarned(this.engine.name, message),
       error: (error) => notices.engineFailed(this.engine.name, error),
     };
-    const { hold, acceptTimeout } = options.durable;
     this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
-    this.handOver = new HandOver(this.#link, {
-      hold,
-      acceptTimeout,
-      warn: (task, error) => host.warn(task, error),
-    });
+    this.handOver = new HandOver(this.#link, options.durable, (task, error) => host.warn(task, error));
     this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
     this.ready.catch((error: Error) => {
       // No news: it was close() that was called.

@@ -2,43 +2,36 @@
 
 import { BackgroundTaskError } from '../errors.ts';
 import type { Attempt, Executor } from '../executors/executor.ts';
+import type { ResolvedDurableOptions } from '../options/durable.ts';
 import { toError } from '../to-error.ts';
 import type { ReleaseResult } from './engine.ts';
 import { type EngineLink, isRefusal } from './engine-link.ts';
-import { HandedTask, type NewDurable } from './handed-task.ts';
+import type { HandedTask } from './handed-task.ts';
 import { HoldCalls, type Near } from './hold-calls.ts';
 import { Repetition } from './repetition.ts';
 import { Staging } from './staging.ts';
-import { Withdrawals } from './withdrawals.ts';
-
-export interface HandOverOptions {
-  readonly hold: number;
-  readonly acceptTimeout: number;
-  /** Warns that a task runs although it should not, or later than it should. */
-  readonly warn: (task: { readonly id: string; readonly name: string }, error: Error) => void;
-}
+import { type Warn, Withdrawals } from './withdrawals.ts';
 
 export class HandOver implements Executor {
-  readonly #options: HandOverOptions;
+  readonly #warn: Warn;
   readonly #calls: HoldCalls;
   readonly #repetition = new Repetition();
   readonly #withdrawals: Withdrawals;
   readonly #handed = new Map<string, HandedTask>();
   readonly #staging: Staging;
 
-  constructor(link: EngineLink, options: HandOverOptions) {
-    this.#options = options;
+  constructor(link: EngineLink, options: ResolvedDurableOptions, warn: Warn) {
+    this.#warn = warn;
     this.#calls = new HoldCalls(link, options);
-    this.#withdrawals = new Withdrawals(this.#calls, this.#repetition, link.engine.name, options.warn);
+    this.#withdrawals = new Withdrawals(this.#calls, this.#repetition, link.engine.name, warn);
     this.#staging = new Staging(link, options);
   }
 
   /** Stages the task: from here on it runs, unless the engine refuses it or it is withdrawn. */
-  take(durable: NewDurable): void {
-    const handed = new HandedTask(durable);
-    const { run } = durable;
+  take(handed: HandedTask): void {
+    const { run } = handed;
     this.#handed.set(run.id, handed);
-    run.accepted = this.#stage(handed, durable);
+    run.accepted = this.#stage(handed);
     // `accepted` need not be awaited: the failure is in the outcome and in the log as well.
     run.accepted.catch(() => {});
     void run.settled.then(() => {
@@ -47,9 +40,9 @@ export class HandOver implements Executor {
     });
   }
 
-  async #stage(handed: HandedTask, durable: NewDurable): Promise<void> {
+  async #stage(handed: HandedTask): Promise<void> {
     try {
-      await this.#staging.add(handed, durable);
+      await this.#staging.add(handed);
     } catch (thrown) {
       handed.isGivenUp = true;
       const error = isRefusal(thrown) ? toError(thrown) : notAccepted(handed.name, toError(thrown));
@@ -96,7 +89,7 @@ export class HandOver implements Executor {
     const found = await this.#calls.find(handed).catch(toError);
     if (found === undefined || (!(found instanceof Error) && found.state !== 'held')) return;
     const cause = [found, last].find((one) => one instanceof Error);
-    this.#options.warn(handed, releasedTooLate(handed.name, cause));
+    this.#warn(handed, releasedTooLate(handed.name, cause));
   }
 
   /** Called by `cancel`, and by `close` when it has run out of time. */

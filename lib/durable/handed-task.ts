@@ -6,24 +6,20 @@ import type { StagedTask } from './engine.ts';
 import { type Held, NOT_HELD } from './hold-calls.ts';
 import type { Acceptance } from './withdrawals.ts';
 
-/** A task to be handed over. Whether it is held is decided when it is sent to the engine. */
-export interface NewDurable {
-  readonly run: DurableRun;
-  readonly staged: Omit<StagedTask, 'holdMs'>;
-  /** How much the task is given, as JSON. */
-  readonly bytes: number;
-  /** The user's client, in whose transaction the task is staged. That transaction may never be committed. */
-  readonly transaction: unknown;
-}
+/** Whether a task is held is decided when it is sent to the engine. */
+type Unheld = Omit<StagedTask, 'holdMs'>;
 
 /**
  * The ends of a run after which its task is withdrawn. After `abandoned` it is not: like the task of a process that
  * dies, it runs when its hold is over.
  */
-const WITHDRAWN_AFTER: ReadonlySet<TaskState> = new Set(['skipped', 'cancelled', 'failed', 'timed-out']);
+const WITHDRAWN_AFTER: ReadonlySet<TaskState> = new Set(['skipped', 'cancelled', 'failed']);
 
 export class HandedTask implements Held {
   readonly run: DurableRun;
+  /** How much the task is given, as JSON. */
+  readonly bytes: number;
+  /** The user's client, in whose transaction the task is staged. That transaction may never be committed. */
   readonly transaction: unknown;
   dueAt = NOT_HELD;
   /** Set when the task was not accepted in time, or not at all. The engine is not asked to take it after that. */
@@ -32,9 +28,13 @@ export class HandedTask implements Held {
   acceptance: Promise<Acceptance> | undefined;
   /** Set when the task may run. */
   attempt: Attempt | undefined;
+  /** Not kept once it is sent: a task may be withdrawn for as long as its hold lasts, and its arguments may be large. */
+  #staged: Unheld | undefined;
 
-  constructor({ run, transaction }: NewDurable) {
+  constructor(run: DurableRun, staged: Unheld, bytes: number, transaction: unknown) {
     this.run = run;
+    this.#staged = staged;
+    this.bytes = bytes;
     this.transaction = transaction;
   }
 
@@ -49,6 +49,16 @@ export class HandedTask implements Held {
   /** Whether the task must not run any more, however far it has come. */
   get isWithdrawn(): boolean {
     return WITHDRAWN_AFTER.has(this.run.state);
+  }
+
+  /** What the engine is given, once. */
+  toStage(hold: number): StagedTask {
+    const staged = this.#staged as Unheld;
+    this.#staged = undefined;
+    // One that may run already needs no hold. One that is to be withdrawn does: without a hold it would run.
+    if (this.attempt !== undefined && !this.isWithdrawn) return { ...staged, holdMs: 0 };
+    this.dueAt = performance.now() + hold;
+    return { ...staged, holdMs: hold };
   }
 
   /** Whether the engine has it. Resolves with the engine's final answer, even after the caller's own wait timed out. */

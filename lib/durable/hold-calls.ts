@@ -1,4 +1,5 @@
 /** Calls about tasks that an engine holds: as few as possible, and none near the end of a hold. */
+import type { ResolvedDurableOptions } from '../options/durable.ts';
 import { SECOND } from '../timers.ts';
 import { Batches } from './batches.ts';
 import type { DiscardResult, DurableTask, ReleaseResult } from './engine.ts';
@@ -38,7 +39,7 @@ export class HoldCalls {
   readonly #releasing: Batches<Held, ReleaseResult | Near>;
   readonly #discarding: Batches<Held, DiscardResult | Near>;
 
-  constructor(link: EngineLink, { hold, acceptTimeout }: { readonly hold: number; readonly acceptTimeout: number }) {
+  constructor(link: EngineLink, { hold, acceptTimeout }: ResolvedDurableOptions) {
     const margin = Math.min(Math.max(acceptTimeout, SHORTEST_MARGIN), hold * MARGIN_PART);
     this.#link = link;
     this.#margin = margin;

@@ -8,20 +8,20 @@ import type { Repetition } from './repetition.ts';
 /** What the engine said when it was asked to take a task. `unknown`: it may have the task, or may yet get it. */
 export type Acceptance = 'accepted' | 'refused' | 'unknown';
 
-/** Called when the engine could not be told in time: the task will run, may run, or may have run. */
-export type OnNotWithdrawn = (task: Held, error: BackgroundTaskError) => void;
+/** Warns that a task runs although it should not, or later than it should. */
+export type Warn = (task: Held, error: BackgroundTaskError) => void;
 
 export class Withdrawals {
   readonly #calls: HoldCalls;
   readonly #repetition: Repetition;
   readonly #engine: string;
-  readonly #onNotWithdrawn: OnNotWithdrawn;
+  readonly #warn: Warn;
 
-  constructor(calls: HoldCalls, repetition: Repetition, engine: string, onNotWithdrawn: OnNotWithdrawn) {
+  constructor(calls: HoldCalls, repetition: Repetition, engine: string, warn: Warn) {
     this.#calls = calls;
     this.#repetition = repetition;
     this.#engine = engine;
-    this.#onNotWithdrawn = onNotWithdrawn;
+    this.#warn = warn;
   }
 
   /** @param answer the engine's final answer to staging the task, however late it comes. */
@@ -71,6 +71,6 @@ export class Withdrawals {
       `Expected task ${task.name} to be withdrawn from ${this.#engine}, but ${cause?.message ?? 'it was too late'}: it ${isThere ? 'will run, or has run' : 'may run, or may have run'}.`,
       { cause },
     );
-    this.#onNotWithdrawn(task, error);
+    this.#warn(task, error);
   }
 }
