@@ -5,25 +5,7 @@ export { blocking } from './blocking.ts';
 export type { CloseOptions } from './close.ts';
 export type { AbandonedOutcome, CloseReport } from './close-report.ts';
 export { type CurrentTask, currentTask } from './current-task.ts';
-export type {
-  DiscardResult,
-  DurableState,
-  DurableTask,
-  EngineFeatures,
-  EngineHost,
-  EngineRetry,
-  EngineStats,
-  EngineWorker,
-  EngineWorkOptions,
-  ReleaseResult,
-  StagedTask,
-  StageOptions,
-  TaskEngine,
-  TaskEnvelope,
-  WorkContext,
-  WorkFunction,
-  WorkResult,
-} from './durable/engine.ts';
+export type * from './durable/engine.ts';
 export { durable } from './durable.ts';
 export type { Percentiles } from './durations.ts';
 export { BackgroundTaskError, type BackgroundTaskErrorCode } from './errors.ts';

@@ -1,23 +1,5 @@
 /** The `./testing/engine` entry: an engine in memory for tests, and the suite that every engine must pass. */
-export type {
-  DiscardResult,
-  DurableState,
-  DurableTask,
-  EngineFeatures,
-  EngineHost,
-  EngineRetry,
-  EngineStats,
-  EngineWorker,
-  EngineWorkOptions,
-  ReleaseResult,
-  StagedTask,
-  StageOptions,
-  TaskEngine,
-  TaskEnvelope,
-  WorkContext,
-  WorkFunction,
-  WorkResult,
-} from './durable/engine.ts';
+export type * from './durable/engine.ts';
 export type { EngineUnderTest, MakeEngine } from './testing/conformance/rig.ts';
 export { type ConformanceOptions, type EngineCase, engineConformance } from './testing/conformance.ts';
 export {

@@ -1,4 +1,4 @@
-/** The interface between the package and whatever keeps durable tasks: a queue in Redis, a table in Postgres. */
+/** The interface between the package and whatever keeps durable tasks: a queue in Redis, a table in Postgres. All of it is public. */
 
 /** A task as it is kept by an engine. All of it is JSON. */
 export interface TaskEnvelope {
