@@ -1,12 +1,11 @@
 /** The end of an instance: nothing more comes in, what is in gets its time, and what is left is named. */
 import type { PendingRun } from './backlog.ts';
 import { type CloseReport, CloseTally } from './close-report.ts';
-import { EXECUTOR_NAMES, type WorkerKind } from './executor-names.ts';
-import type { Executor } from './executors/executor.ts';
+import { EXECUTOR_NAMES } from './executor-names.ts';
+import type { Instance } from './instance.ts';
 import { check } from './options/check.ts';
 import { either, milliseconds, oneOf } from './options/rules.ts';
 import { now } from './real-time.ts';
-import type { Runtime } from './runtime.ts';
 import { doneWithin, SECOND } from './timers.ts';
 
 /** Options of `close`. */
@@ -32,23 +31,7 @@ const LAST_PART = 0.25;
 
 const ELSEWHERE = EXECUTOR_NAMES.filter((name) => name !== 'event-loop');
 
-/** The engine's side of the end; none without one. */
-interface Durable {
-  /** Fetches no more tasks to run. */
-  stop(): void;
-  /** When nothing is under way any more. */
-  close(timeLeft: number): Promise<void>;
-}
-
-/** What there is to be closed. */
-interface Closable {
-  readonly runtime: Runtime;
-  /** Those of worker threads and processes, in a test's mode as well: there they are not among the executors. */
-  readonly pools: Readonly<Record<WorkerKind, Executor>>;
-  readonly durable: Durable | undefined;
-}
-
-export async function close({ runtime, pools, durable }: Closable, options: CloseOptions): Promise<CloseReport> {
+export async function close({ runtime, pools, durable }: Instance, options: CloseOptions): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
   const deadline = now() + timeout;
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
@@ -65,6 +48,7 @@ export async function close({ runtime, pools, durable }: Closable, options: Clos
   const { pending } = backlog;
   tally.describe(pending);
   const elsewhere = abandonAllButThoseThatRunHere(pending);
+  // In a test's mode the pools are not among the executors.
   const workers = new Set([...ELSEWHERE.map((name) => executors[name]), ...Object.values(pools)]);
   const ends = [...workers].map((executor) => executor.close(grace * HEEDING_PART));
   await Promise.all(elsewhere.map(({ settled }) => settled));
