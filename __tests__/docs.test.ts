@@ -4,8 +4,6 @@ import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { errorCodes } from '../lib/errors.ts';
-import { workerOptionNames } from '../lib/options/create-worker.ts';
-import { optionNames } from '../lib/options/middleware.ts';
 import { resolveOptions } from '../lib/options/resolved.ts';
 import { request } from './support/clients.ts';
 import {
@@ -16,6 +14,7 @@ import {
   relativeLinksOf,
   tableBelow,
 } from './support/markdown.ts';
+import { optionNames } from './support/option-names.ts';
 import { built, commandOf, makeProject, root, runNode } from './support/projects.ts';
 import { startServerProgram } from './support/server-program.ts';
 
@@ -147,7 +146,7 @@ describe('docs/options.md', () => {
     ['Durable task options', optionNames.durableTask, { ...policy, executor: 'thread' }],
     ['Task options', optionNames.task, { ...policy, executor: 'thread' }],
     ['retry', optionNames.retry, policy.retry as unknown as Record<string, unknown>],
-    ['Options of createWorker', workerOptionNames, { ...middleware, ...work, concurrency: undefined }],
+    ['Options of createWorker', optionNames.worker, { ...middleware, ...work, concurrency: undefined }],
     ['Options of close', ['timeout'], { timeout: defaultOfClose() }],
   ];
 

@@ -10,9 +10,9 @@ import {
   durable,
   type TaskOptions,
 } from 'express-background-tasks';
-import { optionNames } from '../lib/options/middleware.ts';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { optionNames } from './support/option-names.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, expresses, serve } from './support/servers.ts';
 

@@ -14,7 +14,6 @@ import {
   type WorkFunction,
 } from 'express-background-tasks';
 import { type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
-import { workerOptionNames } from '../lib/options/create-worker.ts';
 import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
@@ -22,6 +21,7 @@ import { localTasks, tasks, until } from './support/durable-app.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
+import { optionNames } from './support/option-names.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { serve, type TaskedResponse } from './support/servers.ts';
 
@@ -445,7 +445,7 @@ describe('`createWorker`', () => {
       const refusal = createWorker(withEngine({ [name]: undefined }) as WorkerOptions);
       await expect(refusal).rejects.toMatchObject({
         code: 'ERR_BACKGROUND_OPTION',
-        message: `\`${name}\` is not an option of createWorker(). The options are ${workerOptionNames.join(', ')}.`,
+        message: `\`${name}\` is not an option of createWorker(). The options are ${optionNames.worker.join(', ')}.`,
       });
     },
   );

@@ -22,7 +22,7 @@ export interface WorkerOptions
 const PLACE = 'createWorker()';
 
 const { engine, pool, processes, logger, logArguments, onError, history, maxBacklog, watchdog } = middlewareRules;
-const rules: Rules<WorkerOptions> = {
+export const workerRules: Rules<WorkerOptions> = {
   engine,
   ...workRules,
   pool,
@@ -35,14 +35,11 @@ const rules: Rules<WorkerOptions> = {
   watchdog,
 };
 
-/** The names of the options, for the tests that hold docs/options.md, and what they try, against them. */
-export const workerOptionNames: readonly string[] = Object.keys(rules);
-
 /** Checks the options of `createWorker`, so that no error speaks of those that `backgroundTasks` is given for them. */
 export function resolveWorkerOptions(
   options: Partial<WorkerOptions> = {},
 ): BackgroundTasksOptions & { readonly engine: TaskEngine } {
-  const { engine, concurrency, unknownFor, ...others } = check(options, rules, PLACE);
+  const { engine, concurrency, unknownFor, ...others } = check(options, workerRules, PLACE);
   if (engine === undefined) {
     throw new BackgroundTaskError('ERR_BACKGROUND_OPTION', `Expected \`engine\` of ${PLACE} to be given.`);
   }

@@ -3,10 +3,10 @@ import type { TaskEngine } from '../durable/engine.ts';
 import type { Logger } from '../log.ts';
 import type { Outcome } from '../outcome.ts';
 import { type DurableOptions, durableRules, type WorkOptions, workRules } from './durable.ts';
-import { type ProcessOptions, processOptionNames, processRules } from './process-pool.ts';
+import { type ProcessOptions, processRules } from './process-pool.ts';
 import { aBoolean, aFunction, anInteger, anObjectOf, either, oneOf, type Rules } from './rules.ts';
-import { type RetryOptions, taskOptionNames, taskRules, type When } from './task.ts';
-import { type PoolOptions, poolOptionNames, poolRules, REFUSED_POOL_OPTIONS } from './thread-pool.ts';
+import { type RetryOptions, taskRules, type When } from './task.ts';
+import { type PoolOptions, poolRules, REFUSED_POOL_OPTIONS } from './thread-pool.ts';
 import { type WatchdogOptions, watchdogRules } from './watchdog.ts';
 
 /** How the tasks of one response follow each other. */
@@ -192,14 +192,3 @@ function hasMethods(value: unknown, names: readonly string[]): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
 }
-
-/** The names of every option, for the tests that hold docs/options.md, and what they try, against them. */
-export const optionNames = {
-  ...taskOptionNames,
-  ...poolOptionNames,
-  ...processOptionNames,
-  middleware: Object.keys(middlewareRules),
-  watchdog: Object.keys(watchdogRules),
-  durable: Object.keys(durableRules),
-  work: Object.keys(workRules),
-} satisfies Readonly<Record<string, readonly string[]>>;

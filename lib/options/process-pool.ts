@@ -50,8 +50,6 @@ export const processRules: Rules<ProcessOptions> = {
   ...sharedRules,
 };
 
-export const processOptionNames = { processes: Object.keys(processRules), processLimits: Object.keys(heapRules) };
-
 /** What the process pool is built from; nothing with a default in it is optional. */
 export type ResolvedProcessOptions = Complete<
   ProcessOptions,

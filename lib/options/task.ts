@@ -179,7 +179,7 @@ export const taskRules: Rules<TaskOptions> = {
   priority: anInteger({ from: -PRIORITY_LIMIT, to: PRIORITY_LIMIT }),
 };
 
-const addRules: Rules<AddOptions> = {
+export const addRules: Rules<AddOptions> = {
   ...taskRules,
   transaction: {
     expected: "your database's client",
@@ -187,22 +187,13 @@ const addRules: Rules<AddOptions> = {
   },
 };
 
-const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread', 'process') };
+export const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread', 'process') };
 
 const { name: _, ...nameless } = taskRules;
-const durableTaskRules: Rules<DurableTaskOptions> = {
+export const durableTaskRules: Rules<DurableTaskOptions> = {
   ...nameless,
   executor: oneOf('thread', 'process', 'event-loop'),
   parse: aRecordOf('functions', aFunction.accepts),
-};
-
-/** The names of the options, for the tests that hold docs/options.md, and what they try, against them. */
-export const taskOptionNames = {
-  durableTask: Object.keys(durableTaskRules),
-  definedTask: Object.keys(taskRules),
-  addedTask: Object.keys(addRules),
-  task: Object.keys(blockingRules),
-  retry: Object.keys(retryRules),
 };
 
 /** Checks what `defineTask` was given, and keeps a copy that nobody can change. */

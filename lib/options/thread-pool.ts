@@ -121,8 +121,6 @@ export const poolRules: Rules<PoolOptions> = {
   ...sharedRules,
 };
 
-export const poolOptionNames = { pool: Object.keys(poolRules), poolLimits: Object.keys(limitRules) };
-
 /** What the thread pool is built from; nothing with a default in it is optional. */
 export type ResolvedPoolOptions = Complete<
   PoolOptions,
