@@ -15,7 +15,7 @@ export interface Limited {
 }
 
 /** All limits of one duration, the first to pass first, with a single timer for the first. */
-export interface Row {
+interface Row {
   readonly duration: number;
   first: Limited | undefined;
   last: Limited | undefined;

@@ -5,7 +5,7 @@ import type { TaskOptions } from './options/task.ts';
 import { NO_OPTIONS, type TaskDefinition } from './task.ts';
 
 /** What the middleware says of tasks, and of those that an engine keeps. */
-export interface BasePolicies {
+interface BasePolicies {
   readonly policy: Policy;
   readonly durable: { readonly policy: Policy };
 }

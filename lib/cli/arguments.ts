@@ -41,7 +41,7 @@ export interface HealthOptions {
   readonly file: string | undefined;
 }
 
-export type Command = WorkCommand | { readonly kind: 'help' } | { readonly kind: 'version' };
+type Command = WorkCommand | { readonly kind: 'help' } | { readonly kind: 'version' };
 
 const DEFAULT_TIMEOUT = 30_000;
 const DEFAULT_HEALTH_HOST = '127.0.0.1';

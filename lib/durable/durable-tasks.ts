@@ -14,7 +14,7 @@ import { HandOver } from './hand-over.ts';
 import { checkRegistry } from './registry-check.ts';
 import { type KnownTasks, type WorkHost, work } from './work.ts';
 
-export interface DurableTasksOptions {
+interface DurableTasksOptions {
   readonly engine: TaskEngine;
   readonly durable: ResolvedDurableOptions;
   readonly work: ResolvedWorkOptions | undefined;

@@ -6,7 +6,7 @@ import type { StagedTask } from './engine.ts';
 import { jsonCopy } from './json.ts';
 
 /** What a task is given, as an engine keeps it. */
-export interface KeptInput {
+interface KeptInput {
   readonly args: readonly unknown[];
   readonly context: unknown;
   /** How much of both there is, as JSON. */

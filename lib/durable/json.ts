@@ -7,7 +7,7 @@ import { BackgroundTaskError } from '../errors.ts';
 const DEEPEST = 500;
 
 /** What JSON makes of a value, and how many bytes it takes as JSON. */
-export interface JsonCopy<Value> {
+interface JsonCopy<Value> {
   readonly value: Value;
   readonly bytes: number;
 }

@@ -9,7 +9,7 @@ export const LARGEST_BATCH = 256;
 
 /** Where a task of the batch is. A waiting one is claimed by the thread, and runs, or by the main thread, and is recalled. */
 const STATE = { waiting: 0, running: 1, ended: 2, told: 3, recalled: 4 } as const;
-export type PlaceState = keyof typeof STATE;
+type PlaceState = keyof typeof STATE;
 const STATE_NAMES = Object.keys(STATE) as readonly PlaceState[];
 
 /** The kinds of value that fit in. Any other goes by a message. */

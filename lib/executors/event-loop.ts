@@ -13,7 +13,7 @@ export type Resolve = (
 ) => ((...args: unknown[]) => unknown) | Promise<(...args: unknown[]) => unknown>;
 
 /** Makes the result of an attempt of the value that was returned. */
-export type Conclude = (value: unknown, attempt: Attempt) => AttemptResult;
+type Conclude = (value: unknown, attempt: Attempt) => AttemptResult;
 
 /** Is told when a task's first turn of the event loop begins, and when it ends. */
 export interface TurnObserver {

@@ -14,6 +14,7 @@ const WITH_VALUE: ReadonlySet<string | undefined> = new Set([
  * `execArgv` replaces what a thread would inherit. The process's loaders (tsx and the like) and its permissions must be in
  * force in the threads as well; of its other options, a thread refuses those of V8 and of the process as a whole.
  */
-export function inheritedExecArgv(execArgv: readonly string[] = process.execArgv): string[] {
+export function inheritedExecArgv(): string[] {
+  const { execArgv } = process;
   return execArgv.filter((option, index) => KEPT_OPTION.test(option) || WITH_VALUE.has(execArgv[index - 1]));
 }

@@ -23,7 +23,7 @@ type PiscinaClass = new (options: Record<string, unknown>) => PiscinaPool;
 /** The export that loads the other side: a Piscina starts its thread at its first task. */
 const WARM_UP = 'warmUp';
 
-export interface ThreadObserver {
+interface ThreadObserver {
   /** The thread has posted to `parentPort`. */
   messaged(message: unknown): void;
   exited(code: number): void;

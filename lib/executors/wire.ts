@@ -21,14 +21,12 @@ export interface CancelMessage {
   readonly reason: EncodedError;
 }
 
-/** What holds for all tasks of a worker, before the first of them. */
-export interface LimitsMessage {
-  /** In bytes. */
-  readonly maxResultSize: number;
-}
-
 /** To a worker. */
-export type Order = TaskMessage | CancelMessage | LimitsMessage;
+export type Order =
+  | TaskMessage
+  | CancelMessage
+  /** What holds for all of its tasks, before the first of them. In bytes. */
+  | { readonly maxResultSize: number };
 
 /** Several attempts at once, for a thread. What becomes of them stands in the ledger. */
 export interface BatchMessage {
@@ -38,13 +36,12 @@ export interface BatchMessage {
   readonly tasks: readonly unknown[];
 }
 
-/** The memory of the ledger, before the first batch. */
-export interface LedgerMessage {
-  readonly ledger: SharedArrayBuffer;
-}
-
 /** To a thread. */
-export type ThreadOrder = Order | BatchMessage | LedgerMessage;
+export type ThreadOrder =
+  | Order
+  | BatchMessage
+  /** The memory of the ledger, before the first batch. */
+  | { readonly ledger: SharedArrayBuffer };
 
 /** What an attempt came to. */
 export type Result =
@@ -53,7 +50,7 @@ export type Result =
   | { readonly kind: 'error'; readonly error: EncodedError };
 
 /** What an attempt came to, and how long it ran, in milliseconds; unknown where its module had to be loaded first. */
-export type Answer = Result & { readonly ranMs: number | undefined };
+type Answer = Result & { readonly ranMs: number | undefined };
 
 /** An error that no running task is to blame for: a task that was over had left it behind. */
 export interface StrayMessage {
@@ -78,14 +75,13 @@ export interface ProgressMessage {
   readonly isOver: boolean;
 }
 
-/** What a thread was given cannot be read there: its stack is too small for how deep it is. */
-export interface UnreadableMessage {
-  readonly kind: 'unreadable';
-  readonly reason: string;
-}
-
 /** From a thread. */
-export type ThreadReply = Reply | ToldMessage | ProgressMessage | UnreadableMessage;
+export type ThreadReply =
+  | Reply
+  | ToldMessage
+  | ProgressMessage
+  /** What it was given cannot be read there: its stack is too small for how deep it is. */
+  | { readonly kind: 'unreadable'; readonly reason: string };
 
 /** The first message of a thread: its end of the port that orders and replies go over, and the memory of its receipt. */
 export interface HelloMessage {
@@ -103,19 +99,13 @@ export interface ProcessMessage {
 export const REPLY = 'express-background-tasks.reply';
 
 /** From a process. */
-export type ProcessReply = Reply | ReadyMessage | LeavingMessage | WrittenReply;
-
-/** The first message of a process. */
-export interface ReadyMessage {
-  readonly kind: 'ready';
-}
-
-/** The last message of a process that exits by itself. */
-export interface LeavingMessage {
-  readonly kind: 'leaving';
-  /** How many tasks have reached it. */
-  readonly received: number;
-}
+export type ProcessReply =
+  | Reply
+  | WrittenReply
+  /** The first message. */
+  | { readonly kind: 'ready' }
+  /** The last message of a process that exits by itself, with how many tasks have reached it. */
+  | { readonly kind: 'leaving'; readonly received: number };
 
 /** A reply that is sent as bytes: if Node itself fails to read a message, it throws where nobody can catch it. */
 export interface WrittenReply {

@@ -20,7 +20,7 @@ export interface WorkerPoolOptions extends WorkforceOptions {
   readonly onStray: (task: StrayMessage['task'], error: Error) => void;
 }
 
-export interface WorkerPoolStats {
+interface WorkerPoolStats {
   readonly workers: number;
   readonly idleWorkers: number;
   /** The part of the workers' time that was spent in tasks, from `0` to `1`. */
@@ -70,7 +70,6 @@ export class WorkerPool implements Executor {
 
   abort(attempt: Attempt, reason: Error): void {
     const job = attempt.kept as Job;
-    if (job.abortReason !== undefined) return;
     // It may have begun, or ended, without our having heard of it.
     if (job.state === 'given') job.holder?.worker.report();
     if (job.state === 'queued') {

@@ -18,7 +18,7 @@ export interface WorkforceOptions {
 }
 
 /** What a workforce tells its pool. */
-export interface WorkforceObserver {
+interface WorkforceObserver {
   /** What waits is to be given to whoever is free: one more is, or what a worker had that is gone waits again. */
   freed(): void;
   progressed(slot: WorkerSlot, progress: Progress): void;

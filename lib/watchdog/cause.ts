@@ -4,7 +4,7 @@ import type { BlockCause, BlockedRequest, BlockedStack } from './block.ts';
 import type { StackSample } from './stack-sample.ts';
 import type { ExplainedStall, SampledWork, Stall, TaskTurn } from './stall.ts';
 
-export interface Attribution {
+interface Attribution {
   readonly cause: BlockCause;
   /** The task that blocked, or that left behind what did. */
   readonly task: RunningTask | undefined;

@@ -24,19 +24,13 @@ export interface ThreadSettings {
   readonly logs: boolean;
 }
 
-export interface SettingsMessage extends ThreadSettings {
-  readonly kind: 'settings';
-}
-
-/** The loop turns again, and the watched thread waits for the report. */
-export interface StallEndedMessage {
-  readonly kind: 'stall-ended';
-  /** The number of the last heartbeat before the stall, and its time. */
-  readonly beats: number;
-  readonly beatAt: number;
-}
-
-export type MessageToThread = SettingsMessage | StallEndedMessage;
+export type MessageToThread =
+  | (ThreadSettings & { readonly kind: 'settings' })
+  /**
+   * The loop turns again, and the watched thread waits for the report: with the number of the last heartbeat before the
+   * stall, and its time.
+   */
+  | { readonly kind: 'stall-ended'; readonly beats: number; readonly beatAt: number };
 
 export interface StallReport {
   readonly kind: 'stall-report';
@@ -48,10 +42,7 @@ export interface StallReport {
   readonly sample: StackSample | undefined;
 }
 
-/** No stacks can be read from here on. */
-export interface NoStacksMessage {
-  readonly kind: 'no-stacks';
-  readonly reason: string;
-}
-
-export type MessageFromThread = StallReport | NoStacksMessage;
+export type MessageFromThread =
+  | StallReport
+  /** No stacks can be read from here on. */
+  | { readonly kind: 'no-stacks'; readonly reason: string };

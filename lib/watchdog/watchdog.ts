@@ -10,7 +10,7 @@ import { Watch } from './watch.ts';
 import type { Watched } from './watched.ts';
 import { WatchedSet } from './watched-set.ts';
 
-export class Watchdog {
+class Watchdog {
   readonly #watched = new WatchedSet();
   #watch: Watch | undefined;
 

@@ -4,7 +4,7 @@ import type { BlockTally } from './block-stats.ts';
 
 const ADVICE = 'docs/blocking-tasks.md#from-a-log-line-to-a-moved-task';
 
-export interface Wording {
+interface Wording {
   /** As {@link whoOf} says it. */
   readonly who: string;
   readonly ms: number;

@@ -10,7 +10,7 @@ import type { SampledWork, TaskTurn } from './stall.ts';
 const LONG_TURN = 0.5;
 
 /** What has happened since the last heartbeat. */
-export interface TrackedWork {
+interface TrackedWork {
   /** How often known work began or ended. */
   readonly workChanges: number;
   readonly taskTurns: readonly TaskTurn[];

@@ -23,7 +23,7 @@ interface PooledClient extends NodeJS.EventEmitter {
   release(error?: Error | boolean): void;
 }
 
-export interface Pool {
+interface Pool {
   query: Database['executeSql'];
   connect(): Promise<PooledClient>;
   on?(event: 'error', listener: (error: Error) => void): unknown;

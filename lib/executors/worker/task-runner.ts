@@ -8,10 +8,10 @@ import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.t
 import { isLargerThan, withoutForeignBytes } from './result-size.ts';
 
 /** The way back to the main thread. Throws for a value that cannot go it. */
-export type Send = (reply: Reply, transferList?: readonly Movable[]) => void;
+type Send = (reply: Reply, transferList?: readonly Movable[]) => void;
 
 /** Takes what a task came to. Throws for a value that cannot go its way. */
-export type End = (result: Result, ranMs: number | undefined, transferList?: readonly Movable[]) => void;
+type End = (result: Result, ranMs: number | undefined, transferList?: readonly Movable[]) => void;
 
 /** A task that runs here, and how to fail it from outside its own promise. */
 interface Running {

@@ -53,13 +53,13 @@ export interface Start {
 
 type Behaviour = (start: Start) => WorkResult | Promise<WorkResult>;
 
-export interface RigWorkOptions {
+interface RigWorkOptions {
   readonly concurrency?: number;
   readonly engine?: TaskEngine;
 }
 
 /** The parts of a task that matter to a case. The rest is filled in. */
-export type TaskWish = Partial<Omit<StagedTask, 'envelope' | 'retry'>> & {
+type TaskWish = Partial<Omit<StagedTask, 'envelope' | 'retry'>> & {
   readonly envelope?: Partial<TaskEnvelope>;
   readonly retry?: Partial<StagedTask['retry']>;
 };
@@ -88,7 +88,7 @@ const PREFIX = randomUUID().slice(0, 8);
 let made = 0;
 
 /** As in {@link ConformanceOptions}. */
-export interface Patience {
+interface Patience {
   readonly patience: number;
   readonly recoveryPatience: number;
 }
@@ -103,6 +103,7 @@ export class Rig {
   readonly #engines: TaskEngine[] = [];
   readonly #workers: EngineWorker[] = [];
   readonly #gates: Gate[] = [];
+  /** The engine's warnings and errors. */
   readonly #told: string[] = [];
   readonly #seenLast = new Set<string>();
   #workersMade = 0;
@@ -122,11 +123,6 @@ export class Rig {
     warn: (message) => this.#told.push(message),
     error: (error) => this.#told.push(String(error)),
   };
-
-  /** The engine's warnings and errors. */
-  get told(): readonly string[] {
-    return this.#told;
-  }
 
   async start(engine = this.engine): Promise<TaskEngine> {
     this.#engines.push(engine);

@@ -22,7 +22,7 @@ export interface Pause<Answer> {
 }
 
 /** How the main thread responded when the debugger was enabled. */
-export interface Opening {
+interface Opening {
   /** When its first response came, and when it had enabled the debugger, both as this thread heard of it. */
   readonly respondedAt: number;
   readonly enabledAt: number;
