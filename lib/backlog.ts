@@ -100,12 +100,14 @@ export class Backlog {
     return this.#added + 1;
   }
 
-  moved(run: PendingRun, from: PendingState, to: PendingState): void {
-    this.#recount(run, from, to);
+  moved({ executor }: PendingRun, from: PendingState, to: TaskState): void {
+    const counts = this.#counts[executor];
+    counts[from] -= 1;
+    counts[to] += 1;
   }
 
   settled(run: PendingRun, from: PendingState, to: OutcomeState): void {
-    this.#recount(run, from, to);
+    this.moved(run, from, to);
     this.#settled += 1;
   }
 
@@ -134,11 +136,5 @@ export class Backlog {
 
   close(): void {
     this.#phase = 'closed';
-  }
-
-  #recount({ executor }: PendingRun, from: PendingState, to: TaskState): void {
-    const counts = this.#counts[executor];
-    counts[from] -= 1;
-    counts[to] += 1;
   }
 }

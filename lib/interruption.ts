@@ -41,9 +41,3 @@ function interruption(state: Interruption['state'], error: Error): Interruption 
   Reflect.get(error, 'stack');
   return { state, error };
 }
-
-/** Whether a later interruption takes the place of this one while the attempt is still being ended. */
-export function givesWay({ state }: Interruption): boolean {
-  // Otherwise a task that is cancelled just after its time limit would be tried again.
-  return state === 'timed-out';
-}

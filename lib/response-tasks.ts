@@ -5,7 +5,6 @@ import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
 import type { Instance } from './instance.ts';
-import type { Order } from './options/middleware.ts';
 import { type AddOptions, resolveAddOptions, type When } from './options/task.ts';
 import type { ResponseEnd } from './outcome.ts';
 import type { Owner } from './owner.ts';
@@ -127,13 +126,13 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
       const run = this.#runs[this.#next] as TaskRun;
       this.#next += 1;
       if (!isStartable(run)) continue;
-      this.#start(run, this.#instance.options.order);
+      this.#start(run);
     }
     this.#isAdvancing = false;
   }
 
-  #start(run: TaskRun, order: Order): void {
-    if (order === 'parallel') {
+  #start(run: TaskRun): void {
+    if (this.#instance.options.order === 'parallel') {
       run.start(this.#end);
       return;
     }

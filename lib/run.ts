@@ -7,7 +7,7 @@ import { type Deferred, deferred } from './deferred.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { AttemptResult } from './executors/executor.ts';
 import { Handle, SettledTask, type TaskHandle } from './handle.ts';
-import { abandoned, cancelled, givesWay, type Interruption, timedOut } from './interruption.ts';
+import { abandoned, cancelled, type Interruption, timedOut } from './interruption.ts';
 import type { Policy } from './options/policy.ts';
 import { type Outcome, outcomeOf, type ResponseEnd, type Verdict } from './outcome.ts';
 import type { Owner } from './owner.ts';
@@ -192,16 +192,8 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   }
 
   /** Listeners, those of its signal among them, must not see the async context of the code that cancels. */
-  #inOwnContext<This, Args extends unknown[]>(
-    fn: (this: This, ...args: Args) => void,
-    thisArg: This,
-    ...args: Args
-  ): void {
-    (this.#addedIn ?? NOWHERE).runInAsyncScope(fn, thisArg, ...args);
-  }
-
-  #abort(attempt: TaskAttempt, reason: Error): void {
-    this.#inOwnContext(attempt.executor.abort, attempt.executor, attempt, reason);
+  #inOwnContext(tell: () => void): void {
+    (this.#addedIn ?? NOWHERE).runInAsyncScope(tell);
   }
 
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
@@ -271,15 +263,17 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   }
 
   #interrupt(interruption: Interruption): void {
-    if (this.#interruption !== undefined && !givesWay(this.#interruption)) return;
-    if (this.#current === undefined) {
+    // A time limit gives way: a task that is cancelled just after it would be tried again otherwise.
+    if (this.#interruption !== undefined && this.#interruption.state !== 'timed-out') return;
+    const attempt = this.#current;
+    if (attempt === undefined) {
       clearTimeout(this.#retryTimer);
-      this.#inOwnContext(this.#settle, this, interruption);
+      this.#inOwnContext(() => this.#settle(interruption));
       return;
     }
     const isBeingEnded = this.#interruption !== undefined;
     this.#interruption = interruption;
-    if (!isBeingEnded) this.#abort(this.#current, interruption.error);
+    if (!isBeingEnded) this.#inOwnContext(() => attempt.executor.abort(attempt, interruption.error));
   }
 
   #settle(verdict: Verdict): void {

@@ -16,7 +16,7 @@ import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
 import { ConnectionErrors } from './bullmq/connection-errors.ts';
-import { durableTask, isOfOneMoment, isTaskId, isTaskJob, type JobData, newJob } from './bullmq/job.ts';
+import { durableTask, isOfOneMoment, isTaskJob, type JobData, newJob } from './bullmq/job.ts';
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
 import { Queue } from './bullmq/peers.ts';
 import { RedisClock } from './bullmq/redis-clock.ts';
@@ -24,6 +24,7 @@ import { checkVersions, warnOfSettings } from './bullmq/server-check.ts';
 import { settledAll } from './bullmq/settled-all.ts';
 import { stageJobs } from './bullmq/staging.ts';
 import { BullMQWorker, type EngineParts } from './bullmq/worker.ts';
+import { isTaskId } from './task-check.ts';
 
 const START_LIMIT = 5 * SECOND;
 /** How long workers may take to write down what came of their tasks. */

@@ -19,13 +19,14 @@ import { Connections } from './pg-boss/connections.ts';
 import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
 import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
-import { durableTask, type Found, isTaskId, stagedJson } from './pg-boss/payload.ts';
+import { durableTask, type Found, stagedJson } from './pg-boss/payload.ts';
 import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
 import { checkPostgres } from './pg-boss/server-check.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/worker.ts';
+import { isTaskId } from './task-check.ts';
 
 /** Long, since pg-boss may have to change its tables. */
 const START_LIMIT = 60 * SECOND;

@@ -4,7 +4,17 @@ import type { EngineRetry, TaskEnvelope } from '../durable/engine.ts';
 /** In characters. A name is in log lines and errors. */
 const LONGEST_NAME = 1_000;
 
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 const RETRY_FIELDS = ['attempts', 'delay', 'factor', 'maxDelay', 'jitter'] as const satisfies (keyof EngineRetry)[];
+
+/**
+ * Nothing else may be looked up. In Redis a job's key stands beside keys of the queue itself, such as `meta`; Postgres
+ * would refuse a whole statement for one malformed UUID.
+ */
+export function isTaskId(id: string): boolean {
+  return ID.test(id);
+}
 
 /** @param id the broker's own for it. The version, the arguments and the timeout are checked by who runs it. */
 export function isEnvelope(envelope: unknown, id: string | undefined): envelope is TaskEnvelope {

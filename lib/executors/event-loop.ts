@@ -22,13 +22,15 @@ export interface TurnObserver {
   ended(task: RunningTask, beganAt: number): void;
 }
 
+/** What is kept of an attempt that was aborted. */
+const GIVEN_UP = Symbol('given up');
+
 export class EventLoopExecutor implements Executor {
   readonly #resolve: Resolve;
   readonly #conclude: Conclude;
   readonly #observer: TurnObserver | undefined;
-  /** Attempts that were given up while their code runs on. Held weakly: what never ends must not be kept for ever. */
-  readonly #unheeding = new WeakSet<Attempt>();
-  #unheedingCount = 0;
+  /** How many attempts were given up while their code runs on. They are not held here: what never ends must not be kept for ever. */
+  #unheeding = 0;
   #whenHeeded: (() => void) | undefined;
 
   constructor(
@@ -43,7 +45,7 @@ export class EventLoopExecutor implements Executor {
 
   execute(attempt: Attempt): void {
     attempt.started();
-    if (this.#isGivenUp(attempt)) {
+    if (attempt.kept === GIVEN_UP) {
       // A `started` listener has cancelled it: its code must not begin.
       this.#end(attempt, { ok: false, thrown: undefined });
       return;
@@ -89,12 +91,12 @@ export class EventLoopExecutor implements Executor {
   readonly #call = (attempt: Attempt, resolved: ReturnType<Resolve>): unknown => {
     if (typeof resolved === 'function') return resolved(...attempt.args);
     // It may be given up while its module is loaded.
-    return resolved.then((call) => (this.#isGivenUp(attempt) ? undefined : call(...attempt.args)));
+    return resolved.then((call) => (attempt.kept === GIVEN_UP ? undefined : call(...attempt.args)));
   };
 
   abort(attempt: Attempt, reason: Error): void {
-    this.#unheeding.add(attempt);
-    this.#unheedingCount += 1;
+    attempt.kept = GIVEN_UP;
+    this.#unheeding += 1;
     attempt.ended({ ok: false, thrown: reason });
     // In a microtask, when all tasks that end together have settled and been logged: an abort listener may never return.
     taskContext.run(attempt.task, queueMicrotask, () => attempt.task.abort(reason));
@@ -102,22 +104,18 @@ export class EventLoopExecutor implements Executor {
 
   /** Code that heeds its signal gets the grace to clean up. Code that does not cannot be ended. */
   async close(grace: number): Promise<void> {
-    if (this.#unheedingCount === 0) return;
+    if (this.#unheeding === 0) return;
     const heeded = deferred();
     this.#whenHeeded = heeded.resolve;
     await doneWithin(grace, heeded.promise);
   }
 
-  #isGivenUp(attempt: Attempt): boolean {
-    return this.#unheedingCount > 0 && this.#unheeding.has(attempt);
-  }
-
   #end(attempt: Attempt, result: AttemptResult): void {
-    if (!this.#unheeding.delete(attempt)) {
+    if (attempt.kept !== GIVEN_UP) {
       attempt.ended(result);
       return;
     }
-    this.#unheedingCount -= 1;
-    if (this.#unheedingCount === 0) this.#whenHeeded?.();
+    this.#unheeding -= 1;
+    if (this.#unheeding === 0) this.#whenHeeded?.();
   }
 }

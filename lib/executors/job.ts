@@ -23,43 +23,23 @@ export class Job implements Queued<Job> {
   readonly attempt: Attempt;
   previousInQueue: Job | undefined;
   nextInQueue: Job | undefined;
-  #isAlone: boolean;
-  #state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
-  #holder: JobHolder | undefined;
-  #place = 0;
+  /** Whether it must not share a message with others. This and the next four are changed here only. */
+  isAlone: boolean;
+  state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
+  /** `undefined` while it waits, and again when its worker has answered. */
+  holder: JobHolder | undefined;
+  /** Its place among what the worker was given. */
+  place = 0;
+  /** Set once it was told to stop. */
+  abortReason: Error | undefined;
   #returns = 0;
   #wasStarted = false;
-  #abortReason: Error | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
 
   constructor(attempt: Attempt, takesBatches: boolean) {
     this.attempt = attempt;
     // What is moved cannot be taken back.
-    this.#isAlone = !takesBatches || transferListOf(attempt.args).length > 0;
-  }
-
-  /** Whether it must not share a message with others. */
-  get isAlone(): boolean {
-    return this.#isAlone;
-  }
-
-  get state(): 'queued' | 'given' | 'started' | 'ended' {
-    return this.#state;
-  }
-
-  /** `undefined` while it waits, and again when its worker has answered. */
-  get holder(): JobHolder | undefined {
-    return this.#holder;
-  }
-
-  /** Its place among what the worker was given. */
-  get place(): number {
-    return this.#place;
-  }
-
-  /** Set once it was told to stop. */
-  get abortReason(): Error | undefined {
-    return this.#abortReason;
+    this.isAlone = !takesBatches || transferListOf(attempt.args).length > 0;
   }
 
   get priority(): number {
@@ -74,30 +54,30 @@ export class Job implements Queued<Job> {
   }
 
   giveTo(holder: JobHolder, place: number): void {
-    this.#state = 'given';
-    this.#holder = holder;
-    this.#place = place;
+    this.state = 'given';
+    this.holder = holder;
+    this.place = place;
   }
 
   takeBack(): void {
-    this.#state = 'queued';
-    this.#holder = undefined;
+    this.state = 'queued';
+    this.holder = undefined;
   }
 
   /** It is in no queue any more, and its run is about to be told. */
   couldNotBeSent(): void {
-    this.#state = 'ended';
+    this.state = 'ended';
   }
 
   /** One that cannot be sent keeps all that go with it from going. */
   keepAlone(): void {
-    this.#isAlone = true;
+    this.isAlone = true;
   }
 
   /** Its code has begun. May be called more than once. */
   start(at?: number): void {
-    if (this.#state !== 'given') return;
-    this.#state = 'started';
+    if (this.state !== 'given') return;
+    this.state = 'started';
     // One that comes back from a worker that was gone before it began has been told as started: its time goes on.
     if (this.#wasStarted) return;
     this.#wasStarted = true;
@@ -107,13 +87,13 @@ export class Job implements Queued<Job> {
   /** Whether another worker may have it in place of one that has never received it. */
   mayReturn(): boolean {
     const { args, isLast } = this.attempt;
-    if (this.#abortReason !== undefined || (isLast && transferListOf(args).length > 0)) return false;
+    if (this.abortReason !== undefined || (isLast && transferListOf(args).length > 0)) return false;
     this.#returns += 1;
     return this.#returns <= MOST_RETURNS;
   }
 
   wasToldToStop(reason: Error): void {
-    this.#abortReason = reason;
+    this.abortReason = reason;
   }
 
   /** `onOver` is called unless it has ended within `milliseconds`. */
@@ -123,12 +103,12 @@ export class Job implements Queued<Job> {
 
   /** Its worker may be given another job at once: from here on, nothing that the worker is told may be about this one. */
   wasAnswered(): void {
-    this.#holder = undefined;
+    this.holder = undefined;
   }
 
   end(result: AttemptResult, ranMs?: number): void {
     clearTimeout(this.#graceTimer);
-    this.#state = 'ended';
+    this.state = 'ended';
     this.attempt.ended(result, ranMs);
   }
 }

@@ -63,13 +63,6 @@ export function attemptsOf(job: BullMQJob): number {
   return job.attemptsMade + job.stalledCounter;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-/** A job's key stands beside keys of the queue itself, such as `meta`: only ids of tasks may be looked up. */
-export function isTaskId(id: string): boolean {
-  return UUID.test(id);
-}
-
 /** Whether job and state were read at one moment. A task that ends between the two reads has its last state, but no result. */
 export function isOfOneMoment({ finishedOn }: TaskJob, state: string): boolean {
   return (state === 'completed' || state === 'failed') === (finishedOn !== undefined);

@@ -9,8 +9,6 @@ import type { ResultRow } from './result-writer.ts';
 /** A task whose worker dies is run again, and pg-boss counts that like a retry. This many are allowed beyond the attempts. */
 const MOST_CRASHES = 3;
 
-const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
 /** Two things that JSON can hold and jsonb can't: U+0000, and half of a surrogate pair. */
 const NOT_IN_JSONB = /\\u(?:0000|d[89a-f])/i;
 
@@ -31,11 +29,6 @@ export interface Found {
   readonly output: unknown;
   readonly state: DurableTask['state'];
   readonly attempts: number;
-}
-
-/** Postgres would refuse a whole statement for one malformed UUID. */
-export function isTaskId(id: string): boolean {
-  return ID.test(id);
 }
 
 /** JSON for a column of type jsonb. */
