@@ -9,7 +9,7 @@ import { keptInput, stagedTask } from './durable/envelope.ts';
 import { HandedTask } from './durable/handed-task.ts';
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { optionError } from './errors.ts';
 import { askNow } from './hooks.ts';
 import { forgetMoves } from './move.ts';
 import type { Mode } from './options/middleware.ts';
@@ -154,8 +154,7 @@ export class Admission {
   /** A transaction needs an engine. In tests there is none, and that of a durable task is ignored. */
   #refuseTransaction({ name, isDurable }: TaskDefinition): void {
     if (isDurable && this.#host.mode !== 'run') return;
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
+    throw optionError(
       `Expected \`transaction\` of with() to be used for a durable task on an engine, got task ${name}, which this process runs by itself.`,
     );
   }
@@ -185,16 +184,14 @@ export class Admission {
 
 function refuseName({ definition, options }: Addition): void {
   if (options?.name === undefined) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected no \`name\` of with() for the durable task ${definition.name}, got ${describe(options.name)}: it is known to its engine by the names of its module and its export.`,
   );
 }
 
 function refuseRetryIf({ name, options }: Addition): void {
   if (options?.retry?.retryIf === undefined) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot be sent to the worker that would call it.`,
   );
 }

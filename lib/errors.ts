@@ -97,6 +97,16 @@ Object.defineProperty(BackgroundTaskError.prototype, 'name', {
 });
 Object.defineProperty(BackgroundTaskError.prototype, BRAND, { value: true });
 
+/** What somebody has written is wrong: an option, or a call. */
+export function optionError(message: string): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_OPTION', message);
+}
+
+/** An engine, or what it is made of, does not do what it is to do. */
+export function engineError(message: string, options?: { cause?: unknown }): BackgroundTaskError {
+  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message, options);
+}
+
 /** The `code` of whatever was thrown, as Node's errors and ours have one. */
 export function codeOf(thrown: unknown): unknown {
   return (thrown as { readonly code?: unknown } | null | undefined)?.code;

@@ -1,7 +1,7 @@
 /** Typed events for the application, and the same on `node:diagnostics_channel` for its instruments. */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { describe } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { optionError } from './errors.ts';
 import type { ExecutorName } from './executor-names.ts';
 import { notify } from './hooks.ts';
 import type { Outcome } from './outcome.ts';
@@ -114,15 +114,9 @@ export class Events {
 
 function checkListener(event: unknown, listener: unknown): void {
   if (!(EVENT_NAMES as readonly unknown[]).includes(event)) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
-      `Expected an event to be one of ${EVENT_NAMES.join(', ')}, got ${describe(event)}.`,
-    );
+    throw optionError(`Expected an event to be one of ${EVENT_NAMES.join(', ')}, got ${describe(event)}.`);
   }
   if (typeof listener !== 'function') {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
-      `Expected the listener of '${event}' to be a function, got ${describe(listener)}.`,
-    );
+    throw optionError(`Expected the listener of '${event}' to be a function, got ${describe(listener)}.`);
   }
 }

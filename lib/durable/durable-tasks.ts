@@ -1,6 +1,6 @@
 /** The durable side of one `backgroundTasks()`: its engine, the hand-over of tasks to it, and the work that comes from it. */
 import { deferred } from '../deferred.ts';
-import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { BackgroundTaskError, codeOf, optionError } from '../errors.ts';
 import type { LocalExecutors } from '../executors/executor.ts';
 import type { Notices } from '../notices.ts';
 import type { ResolvedDurableOptions, ResolvedWorkOptions } from '../options/durable.ts';
@@ -37,8 +37,7 @@ const taken = processWide('engines', () => new WeakSet<TaskEngine>());
  */
 export function checkNotTaken(engine: TaskEngine): void {
   if (!taken.has(engine)) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected each backgroundTasks() and createWorker() to have an engine of its own, got a ${engine.name} engine that another one uses or has used.`,
   );
 }
@@ -97,8 +96,7 @@ export class DurableTasks {
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that cannot add a task in a transaction. */
   assertTransactions(taskName: string): void {
     if (this.engine.features.transactions) return;
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
+    throw optionError(
       `Expected \`transaction\` of with() to be used with an engine that has transactions, got ${this.engine.name}: it cannot add task ${taskName} in one.`,
     );
   }

@@ -1,6 +1,6 @@
 /** Hands durable tasks to the engine: staged at `add`, released when they may run, withdrawn when they must not. */
 
-import { BackgroundTaskError } from '../errors.ts';
+import { type BackgroundTaskError, engineError } from '../errors.ts';
 import type { Attempt, Executor } from '../executors/executor.ts';
 import type { ResolvedDurableOptions } from '../options/durable.ts';
 import { toError } from '../to-error.ts';
@@ -103,13 +103,12 @@ export class HandOver implements Executor {
 }
 
 function releasedTooLate(name: string, cause: Error | undefined): BackgroundTaskError {
-  return new BackgroundTaskError(
-    'ERR_BACKGROUND_ENGINE',
+  return engineError(
     `Expected the transaction of task ${name} to be committed in time for the task to be released: it runs when its hold is over.`,
     { cause },
   );
 }
 
 function notAccepted(name: string, cause: Error): BackgroundTaskError {
-  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Task ${name} was not accepted. ${cause.message}`, { cause });
+  return engineError(`Task ${name} was not accepted. ${cause.message}`, { cause });
 }

@@ -1,7 +1,7 @@
 /** One attempt at a task from an engine: looks up its name, checks its arguments, runs it, and answers with the result. */
 
 import { describe, describeKind } from '../describe.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { BackgroundTaskError, engineError } from '../errors.ts';
 import { isTooLate } from '../hooks.ts';
 import { taskRules } from '../options/task.ts';
 import type { Outcome } from '../outcome.ts';
@@ -105,8 +105,7 @@ function failed(error: Error, retry: boolean): WorkResult {
  */
 function timeoutOf({ task, timeout = Number.POSITIVE_INFINITY }: TaskEnvelope): number {
   if (taskRules.timeout.accepts(timeout)) return timeout;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_ENGINE',
+  throw engineError(
     `Expected the timeout of task ${task} in the engine to be ${taskRules.timeout.expected}, got ${describe(timeout)}.`,
   );
 }

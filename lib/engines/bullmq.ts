@@ -12,7 +12,7 @@ import type {
   TaskEngine,
   WorkFunction,
 } from '../durable/engine.ts';
-import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { codeOf, engineError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
 import { ConnectionErrors } from './bullmq/connection-errors.ts';
@@ -109,8 +109,7 @@ class BullMQEngine implements TaskEngine {
     queue.on('error', (error) => errors.tell(error));
     await queue.waitUntilReady();
     if (!client.isGuarded) {
-      throw new BackgroundTaskError(
-        'ERR_BACKGROUND_ENGINE',
+      throw engineError(
         'Expected BullMQ to have the scripts promote and removeJob: this version of it is not supported.',
       );
     }

@@ -1,6 +1,6 @@
 /** Loads optional peer packages, when the entry that needs them is imported. */
 import { createRequire } from 'node:module';
-import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { BackgroundTaskError, codeOf, engineError } from '../errors.ts';
 import { here } from '../package-files.ts';
 import { isAtLeast, majorOf, type Oldest } from './version.ts';
 
@@ -29,8 +29,7 @@ export function requirePeer<Peer>(entry: string, name: string, install = name): 
 export function checkPeerVersion(name: string, version: string, oldest: Oldest): void {
   const [major] = oldest;
   if (majorOf(version) === major && isAtLeast(version, oldest)) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_ENGINE',
+  throw engineError(
     `Expected ${name} ${oldest.join('.')} or a later ${major}, got ${version}: npm install ${name}@${major}.`,
   );
 }

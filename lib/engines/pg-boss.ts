@@ -13,7 +13,7 @@ import type {
   TaskEngine,
   WorkFunction,
 } from '../durable/engine.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { engineError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { Connections } from './pg-boss/connections.ts';
 import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
@@ -239,8 +239,4 @@ class PgBossEngine implements TaskEngine {
     const fault = this.#isClosed ? 'it was closed' : 'it was not started yet';
     return new Error(`Expected the engine pg-boss to be open for ${method}(), but ${fault}.`);
   }
-}
-
-function engineError(message: string): BackgroundTaskError {
-  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message);
 }

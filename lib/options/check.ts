@@ -1,6 +1,6 @@
 /** Holds options against their rules, and says what was expected, what came, and what was probably meant. */
 import { describe, describeKind, withoutPassword } from '../describe.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { type BackgroundTaskError, optionError } from '../errors.ts';
 import { nearestOf } from './nearest-name.ts';
 import { anObjectOf, isPlainObject, type Rule, type Rules } from './rules.ts';
 
@@ -45,8 +45,4 @@ function unknownOption(name: string, rule: Rule, place: string, path: string): B
   const nearest = nearestOf(name, known);
   const advice = nearest === undefined ? `The options are ${known.join(', ')}.` : `Did you mean \`${path}${nearest}\`?`;
   return optionError(`\`${path}${name}\` is not an option of ${place}. ${advice}`);
-}
-
-function optionError(message: string): BackgroundTaskError {
-  return new BackgroundTaskError('ERR_BACKGROUND_OPTION', message);
 }

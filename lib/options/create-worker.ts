@@ -1,6 +1,6 @@
 /** The options of `createWorker`: as a user writes them, and as those of the `backgroundTasks` that does its work. */
 import type { TaskEngine } from '../durable/engine.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { optionError } from '../errors.ts';
 import { check } from './check.ts';
 import { type WorkOptions, workRules } from './durable.ts';
 import { type BackgroundTasksOptions, middlewareRules } from './middleware.ts';
@@ -41,7 +41,7 @@ export function resolveWorkerOptions(
 ): BackgroundTasksOptions & { readonly engine: TaskEngine } {
   const { engine, concurrency, unknownFor, ...others } = check(options, workerRules, PLACE);
   if (engine === undefined) {
-    throw new BackgroundTaskError('ERR_BACKGROUND_OPTION', `Expected \`engine\` of ${PLACE} to be given.`);
+    throw optionError(`Expected \`engine\` of ${PLACE} to be given.`);
   }
   resolvePool(others.pool ?? {}, PLACE);
   resolveProcesses(others.processes ?? {}, PLACE);

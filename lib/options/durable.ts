@@ -1,5 +1,5 @@
 /** How durable tasks are handed to an engine, and how this process runs them. */
-import { BackgroundTaskError } from '../errors.ts';
+import { optionError } from '../errors.ts';
 import { SECOND } from '../timers.ts';
 import { check } from './check.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
@@ -97,8 +97,7 @@ export function resolveWork(
 ): ResolvedWorkOptions | undefined {
   if (work === undefined || work === false) return undefined;
   if (!hasEngine) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
+    throw optionError(
       'Expected `engine` of backgroundTasks() to be given with `work`: the engine holds the tasks that `work` runs.',
     );
   }

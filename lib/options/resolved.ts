@@ -1,7 +1,7 @@
 /** The options of `backgroundTasks`, as an instance runs by them. */
 import { IncomingMessage } from '../builtins.ts';
 import type { TaskEngine } from '../durable/engine.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { optionError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { check } from './check.ts';
 import { type ResolvedDurableOptions, type ResolvedWorkOptions, resolveDurable, resolveWork } from './durable.ts';
@@ -65,8 +65,7 @@ export function resolveOptions(options: BackgroundTasksOptions = {}): ResolvedOp
 /** `app.use(backgroundTasks)` compiles, and would fail at each request by the name of one of its fields. */
 function checkNoRequest(options: unknown): void {
   if (!(options instanceof IncomingMessage)) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected ${PLACE} to be called where it is mounted, got a request as its options: write app.use(backgroundTasks()).`,
   );
 }

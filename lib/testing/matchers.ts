@@ -1,6 +1,6 @@
 /** Matchers for jest and vitest, over what `watchTasks()` has seen. */
 import { describe, describeKind } from '../describe.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { optionError } from '../errors.ts';
 import type { OutcomeState } from '../outcome.ts';
 import { definitionOf, type Task } from '../task.ts';
 import type { AddedTask, TaskWatcher } from './watch-tasks.ts';
@@ -85,8 +85,7 @@ function matcher(matcherName: keyof TaskMatchers, what: string, isSo: (one: Adde
 /** The middleware is what a test has at hand, but has not kept what was added to it. */
 function checkIsWatcher(given: unknown, matcherName: string): void {
   if (typeof (given as Partial<TaskWatcher> | null | undefined)?.of === 'function') return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected ${matcherName}() to be called on what watchTasks() returned, got ${describeKind(given)}: write const tasks = watchTasks(background) before the tasks are added, and then expect(tasks).${matcherName}(…).`,
   );
 }

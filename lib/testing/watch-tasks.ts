@@ -4,7 +4,7 @@ import type { WatchedTask } from '../admission.ts';
 import type { BackgroundTasks } from '../background-tasks.ts';
 import { CLONE_FOR_WORKER } from '../cloneable.ts';
 import { describe, describeKind } from '../describe.ts';
-import { BackgroundTaskError } from '../errors.ts';
+import { optionError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
 import { INSTANCE } from '../middleware.ts';
@@ -66,10 +66,7 @@ export interface TaskWatcher {
 export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'inline'): TaskWatcher {
   const instance = instanceOf(background);
   if (!MODES.includes(mode)) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
-      `Expected the mode of watchTasks() to be 'run', 'inline' or 'record', got ${describe(mode)}.`,
-    );
+    throw optionError(`Expected the mode of watchTasks() to be 'run', 'inline' or 'record', got ${describe(mode)}.`);
   }
   checkEngine(instance, mode);
   const added: AddedTask[] = [];
@@ -156,8 +153,7 @@ function keptArguments({ args, executor }: TaskRun): unknown[] {
 function instanceOf(background: BackgroundTasks<unknown>): Instance {
   const instance = (background as Partial<Record<typeof INSTANCE, Instance>> | undefined)?.[INSTANCE];
   if (instance !== undefined) return instance;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected watchTasks() to be given what backgroundTasks() returned, got ${describeKind(background)}.`,
   );
 }
@@ -165,8 +161,7 @@ function instanceOf(background: BackgroundTasks<unknown>): Instance {
 /** An instance that was made for tests cannot hand its durable tasks over later: it has never asked its engine to start. */
 function checkEngine({ options, durable }: Instance, mode: Mode): void {
   if (mode !== 'run' || options.engine === undefined || durable !== undefined) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected the mode of watchTasks() to be 'inline' or 'record', got 'run': this backgroundTasks() was made with mode: '${options.mode}', so that its engine was never connected. Make it without \`mode\`, or without \`engine\`.`,
   );
 }

@@ -1,5 +1,5 @@
 /** The options of `bullmq()`, and how they are checked. */
-import { BackgroundTaskError } from '../../errors.ts';
+import { type BackgroundTaskError, optionError } from '../../errors.ts';
 import { check } from '../../options/check.ts';
 import {
   aNumber,
@@ -203,5 +203,5 @@ function isPostgres(value: unknown): boolean {
 }
 
 function refusal(what: string): BackgroundTaskError {
-  return new BackgroundTaskError('ERR_BACKGROUND_OPTION', `Expected \`connection\` of ${PLACE} to ${what}.`);
+  return optionError(`Expected \`connection\` of ${PLACE} to ${what}.`);
 }

@@ -1,6 +1,6 @@
 /** Checks Redis and BullMQ before they are trusted with tasks. */
 import type { EngineHost } from '../../durable/engine.ts';
-import { BackgroundTaskError } from '../../errors.ts';
+import { engineError } from '../../errors.ts';
 import { checkPeerVersion } from '../peer.ts';
 import { isAtLeast } from '../version.ts';
 import type { EngineClient } from './client.ts';
@@ -16,10 +16,7 @@ export async function checkVersions(client: EngineClient): Promise<void> {
   // Valkey answers `redis_version:7.2.4` here.
   const version = /^redis_version:(.+)$/m.exec(await client.info())?.[1]?.trim() ?? '0';
   if (isAtLeast(version, OLDEST_REDIS)) return;
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_ENGINE',
-    `Expected Redis ${OLDEST_REDIS.join('.')} or later, or Valkey, got ${version}.`,
-  );
+  throw engineError(`Expected Redis ${OLDEST_REDIS.join('.')} or later, or Valkey, got ${version}.`);
 }
 
 export async function warnOfSettings(client: EngineClient, host: EngineHost): Promise<void> {

@@ -2,7 +2,7 @@
 import type * as BullMQ from 'bullmq';
 import { describe } from '../../describe.ts';
 import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
-import { BackgroundTaskError } from '../../errors.ts';
+import { type BackgroundTaskError, engineError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
@@ -76,8 +76,7 @@ export class BullMQWorker implements EngineWorker {
       // All other failures came from #process, and are known.
       if (job?.deferredFailure === undefined) return;
       this.#host.error(
-        new BackgroundTaskError(
-          'ERR_BACKGROUND_ENGINE',
+        engineError(
           `Task ${job.name} (${job.id}) lost its worker more than ${this.#options.maxStalledCount} times and is kept as failed: ${job.deferredFailure}.`,
         ),
       );
@@ -86,8 +85,7 @@ export class BullMQWorker implements EngineWorker {
 
   async #process(job: BullMQ.Job, token: string | undefined): Promise<unknown> {
     if (!isTaskJob(job)) {
-      const error = new BackgroundTaskError(
-        'ERR_BACKGROUND_ENGINE',
+      const error = engineError(
         `Expected job ${describe(job.id)} of queue ${this.#options.queue} to be a task of express-background-tasks, got ${describe(job.name)}: it is kept as failed.`,
       );
       this.#host.error(error);
@@ -141,10 +139,7 @@ export class BullMQWorker implements EngineWorker {
 }
 
 function lostLock(id: string): BackgroundTaskError {
-  return new BackgroundTaskError(
-    'ERR_BACKGROUND_ENGINE',
-    `The lock of task ${id} could not be renewed in time: another worker may have it.`,
-  );
+  return engineError(`The lock of task ${id} could not be renewed in time: another worker may have it.`);
 }
 
 /** A new error for BullMQ: by its name or message it might take the task's error for one of its own. */

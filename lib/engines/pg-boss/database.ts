@@ -1,7 +1,7 @@
 /** Ways to Postgres: a URL, a pool, an adapter or a transaction, each as pg-boss takes it. */
 
 import { describeKind } from '../../describe.ts';
-import { BackgroundTaskError } from '../../errors.ts';
+import { optionError } from '../../errors.ts';
 import type { PgBossConnection } from './options.ts';
 
 export interface Listening {
@@ -112,8 +112,7 @@ export function transactionDatabase(transaction: unknown): Database {
   if (typeof query === 'function') {
     return { executeSql: (text, values) => (transaction as Pool).query(text, values) };
   }
-  throw new BackgroundTaskError(
-    'ERR_BACKGROUND_OPTION',
+  throw optionError(
     `Expected \`transaction\` to be a client of pg, or an object with executeSql(), got ${describeKind(transaction)}.`,
   );
 }

@@ -1,5 +1,5 @@
 /** The options of `pgBoss()`, and how they are checked. */
-import { BackgroundTaskError } from '../../errors.ts';
+import { optionError } from '../../errors.ts';
 import { check } from '../../options/check.ts';
 import { aBoolean, aNumber, anInteger, type Filled, fillIn, type Rule, type Rules } from '../../options/rules.ts';
 import { ENCODED, isUrl } from '../url.ts';
@@ -140,10 +140,7 @@ const RULES: Rules<PgBossOptions> = {
 export function resolvePgBossOptions(options: PgBossOptions): ResolvedPgBossOptions {
   check(options, RULES, PLACE);
   if (options.connection === undefined) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_OPTION',
-      `Expected \`connection\` of ${PLACE} to be ${connection.expected}, got undefined.`,
-    );
+    throw optionError(`Expected \`connection\` of ${PLACE} to be ${connection.expected}, got undefined.`);
   }
   return fillIn(options, DEFAULTS);
 }

@@ -1,7 +1,7 @@
 /** Writes tasks and their results into pg-boss's columns, and reads them back. */
 import type { JobWithMetadata } from 'pg-boss';
 import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope, WorkResult } from '../../durable/engine.ts';
-import { BackgroundTaskError } from '../../errors.ts';
+import { engineError } from '../../errors.ts';
 import { isEnvelope, isRetry } from '../task-check.ts';
 import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
 import type { ResultRow } from './result-writer.ts';
@@ -68,10 +68,7 @@ export function readData(id: string, data: unknown): { readonly envelope: TaskEn
   const { envelope, retry } = (fromJsonb(data) ?? {}) as Partial<Data>;
   const read = fromJsonb(envelope);
   if (!isEnvelope(read, id) || !isRetry(retry)) {
-    throw new BackgroundTaskError(
-      'ERR_BACKGROUND_ENGINE',
-      'Expected the data of a job to be a task, got something else.',
-    );
+    throw engineError('Expected the data of a job to be a task, got something else.');
   }
   return { envelope: read, retry };
 }

@@ -1,6 +1,6 @@
 /** What the engine makes sure of before it trusts a Postgres with tasks. */
 import { describe } from '../../describe.ts';
-import { BackgroundTaskError } from '../../errors.ts';
+import { engineError } from '../../errors.ts';
 import type { Database } from './database.ts';
 
 const OLDEST_POSTGRES = 13;
@@ -31,8 +31,4 @@ function timeOf(value: unknown): number {
   } catch {
     return Number.NaN;
   }
-}
-
-function engineError(message: string): BackgroundTaskError {
-  return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message);
 }
