@@ -1,6 +1,5 @@
 /** The watched thread's side: it gives heartbeats, measures stalls, and tells the instances what has caused them. */
 import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
-import type { RunningTask } from '../current-task.ts';
 import { eventLoopUtilization, setInterval } from '../real-time.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
 import { GarbageCollections } from './garbage-collections.ts';
@@ -10,7 +9,6 @@ import type { MessageFromThread, StallReport, ThreadSettings } from './messages.
 import { RequestCounter } from './request-counter.ts';
 import { SamplingGate } from './sampling-gate.ts';
 import { turnMemory } from './sampling-turn.ts';
-import type { CurrentWork } from './stack-sample.ts';
 import type { Stall } from './stall.ts';
 import { ownSchedulingFile } from './thread/scheduling.ts';
 import { ThreadHandle } from './thread-handle.ts';
@@ -31,10 +29,10 @@ interface CountedStall {
 export class Watch {
   readonly threshold: number;
   readonly stacks: boolean;
+  readonly work: WorkTracker;
   readonly #watched: Iterable<Watched>;
   readonly #heartbeat = new Heartbeat();
   readonly #gate = new SamplingGate();
-  readonly #work: WorkTracker;
   readonly #requests = new RequestCounter();
   readonly #collections = new GarbageCollections();
   /** If it is not alive, stalls are measured, and no more is known of them. */
@@ -51,7 +49,7 @@ export class Watch {
     const all = [...watched];
     this.threshold = Math.min(...all.map(({ threshold }) => threshold));
     this.stacks = all.some(({ stacks }) => stacks);
-    this.#work = new WorkTracker(this.#heartbeat, this.threshold);
+    this.work = new WorkTracker(this.#heartbeat, this.threshold);
     const obstacle = whyNoStacks();
     if (this.stacks && obstacle !== undefined) this.#stacksUnavailable(obstacle);
     const tickMs = Math.max(SHORTEST_TICK, this.threshold / TICKS_PER_THRESHOLD);
@@ -86,19 +84,7 @@ export class Watch {
 
   requested(): void {
     this.#requests.add();
-    this.#work.changed();
-  }
-
-  began(): number {
-    return this.#work.changed();
-  }
-
-  ended(task: RunningTask, beganAt: number): void {
-    this.#work.ended(task, beganAt);
-  }
-
-  currentWork(task?: RunningTask): CurrentWork {
-    return this.#work.currentWork(task);
+    this.work.changed();
   }
 
   #threadLost(reason: string): void {
@@ -120,7 +106,7 @@ export class Watch {
     const { idle } = eventLoopUtilization();
     const from = this.#beatAt;
     const activeMs = to - from - (idle - this.#idleMs);
-    const stall = { beats: this.#heartbeat.beats, from, to, activeMs, ...this.#work.take() };
+    const stall = { beats: this.#heartbeat.beats, from, to, activeMs, ...this.work.take() };
     this.#idleMs = idle;
     this.#beat(to);
     if (activeMs >= this.threshold) this.#stalled(stall);

@@ -36,16 +36,16 @@ class Watchdog {
 
   /** A task begins its first turn. Returns what {@link ended} is to be called with at the end of that turn. */
   began(): number {
-    return this.#watch?.began() ?? 0;
+    return this.#watch?.work.changed() ?? 0;
   }
 
   ended(task: RunningTask, beganAt: number): void {
-    this.#watch?.ended(task, beganAt);
+    this.#watch?.work.ended(task, beganAt);
   }
 
   /** Called by name through the debugger, while this thread is paused (thread/questions.ts). `task` is given where the code of a task has just returned to. */
   currentWork(task?: RunningTask): CurrentWork | undefined {
-    return this.#watch?.currentWork(task);
+    return this.#watch?.work.currentWork(task);
   }
 }
 
