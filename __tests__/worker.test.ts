@@ -305,6 +305,15 @@ describe('an attempt that the engine makes again', () => {
       ],
     });
   });
+
+  it('is not counted by `close`: the task has not failed', async () => {
+    const { web, work } = setting();
+    const worker = await work();
+    const started = new Promise<void>((resolve) => worker.on('started', () => resolve()));
+    web.with({ timeout: 20, retry: { attempts: 2 } }).add(localTasks.untilAborted);
+    await started;
+    expect(await worker.close()).toEqual({ completed: 0, failed: 0, abandoned: [] });
+  });
 });
 
 describe('a name that no worker knows', () => {

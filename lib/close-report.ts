@@ -1,9 +1,8 @@
 /** What `close` returns: what became of the tasks that had not settled when it was called. */
 import type { PendingRun } from './backlog.ts';
 import { describe } from './describe.ts';
-import { EXECUTOR_NAMES } from './executor-names.ts';
-import type { Outcome, OutcomeState } from './outcome.ts';
-import type { Runtime } from './runtime.ts';
+import type { Events } from './events.ts';
+import type { Outcome } from './outcome.ts';
 
 /** A task that time ran out for, with what is needed to do its work elsewhere. */
 export type AbandonedOutcome = Outcome & {
@@ -21,19 +20,17 @@ export interface CloseReport {
   readonly abandoned: readonly AbandonedOutcome[];
 }
 
-type Counted = Extract<OutcomeState, 'completed' | 'failed' | 'timed-out'>;
-
 /** Counts from when it is made. */
 export class CloseTally {
-  readonly #runtime: Runtime;
-  readonly #before: Readonly<Record<Counted, number>>;
+  readonly #events: Events;
   readonly #arguments = new Map<string, readonly string[]>();
   readonly #abandoned: AbandonedOutcome[] = [];
+  #completed = 0;
+  #failed = 0;
 
-  constructor(runtime: Runtime) {
-    this.#runtime = runtime;
-    this.#before = countsOf(runtime);
-    runtime.reporter.events.on('settled', this.#collect);
+  constructor(events: Events) {
+    this.#events = events;
+    events.on('settled', this.#collect);
   }
 
   /** Those that may have to be abandoned: when they are, their arguments are gone. */
@@ -42,28 +39,19 @@ export class CloseTally {
   }
 
   report(): CloseReport {
-    this.#runtime.reporter.events.off('settled', this.#collect);
-    const [before, after] = [this.#before, countsOf(this.#runtime)];
+    this.#events.off('settled', this.#collect);
     return Object.freeze({
-      completed: after.completed - before.completed,
-      failed: after.failed + after['timed-out'] - before.failed - before['timed-out'],
+      completed: this.#completed,
+      failed: this.#failed,
       abandoned: Object.freeze(this.#abandoned),
     });
   }
 
   readonly #collect = (outcome: Outcome): void => {
-    if (outcome.state !== 'abandoned') return;
-    this.#abandoned.push(Object.freeze({ ...outcome, arguments: this.#arguments.get(outcome.id) ?? [] }));
+    if (outcome.state === 'completed') this.#completed += 1;
+    else if (outcome.state === 'failed' || outcome.state === 'timed-out') this.#failed += 1;
+    else if (outcome.state === 'abandoned') {
+      this.#abandoned.push(Object.freeze({ ...outcome, arguments: this.#arguments.get(outcome.id) ?? [] }));
+    }
   };
-}
-
-function countsOf({ backlog }: Runtime): Record<Counted, number> {
-  const sum = { completed: 0, failed: 0, 'timed-out': 0 };
-  for (const name of EXECUTOR_NAMES) {
-    const counts = backlog.counts(name);
-    sum.completed += counts.completed;
-    sum.failed += counts.failed;
-    sum['timed-out'] += counts['timed-out'];
-  }
-  return sum;
 }

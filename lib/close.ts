@@ -36,7 +36,7 @@ export async function close({ runtime, pools, durable }: Instance, options: Clos
   const deadline = now() + timeout;
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
   const { backlog, reporter, executors } = runtime;
-  const tally = new CloseTally(runtime);
+  const tally = new CloseTally(reporter.events);
 
   backlog.drain();
   durable?.stop();
