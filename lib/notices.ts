@@ -1,6 +1,7 @@
 /** Log lines that are about no task's outcome: the engine, the registry, errors that nobody waits for, the end. */
 import { BackgroundTaskError, codeOf } from './errors.ts';
 import { errorFields, type Log } from './log.ts';
+import type { NamedTask } from './task.ts';
 
 export class Notices {
   readonly #log: Log;
@@ -38,7 +39,7 @@ export class Notices {
   }
 
   /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */
-  stray(task: { readonly id: string; readonly name: string } | undefined, cause: Error): void {
+  stray(task: NamedTask | undefined, cause: Error): void {
     const error = new BackgroundTaskError(
       'ERR_BACKGROUND_STRAY',
       `${strayOrigin(task?.name, cause)}: ${cause.message}`,

@@ -10,12 +10,13 @@ import { createLog, errorFields, type Level, type Log } from './log.ts';
 import { Notices } from './notices.ts';
 import type { ResolvedOptions } from './options/resolved.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
+import type { NamedTask } from './task.ts';
 import { Blocks } from './watchdog/blocks.ts';
 
 /** What can be said of a task at any moment. */
 export interface Reported {
   readonly number: number;
-  readonly facts: { readonly id: string; readonly name: string; readonly executor: ExecutorName };
+  readonly facts: NamedTask & { readonly executor: ExecutorName };
   readonly args: readonly unknown[];
   readonly priority: number;
   /** The number of the current or the last attempt; `0` before the first. */
@@ -108,7 +109,7 @@ export class Reporter {
   }
 
   /** Worth a line, but changes no outcome: a result that could not cross, for instance. */
-  warned(task: { readonly id: string; readonly name: string }, error: Error): void {
+  warned(task: NamedTask, error: Error): void {
     this.#log.write('warn', `Task ${task.name}: ${error.message}`, {
       task: task.name,
       id: task.id,

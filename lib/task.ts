@@ -28,9 +28,18 @@ export type Task<Args extends unknown[] = never[], Value = unknown> =
   | TaskFunction<Args, Value>
   | BlockingTask<Args, Value>;
 
+/** A function, as it is called: its arguments were checked where the task was added. */
+export type Callable = (...args: unknown[]) => unknown;
+
+/** A task, as messages speak of it. */
+export interface NamedTask {
+  readonly id: string;
+  readonly name: string;
+}
+
 /** Where a task's code is found: the two kinds that there are. */
 export type TaskTarget =
-  | { readonly kind: 'function'; readonly call: (...args: unknown[]) => unknown }
+  | { readonly kind: 'function'; readonly call: Callable }
   | { readonly kind: 'module'; readonly module: string; readonly export: string };
 
 /** All that the package knows of a task before it is added. */
@@ -90,7 +99,7 @@ export function definitionOf(task: unknown): TaskDefinition {
   return {
     name: nameOf(task),
     executor: 'event-loop',
-    target: { kind: 'function', call: task as (...args: unknown[]) => unknown },
+    target: { kind: 'function', call: task as Callable },
     options: NO_OPTIONS,
   };
 }
@@ -143,7 +152,7 @@ export function defineTask<Args extends unknown[], Value>(
   return carryDefinition(task, {
     name,
     executor: 'event-loop',
-    target: { kind: 'function', call: fn as unknown as (...args: unknown[]) => unknown },
+    target: { kind: 'function', call: fn as unknown as Callable },
     options: resolved,
   });
 }

@@ -1,14 +1,13 @@
 /** Calls about tasks that an engine holds: as few as possible, and none near the end of a hold. */
 import type { ResolvedDurableOptions } from '../options/durable.ts';
+import type { NamedTask } from '../task.ts';
 import { SECOND } from '../timers.ts';
 import { Batches } from './batches.ts';
 import type { DiscardResult, DurableTask, ReleaseResult } from './engine.ts';
 import type { EngineLink } from './engine-link.ts';
 
 /** A task that an engine holds, or may hold. */
-export interface Held {
-  readonly id: string;
-  readonly name: string;
+export interface Held extends NamedTask {
   /** When the hold is over, by `performance.now()`. */
   readonly dueAt: number;
 }

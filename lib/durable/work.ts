@@ -5,7 +5,7 @@ import { BackgroundTaskError, engineError } from '../errors.ts';
 import { isTooLate } from '../hooks.ts';
 import { taskRules } from '../options/task.ts';
 import type { Outcome } from '../outcome.ts';
-import type { TaskDefinition } from '../task.ts';
+import type { NamedTask, TaskDefinition } from '../task.ts';
 import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { WorkRun } from './durable-run.ts';
@@ -17,7 +17,7 @@ import { keptError } from './kept-error.ts';
 export interface WorkHost {
   /** @throws where there is no room for the task. */
   run(definition: TaskDefinition, work: Work): WorkRun;
-  warn(task: { readonly id: string; readonly name: string }, error: Error): void;
+  warn(task: NamedTask, error: Error): void;
 }
 
 /** Which tasks run here, and for how long others are put back for a worker that knows them. */
@@ -53,7 +53,7 @@ export async function work(
 ): Promise<WorkResult> {
   const { id, task: name } = envelope;
   const definition = envelope.v === VERSION ? known.byName.get(name) : undefined;
-  if (definition === undefined) return unknown(envelope, context, known, host);
+  if (definition === undefined) return postponeUnknown(envelope, context, known, host);
   let timeout: number;
   let args: readonly unknown[];
   try {
@@ -61,7 +61,7 @@ export async function work(
     args = parsed(envelope, definition);
   } catch (thrown) {
     const error = toError(thrown);
-    host.warn({ id, name: USUAL_NAME.test(name) ? name : describe(name) }, error);
+    host.warn({ id, name: nameForLog(name) }, error);
     return failed(error, false);
   }
   const { attempt, retryInMs, signal } = context;
@@ -133,11 +133,15 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   );
 }
 
-/** Others may have written the name: one that is not of this kind is quoted and shortened in the log. */
 const USUAL_NAME = /^[\w.$-]{1,200}$/;
 
+/** Others may have written the name: one that is not of the usual kind is quoted and shortened. */
+function nameForLog(name: string): string {
+  return USUAL_NAME.test(name) ? name : describe(name);
+}
+
 /** The name is not known here, but another worker may know it, or this one after its own deploy. */
-function unknown(
+function postponeUnknown(
   { id, task: name }: TaskEnvelope,
   { stagedAt }: WorkContext,
   { unknownFor }: KnownTasks,
@@ -150,7 +154,7 @@ function unknown(
     'ERR_BACKGROUND_UNKNOWN_TASK',
     `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
-  host.warn({ id, name: USUAL_NAME.test(name) ? name : describe(name) }, error);
+  host.warn({ id, name: nameForLog(name) }, error);
   if (isOver) return failed(error, false);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

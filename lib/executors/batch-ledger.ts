@@ -44,11 +44,13 @@ export class BatchLedger {
 
   /** For a new batch. To be called while the thread has none. */
   clear(size: number): void {
-    for (let place = 0; place < size; place += 1) Atomics.store(this.#integers, place * INTEGERS, STATE.waiting);
+    for (let place = 0; place < size; place += 1) {
+      Atomics.store(this.#integers, place * INTEGERS + STATE_AT, STATE.waiting);
+    }
   }
 
   stateOf(place: number): PlaceState {
-    return STATE_NAMES[Atomics.load(this.#integers, place * INTEGERS)] as PlaceState;
+    return STATE_NAMES[Atomics.load(this.#integers, place * INTEGERS + STATE_AT)] as PlaceState;
   }
 
   /** By the thread, before it runs a task; `false` for one that was recalled. */
@@ -81,7 +83,8 @@ export class BatchLedger {
   }
 
   ranMs(place: number): number {
-    return (this.#numbers[place * NUMBERS + ENDED_AT] as number) - (this.#numbers[place * NUMBERS] as number);
+    const at = place * NUMBERS;
+    return (this.#numbers[at + ENDED_AT] as number) - (this.#numbers[at + STARTED_AT] as number);
   }
 
   /** Of a task that has `ended`. */
@@ -134,6 +137,6 @@ export class BatchLedger {
   }
 
   #replaceWaiting(place: number, state: number): boolean {
-    return Atomics.compareExchange(this.#integers, place * INTEGERS, STATE.waiting, state) === STATE.waiting;
+    return Atomics.compareExchange(this.#integers, place * INTEGERS + STATE_AT, STATE.waiting, state) === STATE.waiting;
   }
 }

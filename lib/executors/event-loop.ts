@@ -4,13 +4,12 @@ import { type RunningTask, taskContext } from '../current-task.ts';
 import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
 import { queueMicrotask } from '../real-time.ts';
+import type { Callable } from '../task.ts';
 import { doneWithin } from '../timers.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 
 /** How a target becomes a function to call; asynchronous where a module has to be loaded. */
-export type Resolve = (
-  attempt: Attempt,
-) => ((...args: unknown[]) => unknown) | Promise<(...args: unknown[]) => unknown>;
+export type Resolve = (attempt: Attempt) => Callable | Promise<Callable>;
 
 /** Makes the result of an attempt of the value that was returned. */
 type Conclude = (value: unknown, attempt: Attempt) => AttemptResult;

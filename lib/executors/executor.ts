@@ -38,8 +38,8 @@ export interface Executor {
   /** Takes an attempt on; it starts now or when there is room. Never throws. */
   execute(attempt: Attempt): void;
   /**
-   * Ends an attempt: it is told to stop, and `ended` follows. One that does not wait is `ended` at once with `reason`
-   * as what was thrown; one in a thread when it has stopped, or was stopped.
+   * Ends an attempt: it is told to stop, and `ended` follows. For one that runs in a worker, when it has stopped, or was
+   * stopped; for any other at once, with `reason` as what was thrown.
    */
   abort(attempt: Attempt, reason: Error): void;
   /** Lets go of everything; called when no attempt is left. `grace` bounds the wait for aborted code that still runs. */

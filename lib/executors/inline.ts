@@ -1,13 +1,11 @@
 /** Exports of modules on the event loop: durable tasks that only wait, and in tests all that would run in threads. */
 import { fileURLToPath } from 'node:url';
 import { type Clone, lostResult } from '../cloneable.ts';
-import type { TaskTarget } from '../task.ts';
+import type { Callable, TaskTarget } from '../task.ts';
 import { toError } from '../to-error.ts';
 import { EventLoopExecutor } from './event-loop.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 import { loadFunction } from './task-module.ts';
-
-type Callable = (...args: unknown[]) => unknown;
 
 /**
  * Test runners load modules in their own way (transforms, mocks): there the CommonJS build's `import()` is their

@@ -4,9 +4,8 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
+import type { Callable } from '../task.ts';
 import { toError } from '../to-error.ts';
-
-export type TaskFunction = (...args: readonly unknown[]) => unknown;
 
 type Namespace = Readonly<Record<string, unknown>>;
 
@@ -17,7 +16,7 @@ const loaded = new Map<string, Namespace>();
  *
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_MODULE` if the module cannot be loaded, `ERR_BACKGROUND_EXPORT` if it has no such function.
  */
-export async function loadFunction(module: string, exportName: string): Promise<TaskFunction> {
+export async function loadFunction(module: string, exportName: string): Promise<Callable> {
   const namespace = await loadModule(module);
   const exported = exportOf(namespace, exportName);
   const run = taskFunctionOf(namespace, exportName, exported);
@@ -32,19 +31,19 @@ export async function loadFunction(module: string, exportName: string): Promise<
 }
 
 /** Functions of an object that is exported as a whole may call each other by `this`. */
-function taskFunctionOf({ default: whole }: Namespace, name: string, exported: unknown): TaskFunction | undefined {
+function taskFunctionOf({ default: whole }: Namespace, name: string, exported: unknown): Callable | undefined {
   if (typeof exported !== 'function' || types.isGeneratorFunction(exported)) return undefined;
-  return hasOwn(whole, name) && whole[name] === exported ? exported.bind(whole) : (exported as TaskFunction);
+  return hasOwn(whole, name) && whole[name] === exported ? exported.bind(whole) : (exported as Callable);
 }
 
 /** The function, if its module was loaded before: the common case, spared the turn of a promise. Never throws. */
-export function loadedFunction(module: string, exportName: string): TaskFunction | undefined {
+export function loadedFunction(module: string, exportName: string): Callable | undefined {
   const namespace = loaded.get(module);
   return namespace === undefined ? undefined : functionIn(namespace, exportName);
 }
 
 /** An export may be a getter that throws, as where a dependency that it needs is not installed. */
-function functionIn(namespace: Namespace, name: string): TaskFunction | undefined {
+function functionIn(namespace: Namespace, name: string): Callable | undefined {
   try {
     return taskFunctionOf(namespace, name, exportOf(namespace, name));
   } catch {

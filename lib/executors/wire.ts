@@ -1,5 +1,6 @@
 /** What crosses between the main thread and a worker, be it a thread or a process; and nothing else. */
 import type { MessagePort } from 'node:worker_threads';
+import type { NamedTask } from '../task.ts';
 import type { EncodedError } from './error-codec.ts';
 
 /** One attempt, on its way in. */
@@ -55,7 +56,7 @@ type Answer = Result & { readonly ranMs: number | undefined };
 /** An error that no running task is to blame for: a task that was over had left it behind. */
 export interface StrayMessage {
   readonly kind: 'stray';
-  readonly task: { readonly id: string; readonly name: string } | undefined;
+  readonly task: NamedTask | undefined;
   readonly error: EncodedError;
 }
 

@@ -1,4 +1,5 @@
 /** What the watchdog's thread reads of the watched one in the middle of a block. */
+import type { NamedTask } from '../task.ts';
 import type { BlockedRequest, BlockedStack } from './block.ts';
 
 /** The work that the watched thread is in, as the thread itself says when it is asked. */
@@ -9,7 +10,7 @@ export interface CurrentWork {
   readonly since: number;
   /** Whether this is the work in which the thread was first asked during this block. */
   readonly isFirstSeen: boolean;
-  readonly task: { readonly id: string; readonly name: string } | undefined;
+  readonly task: NamedTask | undefined;
 }
 
 export interface StackSample {

@@ -3,9 +3,9 @@
 import type { EngineHost } from '../../durable/engine.ts';
 import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
-import { Repetitions } from '../repetitions.ts';
+import { RecentlyTold } from '../recently-told.ts';
 import type { EngineClient } from './client.ts';
-import { isRefusal } from './patience.ts';
+import { isReplyError } from './patience.ts';
 
 /** What ioredis says each time that none of the sentinels has told it of a master. It adds when it asks again. */
 const NO_SENTINEL = 'All sentinels are unreachable';
@@ -18,7 +18,7 @@ export class ConnectionErrors {
   #isMuted = true;
   #isDown = false;
   #last: Error | undefined;
-  readonly #refusals = new Repetitions();
+  readonly #refusals = new RecentlyTold();
 
   constructor(host: EngineHost) {
     this.#host = host;
@@ -58,7 +58,7 @@ export class ConnectionErrors {
   #isKnown(error: Error): boolean {
     // Redis adds by which script it was asked.
     const reason = error.message.replace(/ script: .*/s, '');
-    return isRefusal(error) && !this.#refusals.isNews(reason, REPEAT_AFTER);
+    return isReplyError(error) && !this.#refusals.isNews(reason, REPEAT_AFTER);
   }
 
   #connectionFailed(error: Error): void {

@@ -27,7 +27,7 @@ export function askAgain(worker: Worker, onRefusal: (error: Error) => void): voi
         try {
           return await call(...(worker.closing === undefined ? args : args.map(fetchingNothing)));
         } catch (thrown) {
-          if (!isRefusal(thrown)) throw thrown;
+          if (!isReplyError(thrown)) throw thrown;
           onRefusal(thrown);
           await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_AFTER).unref());
           if (isOver()) throw thrown;
@@ -44,6 +44,6 @@ function fetchingNothing(arg: unknown, place: number): unknown {
 }
 
 /** Whether Redis has answered, with an error of its own. BullMQ's scripts say with a number what they have to say. */
-export function isRefusal(thrown: unknown): thrown is Error {
+export function isReplyError(thrown: unknown): thrown is Error {
   return thrown instanceof Error && thrown.name === 'ReplyError';
 }

@@ -4,7 +4,7 @@ import type { EngineHost } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
-import { Repetitions } from '../repetitions.ts';
+import { RecentlyTold } from '../recently-told.ts';
 
 /** An error that repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
@@ -17,7 +17,7 @@ const LOST = /terminated|timeout|connection|ECONN/i;
 
 export class RepeatedErrors {
   readonly #host: EngineHost;
-  readonly #repetitions = new Repetitions();
+  readonly #told = new RecentlyTold();
   #isMuted = false;
   #isDown = false;
 
@@ -42,11 +42,11 @@ export class RepeatedErrors {
       if (this.#isDown) return;
       this.#isDown = true;
     }
-    if (this.#repetitions.isNews(error.message, REPEAT_AFTER)) this.#host.error(error);
+    if (this.#told.isNews(error.message, REPEAT_AFTER)) this.#host.error(error);
   }
 
   warn({ message, type }: { readonly message: string; readonly type: unknown }): void {
-    if (!this.#isMuted && this.#repetitions.isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
+    if (!this.#isMuted && this.#told.isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
   }
 }
 

@@ -1,9 +1,10 @@
 /** Runs one task at a time on the other side, thread or process. It never throws, and it answers once for each task. */
 import { RunningTask, taskContext } from '../../current-task.ts';
 import { type Movable, transferListOf } from '../../move.ts';
+import type { Callable } from '../../task.ts';
 import { toError } from '../../to-error.ts';
 import { decodeError, encodeError } from '../error-codec.ts';
-import { loadedFunction, loadFunction, type TaskFunction } from '../task-module.ts';
+import { loadedFunction, loadFunction } from '../task-module.ts';
 import type { CancelMessage, Order, Reply, Result, TaskMessage } from '../wire.ts';
 import { isLargerThan, withoutForeignBytes } from './result-size.ts';
 
@@ -94,7 +95,7 @@ export class TaskRunner {
 async function call(
   { module, export: name, args }: TaskMessage,
   task: RunningTask,
-  loaded: TaskFunction | undefined,
+  loaded: Callable | undefined,
 ): Promise<unknown> {
   const run = loaded ?? (await loadFunction(module, name));
   // It may have been given up while its module was loaded: its code must not begin.

@@ -1,5 +1,5 @@
 /** What was told a while ago, and is no news until then. */
-export class Repetitions {
+export class RecentlyTold {
   readonly #knownUntil = new Map<string, number>();
 
   /** @param period for how many milliseconds it is none from here on. */
