@@ -10,7 +10,7 @@ import { SamplingTurn } from '../sampling-turn.ts';
 import { wordingOf } from '../wording.ts';
 import { isDebuggerAttached } from './debugger-presence.ts';
 import { SamplingBudget } from './sampling-budget.ts';
-import { SamplingRun } from './sampling-run.ts';
+import type { SamplingRun } from './sampling-run.ts';
 import { SchedulingHistory } from './scheduling-history.ts';
 
 /** A block is logged when it has lasted for so many milliseconds, and again each time that it has doubled. */
@@ -37,7 +37,7 @@ interface OngoingStall {
 let current: OngoingStall | undefined;
 let lastRun: SamplingRun | undefined;
 /** Loaded only where stacks are read: some Nodes are built without an inspector. */
-let sampling: typeof import('./stack-sampler.ts') | undefined;
+let sampling: typeof import('./sampling-run.ts') | undefined;
 let canSample = stacks;
 
 function send(message: MessageFromThread): void {
@@ -65,8 +65,8 @@ function watchStall(beats: number, blockedMs: number): void {
 
 function startSampling(beats: number): SamplingRun | undefined {
   if (sampling === undefined || !maySample()) return undefined;
-  const sampler = new sampling.StackSampler(gate, turn, threshold * BETWEEN_SAMPLES);
-  lastRun = new SamplingRun(sampler, beats, lastRun, (why) => giveUpStacks(`stacks cannot be read: ${why}`));
+  const tools = { gate, turn, msBetweenSamples: threshold * BETWEEN_SAMPLES };
+  lastRun = new sampling.SamplingRun(tools, beats, lastRun, (why) => giveUpStacks(`stacks cannot be read: ${why}`));
   return lastRun;
 }
 
@@ -114,7 +114,7 @@ parentPort?.on('message', (message: MessageToThread) => {
 });
 
 async function start(): Promise<void> {
-  if (stacks) sampling = await import('./stack-sampler.ts');
+  if (stacks) sampling = await import('./sampling-run.ts');
   tick();
 }
 void start();
