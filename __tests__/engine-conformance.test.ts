@@ -102,7 +102,10 @@ describe('the suite for engines', () => {
   });
 
   it('lets an engine pass that keeps what JSON cannot say', async () => {
-    const names = ['a call that fails keeps none of its tasks', 'everything in an envelope arrives as it was sent'];
+    const names = [
+      'nothing of a call that failed is left when its tasks are discarded',
+      'everything in an envelope arrives as it was sent',
+    ];
     const cases = casesOf(keepsAnyValue, ...names);
     expect(cases.map(({ name }) => name)).toEqual(names);
     for (const { run } of cases) await run();

@@ -138,11 +138,11 @@ export interface TaskEngine {
   /** Connects, checks the server, and makes there what the engine needs. Called again if it rejects. */
   start(host: EngineHost): Promise<void>;
   /**
-   * Resolves when all of these tasks are kept durably, or none. The same id twice is one task: the later call changes
-   * nothing. A task that is not released runs when its hold is over.
+   * Resolves when all of these tasks are kept durably. The same id twice is one task: the later call changes nothing. A
+   * task that is not released runs when its hold is over.
    *
-   * A rejection with `ERR_BACKGROUND_OPTION` says that none is kept. After any other the tasks may be kept all the same,
-   * and those that are to be held are discarded.
+   * A rejection with `ERR_BACKGROUND_OPTION` says that none is kept. After any other some or all of them may be kept, and
+   * those that are to be held are discarded.
    */
   stage(tasks: readonly StagedTask[], options: StageOptions): Promise<void>;
   /** Ends holds, in one round trip where the engine can: the tasks may run, in this order. Idempotent. */

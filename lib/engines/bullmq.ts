@@ -22,7 +22,6 @@ import { Queue } from './bullmq/peers.ts';
 import { RedisClock } from './bullmq/redis-clock.ts';
 import { checkVersions, warnOfSettings } from './bullmq/server-check.ts';
 import { settledAll } from './bullmq/settled-all.ts';
-import { stageJobs } from './bullmq/staging.ts';
 import { BullMQWorker, type EngineParts } from './bullmq/worker.ts';
 import { isTaskId } from './task-check.ts';
 
@@ -134,15 +133,15 @@ class BullMQEngine implements TaskEngine {
     }
   }
 
+  // Commands that are sent in one turn of the event loop share a round trip, and Redis executes them in order.
   async stage(tasks: readonly StagedTask[]): Promise<void> {
-    await this.#call(({ clock, queue, client }) => {
+    await this.#call(({ clock, queue }) => {
       const now = clock.now();
       const jobs = tasks.map((task) => newJob(task, now, this.#options));
-      return stageJobs(queue, client, jobs);
+      return settledAll(jobs.map(({ name, data, opts }) => queue.add(name, data, opts)));
     });
   }
 
-  // Commands that are sent in one turn of the event loop share a round trip, and Redis executes them in order.
   release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
     return this.#call(({ queue }) =>
       settledAll(
