@@ -3,10 +3,10 @@ import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, backgroundTasks, currentTask, type TaskHandle } from 'express-background-tasks';
 import { watchTasks } from 'express-background-tasks/testing';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
-import { makeBackground } from './support/cleanup.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { durableApp, type Fault, localTasks, Transaction, tasks } from './support/durable-app.ts';
-import { untilCollected } from './support/garbage.ts';
+import { leftByQuickCollections, untilCollected } from './support/garbage.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { codeOf, thrownBy } from './support/outcomes.ts';
@@ -347,6 +347,26 @@ describe('the tasks of one response', () => {
     await app.request();
     await app.background.idle();
     expect(app.calls('stage').map((ids) => ids.length)).toEqual([2, 1]);
+  });
+});
+
+describe('durable tasks that come and go', () => {
+  it('are let go by the quick collections of garbage', async () => {
+    // Keeps nothing, so that whatever is left is ours.
+    const engine = memoryEngine({
+      intercept: async (method, proceed, [argument]) => {
+        if (method !== 'stage' && method !== 'release') return proceed();
+        await new Promise(setImmediate);
+        return method === 'stage' ? undefined : (argument as readonly string[]).map(() => 'released');
+      },
+    });
+    const background = backgroundTasks({ engine, history: 0, logger: false });
+    atEnd(() => background.close());
+    await background.ready();
+    const large = new Array(1_000).fill(1);
+    const handOverFive = (): Promise<unknown> =>
+      Promise.all(Array.from({ length: 5 }, () => background.add(tasks.echo, large).settled));
+    expect(await leftByQuickCollections(400, handOverFive)).toBeLessThan(5 * 1_000);
   });
 });
 

@@ -16,6 +16,8 @@ export interface Attempted {
   readonly attemptNumber: number;
   readonly isLastAttempt: boolean;
   readonly isSettled: boolean;
+  /** What {@link Attempt.kept} is at first. */
+  readonly keptForExecutor: unknown;
   attemptStarted(attempt: TaskAttempt, at?: number): void;
   attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void;
 }
@@ -29,6 +31,7 @@ export class TaskAttempt implements Attempt {
 
   constructor(run: Attempted, executor: Executor) {
     this.executor = executor;
+    this.kept = run.keptForExecutor;
     this.#run = run;
   }
 

@@ -1,4 +1,4 @@
-/** Time limits of running tasks. Most share one duration, so that they pass in the order in which they were set. */
+/** Time limits of tasks and calls. Most share one duration, so that they pass in the order in which they were set. */
 import { NOWHERE } from './async-context.ts';
 import * as real from './real-time.ts';
 import { SECOND } from './timers.ts';
@@ -64,6 +64,18 @@ export class Deadlines {
     if (row.first === undefined) this.#rest(row);
   }
 
+  /** Ends all limits, as if their time were over. */
+  passAll(): void {
+    for (const row of this.#rows.values()) {
+      for (let { first } = row; first !== undefined; { first } = row) this.#pass(first);
+    }
+  }
+
+  #pass(entry: Limited): void {
+    this.clear(entry);
+    entry.timeOut();
+  }
+
   /** Few rows are kept for the next that has such a limit. Limits that differ each time must not leave a timer each. */
   #rest(row: Row): void {
     if (this.#rows.size <= MOST_ROWS_AT_REST) {
@@ -111,8 +123,7 @@ export class Deadlines {
         row.timer = this.#startTimer(row, Math.ceil(left));
         return;
       }
-      this.clear(first);
-      first.timeOut();
+      this.#pass(first);
     }
     this.#forget(row);
   }

@@ -128,6 +128,10 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return this.#outcome !== undefined;
   }
 
+  get keptForExecutor(): unknown {
+    return undefined;
+  }
+
   get waitedMs(): number {
     return (this.#firstStartedAt ?? performance.now()) - this.#addedAt;
   }

@@ -5,6 +5,8 @@ import { type NewTask, TaskRun } from '../run.ts';
 
 /** The hand-over. It has completed when the engine has the task and may let it run. */
 export class DurableRun extends TaskRun {
+  /** The task on its way to the engine: what the executor has to know of it. */
+  handed: unknown;
   #accepted: Promise<void> | undefined;
 
   override get executor(): ExecutorName {
@@ -17,6 +19,10 @@ export class DurableRun extends TaskRun {
 
   override set accepted(accepted: Promise<void>) {
     this.#accepted = accepted;
+  }
+
+  override get keptForExecutor(): unknown {
+    return this.handed;
   }
 
   protected override get whenAbandoned(): string {

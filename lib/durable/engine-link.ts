@@ -3,9 +3,10 @@ import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
 import { queueMicrotask } from '../real-time.ts';
-import { SECOND } from '../timers.ts';
+import { doneWithin, SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
+import { TimedCalls } from './timed-calls.ts';
 
 const FIRST_DELAY = 0.25 * SECOND;
 const LONGEST_DELAY = 5 * SECOND;
@@ -22,8 +23,7 @@ export class EngineLink {
   readonly #start = deferred();
   /** Calls that wait for the start: each function begins one. */
   readonly #waiting = new Set<() => void>();
-  /** Each makes a pending call reject. */
-  readonly #ends = new Set<(reason: Error) => void>();
+  readonly #calls = new TimedCalls();
   #hasStarted = false;
   #isClosed = false;
   #lastError: Error | undefined;
@@ -93,17 +93,17 @@ export class EngineLink {
   inTime<Result>(what: string, limit: number, answer: Promise<Result>): Promise<Result> {
     return this.#explained(
       what,
-      this.#within(limit, () => answer),
+      this.#calls.within(limit, () => answer),
     );
   }
 
   /** Like {@link call}, but rejects with the bare reason, for a caller that puts it into an error of its own. */
   begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    if (this.#hasStarted) return this.#within(limit, () => call(this.engine));
+    if (this.#hasStarted) return this.#calls.within(limit, () => call(this.engine));
     // Not `started.then(…)`: that would keep calls that were given up, and make them when the engine starts at last.
     const { promise: mayBegin, resolve: begin } = deferred();
     this.#waiting.add(begin);
-    const answer = this.#within(limit, () => mayBegin.then(() => call(this.engine)));
+    const answer = this.#calls.within(limit, () => mayBegin.then(() => call(this.engine)));
     return answer.finally(() => this.#waiting.delete(begin));
   }
 
@@ -120,33 +120,13 @@ export class EngineLink {
     });
   }
 
-  #within<Result>(limit: number, call: () => Promise<Result>): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      const answer = call();
-      const forget = (): void => {
-        clearTimeout(timer);
-        this.#ends.delete(end);
-      };
-      const end = (reason: unknown): void => {
-        forget();
-        reject(reason);
-      };
-      const timer = setTimeout(() => end(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
-      this.#ends.add(end);
-      answer.then((result) => {
-        forget();
-        resolve(result);
-      }, end);
-    });
-  }
-
   /** Pending calls reject: they have had all the time there was. */
   async close(limit: number): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    for (const end of this.#ends) end(new Error('it was closed'));
+    this.#calls.end();
     try {
-      await this.#within(limit, () => this.engine.close());
+      if (!(await doneWithin(limit, this.engine.close()))) throw new Error(`no answer within ${Math.round(limit)} ms`);
     } catch (thrown) {
       this.#host.error(new Error(`It could not be closed: ${toError(thrown).message}`, { cause: thrown }));
     }

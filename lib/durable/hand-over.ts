@@ -17,7 +17,6 @@ export class HandOver implements Executor {
   readonly #calls: HoldCalls;
   readonly #repetition = new Repetition();
   readonly #withdrawals: Withdrawals;
-  readonly #handed = new Map<string, HandedTask>();
   readonly #staging: Staging;
 
   constructor(link: EngineLink, options: ResolvedDurableOptions, warn: Warn) {
@@ -30,13 +29,14 @@ export class HandOver implements Executor {
   /** Stages the task: from here on it runs, unless the engine refuses it or it is withdrawn. */
   take(handed: HandedTask): void {
     const { run } = handed;
-    this.#handed.set(run.id, handed);
+    run.handed = handed;
     run.accepted = this.#stage(handed);
     // `accepted` need not be awaited: the failure is in the outcome and in the log as well.
     run.accepted.catch(() => {});
     void run.settled.then(() => {
       if (handed.isWithdrawn) this.#withdrawals.add(handed, handed.finalAcceptance());
-      this.#handed.delete(run.id);
+      // The list of the response keeps the run.
+      run.handed = undefined;
     });
   }
 
@@ -55,7 +55,7 @@ export class HandOver implements Executor {
   /** The response has ended, and the task may run. */
   execute(attempt: Attempt): void {
     attempt.started();
-    const handed = this.#handed.get(attempt.facts.id) as HandedTask;
+    const handed = attempt.kept as HandedTask;
     handed.attempt = attempt;
     handed.run.accepted.then(
       () => (handed.isWithdrawn ? undefined : this.#release(handed, attempt)),

@@ -4,6 +4,7 @@ import { describe } from '../../describe.ts';
 import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { type BackgroundTaskError, engineError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
+import { takeOut } from '../../take-out.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
 import type { ConnectionErrors } from './connection-errors.ts';
@@ -26,6 +27,12 @@ export interface EngineParts {
   readonly errors: ConnectionErrors;
 }
 
+interface InFlight {
+  readonly id: string;
+  readonly controller: AbortController;
+  readonly ended: Promise<unknown>;
+}
+
 export class BullMQWorker implements EngineWorker {
   readonly #host: EngineHost;
   readonly #errors: ConnectionErrors;
@@ -33,8 +40,8 @@ export class BullMQWorker implements EngineWorker {
   readonly #run: WorkFunction;
   readonly #client: EngineClient;
   readonly #worker: BullMQ.Worker<JobData>;
-  readonly #inFlight = new Map<string, { readonly controller: AbortController; readonly ended: Promise<unknown> }>();
-  /** How long to wait before the next attempt, in milliseconds, if the current one fails. */
+  readonly #inFlight: InFlight[] = [];
+  /** How long to wait before the next attempt, in milliseconds. */
   readonly #waits = new WeakMap<TaskJob, number>();
   #stopped: Promise<void> | undefined;
 
@@ -70,7 +77,7 @@ export class BullMQWorker implements EngineWorker {
       );
     });
     worker.on('lockRenewalFailed', (ids) => {
-      for (const id of ids) this.#inFlight.get(id)?.controller.abort(lostLock(id));
+      for (const { id, controller } of this.#inFlight) if (ids.includes(id)) controller.abort(lostLock(id));
     });
     worker.on('failed', (job) => {
       // All other failures came from #process, and are known.
@@ -94,19 +101,21 @@ export class BullMQWorker implements EngineWorker {
     const { envelope, retry } = job.data;
     const attempt = attemptsOf(job) + 1;
     const retryInMs = retryInMsAfter(attempt, retry);
-    if (retryInMs !== undefined) this.#waits.set(job, retryInMs);
     const controller = new AbortController();
     const told = this.#run(envelope, { attempt, retryInMs, stagedAt: job.timestamp, signal: controller.signal })
-      .then((result) => this.#tell(job, token, result, retryInMs !== undefined))
-      .finally(() => {
-        if (this.#inFlight.get(envelope.id) === entry) this.#inFlight.delete(envelope.id);
-      });
-    const entry = { controller, ended: told.catch(() => {}) };
-    this.#inFlight.set(envelope.id, entry);
+      .then((result) => this.#tell(job, token, result, retryInMs))
+      .finally(() => takeOut(this.#inFlight, entry));
+    const entry: InFlight = { id: envelope.id, controller, ended: told.catch(() => {}) };
+    this.#inFlight.push(entry);
     return told;
   }
 
-  async #tell(job: TaskJob, token: string | undefined, result: WorkResult, mayRetry: boolean): Promise<unknown> {
+  async #tell(
+    job: TaskJob,
+    token: string | undefined,
+    result: WorkResult,
+    retryInMs: number | undefined,
+  ): Promise<unknown> {
     switch (result.kind) {
       case 'completed':
         return { value: result.value } satisfies JobResult;
@@ -114,8 +123,9 @@ export class BullMQWorker implements EngineWorker {
         await job.moveToDelayed(Date.now() + result.delayMs, token);
         throw new DelayedError();
       case 'failed':
-        // `mayRetry` is needed: BullMQ itself does not count the attempts in which a worker died.
-        throw failure(result.error, result.retry && mayRetry);
+        if (retryInMs !== undefined) this.#waits.set(job, retryInMs);
+        // BullMQ itself does not count the attempts in which a worker died.
+        throw failure(result.error, result.retry && retryInMs !== undefined);
     }
   }
 
@@ -126,7 +136,7 @@ export class BullMQWorker implements EngineWorker {
 
   async #stop(): Promise<void> {
     const closed = this.#worker.close().catch((error: unknown) => this.#errors.tell(error));
-    while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight.values()].map(({ ended }) => ended));
+    while (this.#inFlight.length > 0) await Promise.all(this.#inFlight.map(({ ended }) => ended));
     // close() of BullMQ waits for a connection, which may not come back.
     await doneWithin(STOP_GRACE, closed);
     this.disconnect();

@@ -8,6 +8,7 @@ import { deferred } from '../../deferred.ts';
 import type { EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { nextTurn } from '../../real-time.ts';
 import { retryInMsAfter } from '../../retry.ts';
+import { takeOut } from '../../take-out.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 import type { NotifyListener } from './notify-listener.ts';
@@ -43,7 +44,7 @@ export class PgBossWorker implements EngineWorker {
   readonly #run: WorkFunction;
   readonly #concurrency: number;
   /** Claimed jobs, until their results are written. */
-  readonly #claims = new Set<Claim>();
+  readonly #claims: Claim[] = [];
   readonly #beats: NodeJS.Timeout;
   readonly #done: Promise<void>;
   #running = 0;
@@ -71,7 +72,7 @@ export class PgBossWorker implements EngineWorker {
     this.#parts.notifyListener.off(this.#onNotify);
     this.#wake();
     await this.#done;
-    while (this.#claims.size > 0) await Promise.all([...this.#claims].map(({ ended }) => ended));
+    while (this.#claims.length > 0) await Promise.all(this.#claims.map(({ ended }) => ended));
     clearInterval(this.#beats);
   }
 
@@ -102,7 +103,7 @@ export class PgBossWorker implements EngineWorker {
 
   /** As many as may still run, and fewer when many results wait to be written: together at most twice the concurrency. */
   #freeSlots(): number {
-    return Math.max(0, Math.min(this.#concurrency - this.#running, 2 * this.#concurrency - this.#claims.size));
+    return Math.max(0, Math.min(this.#concurrency - this.#running, 2 * this.#concurrency - this.#claims.length));
   }
 
   async #untilWoken(milliseconds: number | undefined): Promise<void> {
@@ -141,11 +142,11 @@ export class PgBossWorker implements EngineWorker {
         this.#wake();
         // Lost: another worker has the job by now.
         if (!lost.signal.aborted) await this.#write(row);
-        this.#claims.delete(claim);
+        takeOut(this.#claims, claim);
         this.#wake();
       }),
     };
-    this.#claims.add(claim);
+    this.#claims.push(claim);
   }
 
   /** A task that ends every worker that takes it would otherwise be seen nowhere until it is kept as failed. */
@@ -196,7 +197,7 @@ export class PgBossWorker implements EngineWorker {
       if (settled === undefined) return;
       const touched = new Set(settled);
       for (const claim of claims) {
-        if (touched.has(claim.id) || !this.#claims.has(claim)) continue;
+        if (touched.has(claim.id) || !this.#claims.includes(claim)) continue;
         claim.lost.abort(new Error('The task was given to another worker, since this one sent no heartbeat in time.'));
       }
     } catch (error) {

@@ -1,0 +1,46 @@
+/** Calls to an engine that must be answered in time. */
+import { Deadlines, type Limited } from '../deadlines.ts';
+
+class PendingCall implements Limited {
+  deadline = 0;
+  deadlineRow: Limited['deadlineRow'];
+  previousDeadline: Limited | undefined;
+  nextDeadline: Limited | undefined;
+  readonly timeOut: () => void;
+
+  constructor(timeOut: () => void) {
+    this.timeOut = timeOut;
+  }
+}
+
+export class TimedCalls {
+  readonly #limits = new Deadlines();
+  #isOver = false;
+
+  /** Makes a call. Rejects if there is no answer within `limit` milliseconds, or before {@link end}. */
+  within<Result>(limit: number, call: () => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const answer = call();
+      const pending = new PendingCall(() => {
+        reject(new Error(this.#isOver ? 'it was closed' : `no answer within ${Math.round(limit)} ms`));
+      });
+      this.#limits.set(pending, limit, performance.now());
+      answer.then(
+        (result) => {
+          this.#limits.clear(pending);
+          resolve(result);
+        },
+        (reason: unknown) => {
+          this.#limits.clear(pending);
+          reject(reason);
+        },
+      );
+    });
+  }
+
+  /** Pending calls reject: they have had all the time there was. */
+  end(): void {
+    this.#isOver = true;
+    this.#limits.passAll();
+  }
+}
