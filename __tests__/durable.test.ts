@@ -651,6 +651,16 @@ describe('options that have no meaning for a task', () => {
       'Expected no `name` of with() for the durable task tasks.echo, got',
       () => makeBackground({ engine: memoryEngine(), mode: 'record' }).with({ name: 'custom' }).add(tasks.echo),
     ],
+    [
+      'an executor at `add`, with an engine',
+      'Expected `executor` of task tasks.echo to be given to durable(), got it in with()',
+      () => makeBackground({ engine: memoryEngine() }).with({ executor: 'process' }).add(tasks.echo),
+    ],
+    [
+      'an executor at `add`, without one',
+      'Expected `executor` of task tasks.echo to be given to durable(), got it in with()',
+      () => makeBackground({ logger: false }).with({ executor: 'thread' }).add(tasks.echo),
+    ],
     ['`work` without an engine', 'Expected `engine`', () => backgroundTasks({ work: true })],
     ['an engine that is none', 'to be an engine, such as', () => backgroundTasks({ engine: {} as never })],
     [

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { blocking, defineTask } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
@@ -15,13 +16,46 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { isAlive, untilGone } from './support/process-ids.ts';
 import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { processes } from './support/worker-kinds.ts';
+import { processes, threads } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
 
 const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
 
 const tasks = processes.refer<typeof import('./fixtures/process-tasks.mjs')>('process-tasks.mjs');
+
+describe('the executor that is chosen at `add`', () => {
+  const shared = shareBackground({ ...processes.options(1), ...threads.options(1), logger: false });
+  const url = fixture('process-tasks.mjs');
+  const [inThreads, inProcesses] = (['thread', 'process'] as const).map((executor) =>
+    blocking<typeof import('./fixtures/process-tasks.mjs')>(url, { executor }),
+  ) as [typeof tasks, typeof tasks];
+
+  it('wins over that of `blocking`', async () => {
+    const background = shared();
+    const inProcess = await background.with({ executor: 'process' }).add(inThreads.echo, 1).settled;
+    const inThread = await background.with({ executor: 'thread' }).add(inProcesses.echo, 2).settled;
+    const asBefore = await background.add(inThreads.echo, 3).settled;
+    expect([inProcess, inThread, asBefore]).toMatchObject([
+      { executor: 'process', value: 1 },
+      { executor: 'thread', value: 2 },
+      { executor: 'thread', value: 3 },
+    ]);
+    await background.with({ executor: 'process' }).add(inThreads.changeDirectory, tmpdir()).settled;
+    expect(process.cwd()).not.toBe(tmpdir());
+  });
+
+  it('is refused for a function, which cannot leave the event loop', () => {
+    for (const task of [() => 1, defineTask(() => 1)]) {
+      const { code, message } = thrownBy(() => shared().with({ executor: 'process', name: 'sum' }).add(task));
+      expect(code).toBe('ERR_BACKGROUND_OPTION');
+      expect(message).toMatch(
+        /^Expected `executor` of with\(\) to be used for a task of blocking\(\), got task \w+, a function/,
+      );
+    }
+    expect(shared().stats().executors['event-loop']).toMatchObject({ waiting: 0, running: 0 });
+  });
+});
 
 describe('tasks in processes', () => {
   const log = openLogBook();

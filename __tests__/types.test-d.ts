@@ -276,8 +276,9 @@ export function withTakesTheOptionsOfATask(tasks: TaskList, background: Backgrou
   tasks.with({ maxBacklog: 1 });
   // @ts-expect-error: a predicate answers at once.
   tasks.with({ when: async () => true });
-  // @ts-expect-error: a task's executor is not chosen at `add`.
-  tasks.with({ executor: 'thread' });
+  tasks.with({ executor: 'process' }).add(images.sum, 1, 2);
+  // @ts-expect-error: what runs in the event loop is a function, and cannot run elsewhere.
+  tasks.with({ executor: 'event-loop' });
 }
 
 export function tasksCanBeAddedOutsideResponses(background: BackgroundTasks): void {

@@ -10,6 +10,7 @@ import { HandedTask } from './durable/handed-task.ts';
 import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { optionError } from './errors.ts';
+import type { WorkerKind } from './executor-names.ts';
 import { askNow } from './hooks.ts';
 import { forgetMoves } from './move.ts';
 import type { Mode } from './options/middleware.ts';
@@ -102,10 +103,11 @@ export class Admission {
   }
 
   /** One that this process runs. */
-  #acceptLocal({ owner, definition, name, args, options, req }: Addition): TaskRun {
-    if (options?.transaction !== undefined) this.#refuseTransaction(definition);
+  #acceptLocal({ owner, definition: defined, name, args, options, req }: Addition): TaskRun {
+    if (options?.transaction !== undefined) this.#refuseTransaction(defined);
+    const definition = options?.executor === undefined ? defined : definitionIn(options.executor, defined);
     const clone = cloneFor(definition.executor);
-    const policy = this.#policyOf(definition, options);
+    const policy = this.#policyOf(defined, options);
     // Before the snapshot, which empties moved buffers: if `context` throws, the caller must still have them.
     const context = this.#contextFor(req, clone);
     const given = clone === undefined ? args : snapshotArguments(args, name, clone, policy.retry.attempts);
@@ -116,6 +118,7 @@ export class Admission {
     // With or without an engine, so that what is written without one runs with one.
     refuseName(addition);
     refuseRetryIf(addition);
+    refuseExecutor(addition);
     const { durable, mode, options } = this.#host;
     if (mode === 'run' && durable !== undefined) return this.#handOver(durable, addition);
     if (mode === 'run') this.#sayWithoutEngine(addition.name);
@@ -182,10 +185,25 @@ export class Admission {
   }
 }
 
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for a function: it cannot leave this thread. */
+function definitionIn(executor: WorkerKind, definition: TaskDefinition): TaskDefinition {
+  if (definition.target.kind === 'module') return { ...definition, executor };
+  throw optionError(
+    `Expected \`executor\` of with() to be used for a task of blocking(), got task ${definition.name}, a function: it cannot be sent to a ${executor}. Export it from a module.`,
+  );
+}
+
 function refuseName({ definition, options }: Addition): void {
   if (options?.name === undefined) return;
   throw optionError(
     `Expected no \`name\` of with() for the durable task ${definition.name}, got ${describe(options.name)}: it is known to its engine by the names of its module and its export.`,
+  );
+}
+
+function refuseExecutor({ name, options }: Addition): void {
+  if (options?.executor === undefined) return;
+  throw optionError(
+    `Expected \`executor\` of task ${name} to be given to durable(), got it in with(): a worker takes it from the module that registers the task.`,
   );
 }
 

@@ -107,18 +107,6 @@ export interface TaskOptions {
   readonly priority?: number | undefined;
 }
 
-/** What `with` takes beside. */
-export interface AddOptions extends TaskOptions {
-  /**
-   * For a durable task on an engine that can: the client of your own transaction, in which the task is staged. The task
-   * exists if and only if the transaction commits.
-   *
-   * @example
-   * res.locals.backgroundTasks.with({ transaction: client }).add(mail.sendInvoice, order.id);
-   */
-  readonly transaction?: unknown;
-}
-
 /** What `blocking` takes beside. */
 export interface BlockingTaskOptions extends TaskOptions {
   /**
@@ -128,6 +116,18 @@ export interface BlockingTaskOptions extends TaskOptions {
    * @default 'thread'
    */
   readonly executor?: 'thread' | 'process' | undefined;
+}
+
+/** What `with` takes beside. The `executor` is for tasks of `blocking` only: a function of this process runs here. */
+export interface AddOptions extends BlockingTaskOptions {
+  /**
+   * For a durable task on an engine that can: the client of your own transaction, in which the task is staged. The task
+   * exists if and only if the transaction commits.
+   *
+   * @example
+   * res.locals.backgroundTasks.with({ transaction: client }).add(mail.sendInvoice, order.id);
+   */
+  readonly transaction?: unknown;
 }
 
 /** A function for the arguments of each export, as they came from an engine. */
@@ -179,15 +179,15 @@ export const taskRules: Rules<TaskOptions> = {
   priority: anInteger({ from: -PRIORITY_LIMIT, to: PRIORITY_LIMIT }),
 };
 
+export const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread', 'process') };
+
 export const addRules: Rules<AddOptions> = {
-  ...taskRules,
+  ...blockingRules,
   transaction: {
     expected: "your database's client",
     accepts: (value) => (typeof value === 'object' || typeof value === 'function') && value !== null,
   },
 };
-
-export const blockingRules: Rules<BlockingTaskOptions> = { ...taskRules, executor: oneOf('thread', 'process') };
 
 const { name: _, ...nameless } = taskRules;
 export const durableTaskRules: Rules<DurableTaskOptions> = {
