@@ -30,6 +30,8 @@ export function measureEngine(row, settings, startServer) {
         toReach: LIMIT,
         ...pick(many, 'rate'),
       },
+      { what: `the server's CPU a request, ${CONCURRENT} at once`, unit: 'µs', ...pick(many, 'server') },
+      { what: `the worker's CPU a task, ${CONCURRENT} at once`, unit: 'µs', ...pick(many, 'worker') },
     ];
   });
 }
@@ -38,10 +40,13 @@ function measureWith(clients) {
   return async (side, milliseconds) => {
     const port = await side.call('port');
     await side.call('take');
+    const before = await side.call('cpu');
     const beganAt = performance.now();
     const operations = await postInTurn(port, { clients, milliseconds });
     const taken = await side.call('take');
     const sample = { operations, rate: operations / ((performance.now() - beganAt) / 1_000) };
+    const after = await side.call('cpu');
+    for (const name of ['server', 'worker']) sample[name] = (after[name] - before[name]) / operations;
     for (const [name, values] of Object.entries(taken)) {
       sample[name] = quantile(values, 0.5);
       sample[`${name}P99`] = quantile(values, 0.99);

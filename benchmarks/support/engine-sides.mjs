@@ -12,6 +12,7 @@ import { engineAt, rawAt } from './engine-kinds.mjs';
 import { openLedger } from './engine-ledger.mjs';
 import { URL_VARIABLE } from './engine-servers.mjs';
 import { tasks } from './engine-tasks.mjs';
+import { mainThreadCpu } from './main-thread.mjs';
 
 async function openSide(side, mount) {
   // Two sides of a row may use the same library: each needs a queue of its own.
@@ -19,7 +20,10 @@ async function openSide(side, mount) {
   const ledger = openLedger();
   const worker = fork(fileURLToPath(new URL('engine-worker.mjs', import.meta.url)), [side, JSON.stringify(place)]);
   await once(worker, 'message');
-  worker.on('message', ledger.started);
+  worker.on('message', (message) => {
+    if ('cpu' in message) worker.emit('cpu', message.cpu);
+    else ledger.started(message);
+  });
 
   const app = express();
   await mount(app, place, ledger);
@@ -28,6 +32,12 @@ async function openSide(side, mount) {
   return {
     port: () => server.address().port,
     take: () => ledger.take(),
+    /** Microseconds that the main threads of the server and of its worker have used. */
+    async cpu() {
+      worker.send('cpu');
+      const [ofWorker] = await once(worker, 'cpu');
+      return { server: mainThreadCpu(), worker: ofWorker };
+    },
     /** How late timers of 1 ms are in this process. */
     async lateness({ milliseconds }) {
       const delays = monitorEventLoopDelay({ resolution: 1 });

@@ -3,9 +3,11 @@ import { createWorker } from 'express-background-tasks';
 import { note } from '../tasks/note.mjs';
 import { engineAt, rawAt } from './engine-kinds.mjs';
 import './engine-tasks.mjs';
+import { mainThreadCpu } from './main-thread.mjs';
 
 // The parent process has ended.
 process.once('disconnect', () => process.exit());
+process.on('message', () => process.send({ cpu: mainThreadCpu() }));
 
 const CONCURRENCY = 10;
 const [side, place] = [process.argv[2], JSON.parse(process.argv[3])];

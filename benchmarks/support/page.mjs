@@ -93,7 +93,7 @@ npm run bench -- --save                # writes the results to this page
 \`\`\`
 
 The ratios hold on other machines, the figures do not. A missed target does not fail the command; wrong results
-do. [What was tried](notes.md) for the rows whose targets are missed. A row takes about a minute. \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
+do. [What was tried](notes.md) for the rows whose targets are missed. A row takes about a minute or two. Ten minutes of mixed load with faults are a program of their own, \`npm run soak\`: [what it printed](../faults.md#soak). \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
 
 ${runs.map(section).join('\n')}
 ## The rows
