@@ -498,6 +498,37 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.stats()).toMatchObject({ held: 4 });
   });
 
+  it.each(['stage', 'release', 'discard'] as const)(
+    'needs one round trip for all tasks of a response: everything is asked before the first answer, %s()',
+    async (method) => {
+      const relay = await openRelay(redis.port);
+      const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}` });
+      const held = (count: number) => Array.from({ length: count }, () => taskOf({ holdMs: HELD }));
+      const [firstTasks, tasks] = [held(2), held(20)];
+      if (method !== 'stage') await engine.stage([...firstTasks, ...tasks], {});
+      const call = (on: readonly StagedTask[]): Promise<unknown> =>
+        method === 'stage' ? engine.stage(on, {}) : engine[method](on.map(({ envelope }) => envelope.id));
+      // Where a script is called for the first time, Redis is given it.
+      await call(firstTasks);
+      await engine.find(randomUUID());
+
+      const [start, later] = [relay.asked.length, randomUUID()];
+      const giveAnswers = relay.holdAnswers();
+      const called = call(tasks);
+      await new Promise(setImmediate);
+      const found = engine.find(later);
+      await untilHolds(() => relay.asked.includes(later));
+      const before = relay.asked.slice(start);
+      giveAnswers();
+      await Promise.all([called, found]);
+      const after = relay.asked.slice(start + before.length);
+
+      const parts = [...tasks.map(({ envelope }) => envelope.id), ...(method === 'stage' ? ['\r\nexec\r\n'] : [])];
+      expect(parts.filter((part) => before.includes(part))).toEqual(parts);
+      expect(parts.filter((part) => after.includes(part))).toEqual([]);
+    },
+  );
+
   it('discards and releases what it holds when the memory of Redis is full', async () => {
     const full = await startRedis({ args: ['--maxmemory-policy', 'noeviction'] });
     direct = new Redis(full.url);

@@ -233,6 +233,29 @@ if (missing !== '') {
       });
     });
 
+    describe('the tasks of a response', () => {
+      it('are staged, released and discarded by one statement each', async () => {
+        const client = await connected();
+        const parameters: string[] = [];
+        const executeSql = (text: string, values: unknown[] = []) => {
+          parameters.push(JSON.stringify(values));
+          return client.query(text, values);
+        };
+        const engine = await started({ connection: { executeSql } });
+        const twenty = (): Tasks => Array.from({ length: 20 }, () => makeTask());
+        const [wanted, unwanted] = [twenty(), twenty()];
+        const statementsOn = (tasks: Tasks): number =>
+          parameters.filter((text) => idsOf(tasks).some((id) => text.includes(id))).length;
+
+        await engine.stage([...wanted, ...unwanted], {});
+        expect([statementsOn(wanted), statementsOn(unwanted)]).toEqual([1, 1]);
+        expect(await engine.release(idsOf(wanted))).toEqual(wanted.map(() => 'released'));
+        expect(await engine.discard(idsOf(unwanted))).toEqual(unwanted.map(() => 'discarded'));
+        expect([statementsOn(wanted), statementsOn(unwanted)]).toEqual([2, 2]);
+        expect(await engine.stats()).toMatchObject({ held: 0, waiting: wanted.length });
+      });
+    });
+
     describe('connections', () => {
       it('may be a pool of the user, which stays open', async () => {
         const pool = new Pool({ connectionString: server.url });
@@ -756,6 +779,12 @@ const TIMESTAMPTZ = types.builtins.TIMESTAMPTZ;
 
 function readsNoTimes(type: number): (text: string) => unknown {
   return type === TIMESTAMPTZ ? (text) => ({ text }) : types.getTypeParser(type);
+}
+
+type Tasks = readonly StagedTask[];
+
+function idsOf(tasks: Tasks): readonly string[] {
+  return tasks.map(({ envelope }) => envelope.id);
 }
 
 interface TaskWish {

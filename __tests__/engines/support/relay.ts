@@ -1,4 +1,7 @@
-/** A relay to a server that can fall silent, as a network does: nothing comes through, and neither side is told. */
+/**
+ * A relay to a server. It can fall silent, as a network does: nothing comes through, and neither side is told. And it can
+ * hold answers back, to show what is asked without them.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { atEnd } from '../../support/cleanup.ts';
@@ -11,16 +14,26 @@ export interface Relay {
   fallSilent(): void;
   /** From here on new connections lead to another port. Those that there are stay as they are. */
   leadTo(port: number): void;
+  /** All that has been asked so far, a character for each byte. */
+  readonly asked: string;
+  /** From here on the server is asked, but its answers wait, until the function that is returned is called. */
+  holdAnswers(): () => void;
 }
 
 /** Ends with the test. */
 export async function openRelay(port: number): Promise<Relay> {
   const carrying = new Set<Socket>();
   const sockets = new Set<Socket>();
+  const servers = new Set<Socket>();
   let target = port;
+  let asked = '';
   const server = createServer((client) => {
     const upstream = connect(target, HOST);
     carrying.add(client);
+    servers.add(upstream);
+    client.on('data', (bytes: Buffer) => {
+      asked += bytes.toString('latin1');
+    });
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
@@ -43,6 +56,15 @@ export async function openRelay(port: number): Promise<Relay> {
     fallSilent: () => carrying.clear(),
     leadTo(other) {
       target = other;
+    },
+    get asked() {
+      return asked;
+    },
+    holdAnswers() {
+      for (const upstream of servers) upstream.pause();
+      return () => {
+        for (const upstream of servers) upstream.resume();
+      };
     },
   };
 }
