@@ -17,7 +17,7 @@ import { Redis } from 'ioredis';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
-import { untilHolds, work } from '../support/time.ts';
+import { untilHolds } from '../support/time.ts';
 import { type RedisServer, redisIsInstalled, startRedis } from './support/redis-server.ts';
 import { openRelay } from './support/relay.ts';
 
@@ -30,6 +30,8 @@ const HELD = 600_000;
 const TLS_HANDSHAKE = 22;
 /** Between two checks whether Redis is up. */
 const LONGEST_SILENCE = 5_000;
+/** Between two questions that Redis refuses. */
+const ASK_AGAIN_AFTER = 1_000;
 const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
 
 function taskOf(wish: Partial<StagedTask> & { task?: string } = {}): StagedTask {
@@ -389,8 +391,10 @@ describeWithRedis('bullmq() with redis-server', () => {
       },
       { concurrency: 1 },
     );
-    // For longer than an answer may take by those options.
-    await work(1_000);
+    // For longer than an answer may take by those options. Redis counts how many seconds have begun since it was asked.
+    direct = new Redis(redis.port);
+    const waits = async () => / idle=[2-9].* cmd=bzpopmin /.test((await direct.client('LIST')) as string);
+    await untilHolds(async () => host.errors.length > 0 || (await waits()));
     await engine.stage([taskOf()], {});
     await ran.opened;
     await working.stop();
@@ -769,11 +773,18 @@ describeWithRedis('bullmq() with redis-server', () => {
     );
     await engine.stage([first], {});
     await started.opened;
+    const waits = jest.spyOn(globalThis, 'setTimeout');
+    atEnd(() => waits.mockRestore());
+    await direct.config('RESETSTAT');
     await direct.config('SET', 'min-replicas-to-write', '1');
     mayEnd.open();
     await host.failed;
-    // Long enough for thousands of refusals, were each answered by another question.
-    await work(2_000);
+    const refusals = async (): Promise<number> =>
+      Number(/^cmdstat_evalsha:.*failed_calls=(\d+)/m.exec(await direct.info('commandstats'))?.[1]);
+    await untilHolds(async () => (await refusals()) >= 3);
+    // Of what is asked again, each is the end of a wait. The search for lost tasks is refused as well, and has its interval.
+    const asked = waits.mock.calls.filter(([, ms]) => ms === ASK_AGAIN_AFTER).length;
+    expect(await refusals()).toBeLessThanOrEqual(2 * asked);
     expect(host.errors.map(({ message }) => message)).toEqual([expect.stringMatching(/^NOREPLICAS/)]);
     await direct.config('SET', 'min-replicas-to-write', '0');
     await engine.stage([second], {});
