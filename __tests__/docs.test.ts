@@ -1,8 +1,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
+import { commandOf as parsedCommand, type WorkCommand, workOptionNames } from '../lib/cli/arguments.ts';
+import { resolveBullMQOptions } from '../lib/engines/bullmq/options.ts';
+import { resolvePgBossOptions } from '../lib/engines/pg-boss/options.ts';
 import { errorCodes } from '../lib/errors.ts';
 import { resolveOptions } from '../lib/options/resolved.ts';
 import { request } from './support/clients.ts';
@@ -171,6 +175,31 @@ describe('docs/options.md', () => {
   });
 });
 
+describe('docs/durable-tasks.md', () => {
+  const page = read('docs/durable-tasks.md');
+  const ofBullmq = resolveBullMQOptions({ connection: 'redis://localhost' });
+  const ofPgBoss = resolvePgBossOptions({ connection: 'postgres://localhost' });
+  const tables: readonly [string, string, readonly string[], Readonly<Record<string, unknown>>][] = [
+    ['bullmq()', 'Running Redis for this', Object.keys(ofBullmq), { ...ofBullmq, connection: undefined }],
+    ['pgBoss()', 'Running Postgres for this', Object.keys(ofPgBoss), { ...ofPgBoss, connection: undefined }],
+    ['the command work', 'Workers', workOptionNames, defaultsOfWork()],
+  ];
+
+  it.each(tables)('has each option of %s, and no other', (_what, heading, names) => {
+    const documented = tableBelow(page, heading).flatMap(([cell = '']) => codesIn(cell).map(withoutDashes));
+    expect(documented.sort()).toEqual([...names].sort());
+  });
+
+  it.each(tables)('gives the defaults of the code for %s', (_what, heading, names, defaults) => {
+    const documented = tableBelow(page, heading).flatMap(([cell = '', values = '']) => {
+      const [options, codes] = [codesIn(cell).map(withoutDashes), codesIn(values)];
+      // Values stand in the order of their names, and none is left out; anything else is a description.
+      return options.map((name, index) => [name, codes.length === options.length ? literal(codes[index]) : undefined]);
+    });
+    expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(names.map((name) => [name, defaults[name]])));
+  });
+});
+
 describe('docs/errors.md', () => {
   const page = read('docs/errors.md');
   const codes = headingsOf(page)
@@ -252,6 +281,36 @@ function pathOf({ file, language }: CodeBlock, index: number, document: string):
 /** Without an import, TypeScript would put what a block declares among the globals of all. */
 function asModule({ language, code }: CodeBlock): string {
   return language === 'ts' ? `${code}export {};\n` : code;
+}
+
+/** As they are written on the command line, and where one is an environment variable, its name. */
+function defaultsOfWork(): Record<string, unknown> {
+  const named = new Proxy({}, { get: (_target, name) => name });
+  const { engine, queue, concurrency, threads, timeout, health } = parsedCommand(
+    ['work', 'registry.js'],
+    named,
+  ) as WorkCommand;
+  return {
+    ...{ engine, queue, concurrency, threads, timeout },
+    ...{ 'health-port': health.port, 'health-host': health.host, 'health-file': health.file },
+  };
+}
+
+function codesIn(cell: string): string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code as string);
+}
+
+function withoutDashes(option: string): string {
+  return option.replace(/^--/, '');
+}
+
+/** What is no literal, such as an address, is itself. */
+function literal(code = ''): unknown {
+  try {
+    return runInNewContext(`(${code})`);
+  } catch {
+    return code;
+  }
 }
 
 function namesIn(page: string, heading: string): string[] {

@@ -60,6 +60,11 @@ const OPTIONS = {
   version: { type: 'boolean' },
 } as const;
 
+/** The names of the options of `work`, for the test that holds docs/durable-tasks.md against them. */
+export const workOptionNames: readonly string[] = Object.keys(OPTIONS).filter(
+  (name) => name !== 'help' && name !== 'version',
+);
+
 /** @throws {UsageError} for arguments that are no command. */
 export function commandOf(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Command {
   const { values, positionals } = parsed(args);
