@@ -5,6 +5,12 @@ import { proveThatAnOutageLosesNothing } from './support/proof-outages.ts';
 import { redisIsInstalled, startRedis } from './support/redis-server.ts';
 
 const quick = { lockDuration: 2_000, stalledInterval: 500 };
+const tuned = { lockDuration: 5_000, stalledInterval: 2_000 };
+const byDefault = { lockDuration: 30_000, stalledInterval: 10_000 };
+
+function takeoverWith({ lockDuration, stalledInterval }: typeof quick): number {
+  return lockDuration + 2 * stalledInterval;
+}
 
 const redis: EngineUnderProof = {
   name: 'bullmq',
@@ -12,11 +18,15 @@ const redis: EngineUnderProof = {
   startServer: () => startRedis({ args: ['--appendfsync', 'always'] }),
   quick,
   limits: {
-    takeover: quick.lockDuration + 2 * quick.stalledInterval,
+    takeover: takeoverWith(quick),
     look: 0,
     // A second between two attempts to connect, and one between two to fetch.
     reunion: 2_000,
   },
+  recoveries: [
+    { settings: 'the default options', options: {}, takeover: takeoverWith(byDefault) },
+    { settings: 'a lock of 5 s and a look every 2 s', options: tuned, takeover: takeoverWith(tuned) },
+  ],
   workersKeepHolds: true,
 };
 

@@ -24,6 +24,14 @@ export interface Limits {
   readonly reunion: number;
 }
 
+/** Options that users have, and what they allow. */
+export interface Recovery {
+  /** As a row of the table calls them. */
+  readonly settings: string;
+  readonly options: object;
+  readonly takeover: number;
+}
+
 export interface EngineUnderProof {
   /** As the programs import it. */
   readonly name: 'bullmq' | 'pgBoss';
@@ -34,6 +42,7 @@ export interface EngineUnderProof {
   readonly quick: object;
   /** Under those. */
   readonly limits: Limits;
+  readonly recoveries: readonly Recovery[];
   /** Whether it is the clocks of workers that end holds. */
   readonly workersKeepHolds: boolean;
 }

@@ -1,4 +1,5 @@
 /** What the programs of a proof have reported, and what follows from it. */
+import { Lateness } from './proof-lateness.ts';
 
 export interface Entry {
   readonly kind: 'listening' | 'working' | 'accepted' | 'answering' | 'settled' | 'started' | 'ended' | 'log';
@@ -21,6 +22,8 @@ export function now(): number {
 /** All reports of all programs of a test, in the order received. */
 export class Journal {
   readonly entries: Entry[] = [];
+  /** Of the machine, from the beginning of the test. */
+  readonly lateness: Lateness = new Lateness();
   readonly #checks = new Set<() => void>();
 
   write(entry: Entry): void {
