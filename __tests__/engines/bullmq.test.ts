@@ -493,7 +493,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'retrying', attempts: 1 });
   });
 
-  it('adds several tasks or none, also when Redis has forgotten its scripts', async () => {
+  it('adds several tasks also when Redis has forgotten its scripts', async () => {
     direct = new Redis(redis.url);
     const engine = await startEngine({ connection: redis.url });
     await engine.stage([taskOf({ holdMs: HELD }), taskOf({ holdMs: HELD })], {});
@@ -527,9 +527,9 @@ describeWithRedis('bullmq() with redis-server', () => {
       await Promise.all([called, found]);
       const after = relay.asked.slice(start + before.length);
 
-      const parts = [...tasks.map(({ envelope }) => envelope.id), ...(method === 'stage' ? ['\r\nexec\r\n'] : [])];
-      expect(parts.filter((part) => before.includes(part))).toEqual(parts);
-      expect(parts.filter((part) => after.includes(part))).toEqual([]);
+      const ids = tasks.map(({ envelope }) => envelope.id);
+      expect(ids.filter((id) => before.includes(id))).toEqual(ids);
+      expect(ids.filter((id) => after.includes(id))).toEqual([]);
     },
   );
 
