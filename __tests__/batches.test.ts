@@ -41,6 +41,14 @@ async function makeTaught(options: BackgroundTasksOptions = {}): Promise<Backgro
   return background;
 }
 
+/** An instance with a single thread for which these tasks take no time at all: those that wait together are always one batch. */
+async function makeTimeless(pool: BackgroundTasksOptions['pool'] = {}): Promise<BackgroundTasks> {
+  const background = makeBackground({ pool: { maxThreads: 1, ...pool } });
+  await background.add(tasks.stopClock).settled;
+  await background.add(tasks.unruly, countRuns(), 0).settled;
+  return background;
+}
+
 /** Adds tasks while the only thread is held, so that they wait together. */
 async function addTogether<Handle>(background: BackgroundTasks, add: () => Handle[]): Promise<Handle[]> {
   const gate = makeThreadGate();
@@ -318,10 +326,8 @@ describe('in a batch', () => {
   });
 
   it('a task that begins at the moment when it is to be taken back is ended by its time limit, too', async () => {
-    const background = makeBackground({ pool: { maxThreads: 1 } });
-    await background.add(tasks.stopClock).settled;
+    const background = await makeTimeless();
     const runs = countRuns();
-    await background.add(tasks.unruly, countRuns(), 0).settled;
     const gate = makeThreadGate();
     const { compareExchange } = Atomics;
     const takingBack = jest.spyOn(Atomics, 'compareExchange').mockImplementationOnce((...cell) => {
@@ -412,6 +418,33 @@ describe('in a batch', () => {
     const codes = (await settle(handles)).map(codeOrState);
     expect(codes).toEqual(['completed', 'completed', 'ERR_BACKGROUND_NOT_CLONEABLE', 'completed']);
   });
+
+  it('a task that is cancelled as the first of a batch that its thread cannot read never runs', async () => {
+    const background = await makeTimeless({ resourceLimits: { stackSizeMb: 0.5 } });
+    const runs = countRuns();
+    const handles = await addTogether(background, () => [
+      background.add(tasks.unruly, runs, 0),
+      background.add(tasks.unruly, runs, 1, nested(1_200) as never),
+      background.add(tasks.unruly, runs, 2),
+    ]);
+    background.on('started', ({ id }) => id === handles[0]?.id && handles[0].cancel());
+    const codes = (await settle(handles)).map(codeOrState);
+    expect(codes).toEqual(['ERR_BACKGROUND_CANCELLED', 'ERR_BACKGROUND_NOT_CLONEABLE', 'completed']);
+    expect([...runs.slice(0, 3)]).toEqual([0, 0, 1]);
+  });
+});
+
+it('a task that its thread cannot read, cancelled while the event loop is blocked, does not end the thread of the next', async () => {
+  const background = makeBackground({ pool: { maxThreads: 1, resourceLimits: { stackSizeMb: 0.5 } } });
+  await background.add(tasks.short).settled;
+  // Timers come next, before any message from the thread is read.
+  await new Promise(setImmediate);
+  const unreadable = background.add(tasks.short, undefined, nested(1_200) as never);
+  const next = background.add(tasks.short);
+  unreadable.cancel();
+  // Nothing notifies it: this blocks the event loop for longer than a thread has to heed its signal.
+  Atomics.wait(countRuns(), 0, 0, 400);
+  expect((await settle([unreadable, next])).map(codeOrState)).toEqual(['ERR_BACKGROUND_CANCELLED', 'completed']);
 });
 
 function nested(depth: number): unknown[] {

@@ -140,13 +140,12 @@ export class Dispatcher {
       this.requeue(jobs);
       return;
     }
-    for (const job of jobs) {
-      job.couldNotBeSent();
-      this.#notifications.ended({
-        job,
-        result: { ok: false, thrown: lostArguments(job.attempt.facts.name, toError(thrown)) },
-      });
-    }
+    for (const job of jobs) this.#endUnsent(job, lostArguments(job.attempt.facts.name, toError(thrown)));
+  }
+
+  #endUnsent(job: Job, thrown: Error): void {
+    job.couldNotBeSent();
+    this.#notifications.ended({ job, result: { ok: false, thrown } });
   }
 
   /**
@@ -172,9 +171,16 @@ export class Dispatcher {
     this.#dispatch();
   }
 
-  /** In front of what waits, and in the order in which they were. */
+  /**
+   * In front of what waits, and in the order in which they were. One that was told to stop ends instead: given out again,
+   * it would run, and nobody would end it.
+   */
   requeue(jobs: readonly Job[]): void {
     for (const job of [...jobs].reverse()) {
+      if (job.abortReason !== undefined) {
+        this.#endUnsent(job, job.abortReason);
+        continue;
+      }
       job.takeBack();
       this.#queue.unshift(job);
     }

@@ -64,9 +64,10 @@ export class Job implements Queued<Job> {
     this.holder = undefined;
   }
 
-  /** It is in no queue any more, and its run is about to be told. */
+  /** It is in no queue any more, no worker has it, and its run is about to be told. */
   couldNotBeSent(): void {
     this.state = 'ended';
+    this.holder = undefined;
   }
 
   /** One that cannot be sent keeps all that go with it from going. */
