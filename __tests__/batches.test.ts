@@ -160,6 +160,31 @@ describe('tasks that wait for the same thread', () => {
   });
 });
 
+describe('a thread that was asked between the last task of its batch and its word that it takes more', () => {
+  it('is given what is added in the same turn as soon as it has said so', async () => {
+    const background = await makeTimeless();
+    const gate = makeThreadGate();
+    await background.add(tasks.holdEndOfBatch, gate.shared).settled;
+    const runs = countRuns();
+    await addTogether(background, () => [0, 1].map((index) => background.add(tasks.unruly, runs, index)));
+    await gate.entered();
+    const handles: TaskHandle[] = [];
+    // Enough that the thread is asked.
+    const addMany = (): void => {
+      for (let added = 0; added < 32; added += 1) handles.push(background.add(tasks.unruly, runs, 2));
+    };
+    addMany();
+    gate.open();
+    for (let breath = 0; breath < 200 && Atomics.load(runs, 2) === 0; breath += 1) {
+      addMany();
+      // Nothing notifies it: this gives the core to the thread, and blocks the event loop like a handler that only adds.
+      Atomics.wait(countRuns(), 0, 0, 10);
+    }
+    expect(Atomics.load(runs, 2)).toBeGreaterThan(0);
+    await settle(handles);
+  });
+});
+
 describe('in a batch', () => {
   const ENDINGS = [
     ...['undefined', 'null', 'yes', 'no', 'zero', 'number', 'infinite', 'nan', 'big', 'empty', 'text', 'halves'],

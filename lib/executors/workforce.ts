@@ -119,9 +119,12 @@ export class Workforce {
     this.#restartDelay.reset();
   }
 
-  /** Has those that have tasks report at once what they have done so far. */
+  /**
+   * Has all report at once what they have done so far. One whose tasks have all ended may not have said yet that it takes
+   * more.
+   */
   report(): void {
-    for (const slot of this.#slots) if (slot.isBusy) slot.worker.report();
+    for (const { worker } of this.#slots) worker.report();
   }
 
   /** Starts no more. */
