@@ -853,4 +853,18 @@ describe('when the instance is closed', () => {
     await expect(ready).rejects.toMatchObject({ code: 'ERR_BACKGROUND_CLOSED' });
     expect(app.log.withCode('ERR_BACKGROUND_CLOSED')).toEqual([]);
   });
+
+  it.each([
+    ['an error', new Error('connection lost'), 'connection lost'],
+    ['nothing', undefined, 'Expected an Error to be thrown, got undefined.'],
+  ])(
+    'the log says once that the engine could not stop fetching, with %s as the reason',
+    async (_what, reason, said) => {
+      const stop = () => Promise.reject(reason);
+      const app = await durableApp(() => {}, { faults: { work: async () => ({ stop }) }, work: true });
+      await app.background.ready();
+      await app.background.close();
+      expect(app.log.lines.map(({ message }) => message)).toEqual([`The engine memory: ${said}`]);
+    },
+  );
 });

@@ -8,6 +8,7 @@ import { processWide } from '../process-wide.ts';
 import { nextTurn } from '../real-time.ts';
 import type { TaskDefinition } from '../task.ts';
 import { doneWithin, SECOND } from '../timers.ts';
+import { toError } from '../to-error.ts';
 import type { DurableTask, EngineHost, EngineStats, EngineWorker, TaskEngine } from './engine.ts';
 import { EngineLink } from './engine-link.ts';
 import { HandOver } from './hand-over.ts';
@@ -90,7 +91,7 @@ export class DurableTasks {
       return this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });
     });
     // stop() was called while the engine made the worker.
-    if (this.#stopping !== undefined) await this.#worker?.stop();
+    if (this.#stopping !== undefined) await this.#stopWorker();
   }
 
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an engine that cannot add a task in a transaction. */
@@ -111,8 +112,16 @@ export class DurableTasks {
 
   /** Fetches no more tasks. Those that were fetched go on. */
   stop(): void {
-    this.#stopping ??= this.#worker?.stop() ?? Promise.resolve();
-    this.#stopping.catch((error: Error) => this.#notices.engineFailed(this.engine.name, error));
+    this.#stopping ??= this.#stopWorker();
+  }
+
+  /** Never rejects. */
+  async #stopWorker(): Promise<void> {
+    try {
+      await this.#worker?.stop();
+    } catch (thrown) {
+      this.#notices.engineFailed(this.engine.name, toError(thrown));
+    }
   }
 
   /**
@@ -129,7 +138,7 @@ export class DurableTasks {
       ),
     );
     this.stop();
-    await doneWithin(limit / 2, this.#stopping as Promise<void>).catch(() => {});
+    await doneWithin(limit / 2, this.#stopping as Promise<void>);
     await this.#link.close(limit / 2);
   }
 }
