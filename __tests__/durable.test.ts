@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { BackgroundTaskError, backgroundTasks, currentTask, type TaskHandle } from 'express-background-tasks';
 import { watchTasks } from 'express-background-tasks/testing';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
@@ -215,26 +215,31 @@ describe('`accepted`', () => {
   });
 
   it('an engine that lets nobody fetch tasks is not asked again by an instance that is closing', async () => {
-    const asked: boolean[] = [];
-    let isOpen = false;
+    let calls = 0;
+    const [mayRefuse, mayEnd] = [makeGate(), makeGate()];
     const app = await durableApp(() => {}, {
       work: true,
       faults: {
-        work: (proceed) => {
-          asked.push(isOpen);
-          return isOpen ? proceed() : Promise.reject(new Error('no more workers'));
+        work: async () => {
+          calls += 1;
+          await mayRefuse.opened;
+          throw new Error('no more workers');
         },
       },
     });
-    await untilHolds(() => asked.length > 0);
-    const gate = makeGate();
-    app.background.add(() => gate.opened);
-    const closed = app.background.close();
-    isOpen = true;
-    await app.background.ready();
-    gate.open();
+    atEnd(mayEnd.open);
+    await untilHolds(() => calls > 0);
+    atEnd(() => jest.useRealTimers());
+    // It would be asked again after a pause.
+    jest.useFakeTimers();
+    mayRefuse.open();
+    app.background.add(() => mayEnd.opened);
+    const closed = app.background.close({ timeout: Number.POSITIVE_INFINITY });
+    await expect(app.background.ready()).rejects.toMatchObject({ code: 'ERR_BACKGROUND_CLOSED' });
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(calls).toBe(1);
+    mayEnd.open();
     await closed;
-    expect(asked).toEqual([false]);
   });
 
   it('`accepted` that has rejected keeps nothing of its task in memory, though the engine is still not up', async () => {

@@ -254,6 +254,18 @@ describe('a worker program', () => {
   });
 });
 
+describe('an instance that is closed before it takes tasks', () => {
+  it.each([
+    ['in the turn in which it was made', 'thread', 'at once', 0],
+    ['while its first thread starts', 'thread', 'starting', 0],
+    ['while a thread loads a module', 'thread', 'loading', 100],
+    ['while its event loop loads a module', 'event-loop', 'loading', 100],
+  ])('says so by `ready`, logs nothing, and lets the process end: %s', async (_name, executor, when, timeout) => {
+    const printed = await runScript('script-closed-early.mjs', executor, when, String(timeout));
+    expect(JSON.parse(printed)).toEqual({ ready: 'ERR_BACKGROUND_CLOSED', lines: [] });
+  });
+});
+
 describe('the health of a worker program', () => {
   it('is given by a route and by a file, while tasks are taken', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'background-tasks-health-'));

@@ -80,7 +80,10 @@ export class DurableTasks {
     if (workOptions === undefined) return this.#link.started;
     // By the next turn, modules that are imported beside this one have registered their tasks.
     await nextTurn();
-    const tasks = await checkRegistry(executors, (module, afterMs) => this.#notices.moduleIsSlow(module, afterMs));
+    if (this.#stopping !== undefined) return;
+    const tasks = await checkRegistry(executors, (module, afterMs) => {
+      if (this.#stopping === undefined) this.#notices.moduleIsSlow(module, afterMs);
+    });
     this.tasks = tasks;
     await this.#link.started;
     if (this.#stopping !== undefined) return;
@@ -112,7 +115,15 @@ export class DurableTasks {
 
   /** Fetches no more tasks. Those that were fetched go on. */
   stop(): void {
-    this.#stopping ??= this.#stopWorker();
+    if (this.#stopping !== undefined) return;
+    // Before anything is ended: what `ready` waits for may fail by that.
+    this.#closed.reject(
+      new BackgroundTaskError(
+        'ERR_BACKGROUND_CLOSED',
+        `Expected ${this.engine.name} to start, but background.close() was called before it had.`,
+      ),
+    );
+    this.#stopping = this.#stopWorker();
   }
 
   /** Never rejects. */
@@ -131,12 +142,6 @@ export class DurableTasks {
    */
   async close(timeLeft: number): Promise<void> {
     const limit = Math.min(Math.max(timeLeft, SHORTEST_CLOSE), LONGEST_CLOSE);
-    this.#closed.reject(
-      new BackgroundTaskError(
-        'ERR_BACKGROUND_CLOSED',
-        `Expected ${this.engine.name} to start, but background.close() was called before it had.`,
-      ),
-    );
     this.stop();
     await doneWithin(limit / 2, this.#stopping as Promise<void>);
     await this.#link.close(limit / 2);

@@ -44,7 +44,7 @@ async function tasksOf(
   const { name, module, executor, named } = registered;
   const asking =
     executor === 'event-loop' ? functionsOf(specifierHere(module)) : askWorker(module, executors[executor]);
-  const slow = setTimeout(onSlow, LONG, registered, LONG);
+  const slow = setTimeout(onSlow, LONG, registered, LONG).unref();
   const functions = await asking
     .catch((thrown: unknown) => {
       const cause = toError(thrown);
