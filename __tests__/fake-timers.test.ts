@@ -6,6 +6,7 @@ import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeGate, makeWorkerGates } from './support/gates.ts';
+import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { inRequest } from './support/servers.ts';
 import { processes, threads } from './support/worker-kinds.ts';
@@ -77,6 +78,21 @@ describe('when a test has exchanged the timers for fake ones', () => {
     background.on('settled', ({ value }) => value !== undefined && ran.open(value));
     await background.add(tasks.echo, 'ran').accepted;
     expect(await ran.opened).toEqual(['ran']);
+  });
+
+  it('close() comes to its end though its engine never does', async () => {
+    const engine = memoryEngine({
+      intercept: (method, proceed) => (method === 'close' ? new Promise(() => {}) : proceed()),
+    });
+    const { logger, lines } = openLogBook();
+    const background = backgroundTasks({ engine, logger });
+    await background.ready();
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    await background.close({ timeout: 0 });
+    expect(lines.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^The engine memory: It could not be closed: no answer within \d+ ms$/),
+    ]);
   });
 
   describe('before it loaded the package', () => {

@@ -6,7 +6,7 @@ import { queueMicrotask } from '../real-time.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
-import { TimedCalls } from './timed-calls.ts';
+import { noAnswer, TimedCalls } from './timed-calls.ts';
 
 const FIRST_DELAY = 0.25 * SECOND;
 const LONGEST_DELAY = 5 * SECOND;
@@ -126,7 +126,7 @@ export class EngineLink {
     clearTimeout(this.#timer);
     this.#calls.end();
     try {
-      if (!(await doneWithin(limit, this.engine.close()))) throw new Error(`no answer within ${Math.round(limit)} ms`);
+      if (!(await doneWithin(limit, this.engine.close()))) throw noAnswer(limit);
     } catch (thrown) {
       this.#host.error(new Error(`It could not be closed: ${toError(thrown).message}`, { cause: thrown }));
     }

@@ -22,7 +22,7 @@ export class TimedCalls {
     return new Promise((resolve, reject) => {
       const answer = call();
       const pending = new PendingCall(() => {
-        reject(new Error(this.#isOver ? 'it was closed' : `no answer within ${Math.round(limit)} ms`));
+        reject(this.#isOver ? new Error('it was closed') : noAnswer(limit));
       });
       this.#limits.set(pending, limit, performance.now());
       answer.then(
@@ -43,4 +43,8 @@ export class TimedCalls {
     this.#isOver = true;
     this.#limits.passAll();
   }
+}
+
+export function noAnswer(limit: number): Error {
+  return new Error(`no answer within ${Math.round(limit)} ms`);
 }
