@@ -294,6 +294,16 @@ describe('the health of a worker program', () => {
     expect(program.output.match(/^engine: stats$/gm)).toHaveLength(1);
   });
 
+  it('is given also after connections could not be accepted, each of which is told', async () => {
+    const program = work('worker-registry.mjs', ['--health-port', '0'], {
+      NODE_OPTIONS: `--import=${fixture('preload-refuses-connections.mjs')}`,
+    });
+    const port = Number((await program.until(/^Health: .*:(\d+)$/m))[1]);
+    await program.until(/(^The health route could not accept a connection: accept EMFILE$[\s\S]*){2}/m);
+    await program.until(/^Takes tasks/m);
+    expect((await request(port)).status).toBe(200);
+  });
+
   it('is given at an address of IPv6, too, and the line that says where is a URL', async () => {
     const program = work('worker-registry.mjs', ['--health-port', '0', '--health-host', '::1']);
     const [, url] = await program.until(/^Health: (.+)$/m);

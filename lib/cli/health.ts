@@ -60,7 +60,11 @@ function listen(port: number, host: string, ask: () => Promise<Health>): Promise
     res.end(`${JSON.stringify({ status: isWell ? 'working' : 'unavailable', ...facts })}\n`);
   });
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.on('error', (error) => {
+      // A connection that could not be accepted, for want of file descriptors for instance, must not end the worker.
+      if (server.listening) process.stderr.write(`The health route could not accept a connection: ${error.message}\n`);
+      else reject(error);
+    });
     server.listen(port, host, () => resolve(server));
   });
 }
