@@ -1,9 +1,14 @@
 /** How many threads and processes there are, when they start, and when they end: in the same way for both. */
+import childProcess, { type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from '@jest/globals';
+import { runInThisContext } from 'node:vm';
+import type { Worker } from 'node:worker_threads';
+import { describe, expect, it, jest } from '@jest/globals';
+import { backgroundTasks } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeWorkerGate, makeWorkerGates } from './support/gates.ts';
@@ -17,6 +22,9 @@ import { work } from './support/time.ts';
 import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
+
+// Jest hands tests a copy of `process` that no event reaches.
+const realProcess = runInThisContext('process') as NodeJS.Process;
 
 /** To read the package, and nothing else. */
 const permissions = [
@@ -230,6 +238,39 @@ describe.each(workerKinds)('$plural that cannot start', (kind) => {
     expect((await background.add(other.tasks.add, 1, 2).settled).value).toBe(3);
     expect((await background.add(() => 'here').settled).value).toBe('here');
     expect(codeOf(await failing.settled)).toBe(cannotStart);
+  });
+});
+
+describe('backgroundTasks() that throws', () => {
+  it('since no process can start leaves no thread behind', async () => {
+    const ends: Promise<unknown>[] = [];
+    const onWorker = (worker: Worker): void => void ends.push(once(worker, 'exit'));
+    realProcess.on('worker', onWorker);
+    atEnd(() => realProcess.off('worker', onWorker));
+    const { code } = thrownBy(() =>
+      backgroundTasks({
+        ...threads.options(2, { min: 2 }),
+        ...processes.options(1, { min: 1, ...refused.process.workers }),
+      }),
+    );
+    expect(code).toBe('ERR_BACKGROUND_PROCESS_START');
+    // Node tells of each thread in the next tick.
+    await new Promise(setImmediate);
+    expect(ends).toHaveLength(2);
+    await Promise.all(ends);
+  });
+
+  it('since a second process cannot start leaves no first one behind', async () => {
+    const { fork } = childProcess;
+    const children: ChildProcess[] = [];
+    const forking = jest.spyOn(childProcess, 'fork').mockImplementation(((...args: Parameters<typeof fork>) => {
+      if (children.length > 0) throw new Error('there is no room for another');
+      children.push(fork(...args));
+      return children[0];
+    }) as typeof fork);
+    atEnd(() => forking.mockRestore());
+    expect(thrownBy(() => backgroundTasks(processes.options(2, { min: 2 }))).code).toBe('ERR_BACKGROUND_PROCESS_START');
+    await once(children[0] as ChildProcess, 'exit');
   });
 });
 

@@ -46,10 +46,7 @@ export class Instance implements Owner<Runtime> {
     if (engine !== undefined && mode === 'run') checkNotTaken(engine);
     const reporter = new Reporter(options);
     const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.notices.stray(task, error);
-    this.pools = {
-      thread: createThreadPool(options.pool, onStray),
-      process: createProcessPool(options.processes, onStray),
-    };
+    this.pools = createPools(options, onStray);
     this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
     const executors = { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools };
     if (engine !== undefined && mode === 'run') {
@@ -91,6 +88,20 @@ export class Instance implements Owner<Runtime> {
     if (this.#mode === 'record') run.skip();
     else if (!run.isSettled) run.start();
     return run;
+  }
+}
+
+/** Where one pool cannot start its workers, there will be no instance to end those of the other. */
+function createPools(
+  { pool, processes }: ResolvedOptions,
+  onStray: WorkerPoolOptions['onStray'],
+): Readonly<Record<WorkerKind, WorkerPool>> {
+  const thread = createThreadPool(pool, onStray);
+  try {
+    return { thread, process: createProcessPool(processes, onStray) };
+  } catch (thrown) {
+    void thread.close(0);
+    throw thrown;
   }
 }
 

@@ -52,7 +52,14 @@ export class Workforce {
   constructor(options: WorkforceOptions, observer: WorkforceObserver) {
     this.#options = options;
     this.#observer = observer;
-    while (this.#slots.size < options.min) this.#start();
+    try {
+      while (this.#slots.size < options.min) this.#start();
+    } catch (thrown) {
+      void this.end();
+      // Nobody is there to hear of those that have started.
+      this.#slots.clear();
+      throw thrown;
+    }
   }
 
   get size(): number {
