@@ -208,6 +208,19 @@ describe('a task that blocks', () => {
     expect(await blocks.ofTask('nightly report')).toMatchObject({ cause: 'task', request: undefined });
   });
 
+  it('is reported also where the application has made something else of the request', async () => {
+    const { app, blocks } = watch();
+    app.post('/reports', (req, res) => {
+      Object.assign(req, { originalUrl: new URL('http://localhost/reports'), baseUrl: 7, route: null });
+      res.locals.backgroundTasks.add(function sendReport() {
+        spin(200);
+      });
+      res.end();
+    });
+    await request(app).post('/reports?draft=1').expect(200);
+    expect(await blocks.ofTask('sendReport')).toMatchObject({ request: { method: 'POST', route: '/reports' } });
+  });
+
   it('and fails is reported all the same', async () => {
     const { background, blocks } = watch();
     const handle = background.add(function fails() {

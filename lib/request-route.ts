@@ -1,11 +1,11 @@
 /** A request in words, for the log of what blocked it. */
 import type { IncomingMessage } from 'node:http';
 
-/** What Express adds to a request when it has found a route for it. */
+/** What Express adds to a request when it has found a route for it. An application may have set any of it to anything. */
 interface RoutedRequest extends IncomingMessage {
-  readonly route?: { readonly path: unknown };
-  readonly baseUrl?: string;
-  readonly originalUrl?: string;
+  readonly route?: { readonly path: unknown } | null;
+  readonly baseUrl?: unknown;
+  readonly originalUrl?: unknown;
 }
 
 /**
@@ -13,7 +13,12 @@ interface RoutedRequest extends IncomingMessage {
  * tells the path as it came.
  */
 export function routeOf(req: IncomingMessage): { readonly method: string; readonly route: string } {
-  const { method = '', route, baseUrl = '', originalUrl, url = '' } = req as RoutedRequest;
-  const path = (originalUrl ?? url).split('?', 1)[0] as string;
-  return { method, route: typeof route?.path === 'string' ? `${baseUrl}${route.path}` : path };
+  const { method = '', route, baseUrl, originalUrl, url } = req as RoutedRequest;
+  const path = (textOf(originalUrl) ?? textOf(url) ?? '').split('?', 1)[0] as string;
+  const routePath = textOf(route?.path);
+  return { method, route: routePath === undefined ? path : `${textOf(baseUrl) ?? ''}${routePath}` };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
