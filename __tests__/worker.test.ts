@@ -415,6 +415,15 @@ describe('`createWorker`', () => {
     expect(lines.map(({ message }) => message)).toContain('The engine memory: connection refused');
   });
 
+  it("says why where the names of a module's functions are too long a result for a worker to send", async () => {
+    const limits = { maxResultSize: 10 };
+    const starting = createWorker({ engine: memoryEngine(), logger: false, pool: limits, processes: limits });
+    await expect(starting).rejects.toMatchObject({
+      code: 'ERR_BACKGROUND_REGISTRY',
+      message: expect.stringMatching(/^Expected the module registered as \w+ to load in a worker: .*`maxResultSize`/),
+    });
+  });
+
   it.each<[string, unknown, string]>([
     ['no options', undefined, 'Expected `engine` of createWorker() to be given.'],
     ['options that are none', null, 'Expected the options of createWorker() to be an object, got null'],

@@ -78,8 +78,10 @@ function askWorker(module: string, executor: Executor): Promise<string[]> {
       isLast: true,
       started() {},
       ended(result: AttemptResult) {
-        if (result.ok) resolve(result.value as string[]);
-        else reject(result.thrown);
+        if (!result.ok) reject(result.thrown);
+        else if (result.warning === undefined) resolve(result.value as string[]);
+        // The names are a result like any other, and `maxResultSize` may be less.
+        else reject(result.warning);
       },
     } satisfies Attempt);
   });
