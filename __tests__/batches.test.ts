@@ -8,20 +8,24 @@ import {
   type Outcome,
   type TaskHandle,
 } from 'express-background-tasks';
+import { describeThrown } from './faults/settlement.ts';
+import { FAULTS, type Fault } from './faults/table.ts';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { untilCollected } from './support/garbage.ts';
-import { makeGate, makeThreadGate } from './support/gates.ts';
+import { makeGate, makeThreadGate, type ThreadGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
-import { work } from './support/time.ts';
+import { untilHolds, work } from './support/time.ts';
 
 expectNoProcessFaults();
 
 const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(
   new URL('./fixtures/batch-tasks.mjs', import.meta.url),
 );
+/** At the priority of the tests, which wait for it. */
+const ONE_THREAD = { maxThreads: 1, niceIncrement: 0 };
 const COUNT = 12;
 /** How often a task must have run until it counts as short, even on a busy machine. */
 const LESSONS = 30;
@@ -29,68 +33,128 @@ const LESSONS = 30;
 const countRuns = (): Int32Array => new Int32Array(new SharedArrayBuffer(COUNT * Int32Array.BYTES_PER_ELEMENT));
 const resultOf = (outcome: Outcome): unknown => (outcome.state === 'completed' ? outcome.value : outcome.state);
 
-/** An instance with a single thread that has learned how short these tasks are. */
+/**
+ * An instance with a single thread to which these tasks took no time at all: however busy the machine is, the next of them
+ * that wait together go in one message.
+ */
 async function makeTaught(options: BackgroundTasksOptions = {}): Promise<BackgroundTasks> {
-  const background = makeBackground({ ...options, pool: { maxThreads: 1, ...options.pool } });
-  const runs = countRuns();
-  for (let lesson = 0; lesson < LESSONS; lesson += 1) {
-    await background.add(tasks.short).settled;
-    await background.add(tasks.end, '').settled;
-    await background.add(tasks.unruly, runs, 0).settled;
-  }
+  const background = makeBackground({ ...options, pool: { ...ONE_THREAD, ...options.pool } });
+  // Of several threads that are idle, the one that was busy last is given the next task.
+  await untilHolds(() => {
+    const { threads, idleThreads } = background.stats().executors.thread;
+    return threads === idleThreads;
+  });
+  await background.add(tasks.stopClock).settled;
+  await background.add(tasks.short).settled;
+  await background.add(tasks.end, '').settled;
+  await background.add(tasks.unruly, countRuns(), 0).settled;
+  await background.add(tasks.forWhom).settled;
+  await background.add(tasks.startClock).settled;
   return background;
 }
 
 /** An instance with a single thread for which these tasks take no time at all: those that wait together are always one batch. */
 async function makeTimeless(pool: BackgroundTasksOptions['pool'] = {}): Promise<BackgroundTasks> {
-  const background = makeBackground({ pool: { maxThreads: 1, ...pool } });
+  const background = makeBackground({ pool: { ...ONE_THREAD, ...pool } });
   await background.add(tasks.stopClock).settled;
   await background.add(tasks.unruly, countRuns(), 0).settled;
   return background;
 }
 
-/** Adds tasks while the only thread is held, so that they wait together. */
-async function addTogether<Handle>(background: BackgroundTasks, add: () => Handle[]): Promise<Handle[]> {
+/** Keeps the only thread busy, so that what is added waits together, until the gate is opened. */
+async function holdThread(background: BackgroundTasks): Promise<ThreadGate> {
   const gate = makeThreadGate();
   background.add(tasks.hold, gate.shared);
   await gate.entered();
+  return gate;
+}
+
+/** Adds tasks while the only thread is held, so that they wait together. */
+async function addTogether<Handle>(background: BackgroundTasks, add: () => Handle[]): Promise<Handle[]> {
+  const gate = await holdThread(background);
   const handles = add();
   gate.open();
+  return handles;
+}
+
+/** Adds tasks that go in one message; resolves when they have gone. */
+async function addBatch<Handle>(background: BackgroundTasks, add: () => Handle[]): Promise<Handle[]> {
+  const gate = await holdThread(background);
+  const handles = add();
+  const size = sizeOfNextMessage();
+  gate.open();
+  expect(await size).toBe(handles.length);
   return handles;
 }
 
 const settle = (handles: readonly TaskHandle[]): Promise<Outcome[]> =>
   Promise.all(handles.map(({ settled }) => settled));
 
-/** Until the test ends, no port accepts a message that contains this argument; the returned function counts the refused ones. */
-function refuseToSend(refused: string): () => number {
-  let refusals = 0;
+/**
+ * `see` is given the arguments of each task in a message to a thread, just before it is sent; what it throws, sending throws.
+ * Until the test ends, or the returned function is called.
+ */
+function watchMessages(see: (tasks: readonly (readonly unknown[])[]) => void): () => void {
   const { postMessage } = MessagePort.prototype;
   const spy = jest.spyOn(MessagePort.prototype, 'postMessage').mockImplementation(function (
     this: MessagePort,
     ...args: Parameters<typeof postMessage>
   ) {
     const [message] = args as [{ args?: unknown; tasks?: readonly unknown[] }];
-    const sent = [message.args, ...(message.tasks ?? [])].filter(Array.isArray).flat();
-    if (sent.includes(refused)) {
-      refusals += 1;
-      throw new Error(`${refused} could not be cloned.`);
-    }
+    const sent = [message.args, ...(message.tasks ?? [])].filter(Array.isArray);
+    if (sent.length > 0) see(sent);
     postMessage.apply(this, args);
   });
-  atEnd(() => spy.mockRestore());
+  const stop = (): void => spy.mockRestore();
+  atEnd(stop);
+  return stop;
+}
+
+/** How many tasks each message to a thread has, in a list that grows. */
+function watchSizes(): readonly number[] {
+  const sizes: number[] = [];
+  watchMessages(({ length }) => sizes.push(length));
+  return sizes;
+}
+
+function sizeOfNextMessage(): Promise<number> {
+  return new Promise((resolve) => {
+    const stop = watchMessages(({ length }) => {
+      stop();
+      resolve(length);
+    });
+  });
+}
+
+/** Until the test ends, no port accepts a message that contains this argument; the returned function counts the refused ones. */
+function refuseToSend(refused: string): () => number {
+  let refusals = 0;
+  watchMessages((sent) => {
+    if (!sent.flat().includes(refused)) return;
+    refusals += 1;
+    throw new Error(`${refused} could not be cloned.`);
+  });
   return () => refusals;
 }
 
+/** Resolves when so many tasks of a batch were taken back, as happens to what its thread has not begun after some time. */
+function untilTakenBack(count: number): Promise<void> {
+  const { compareExchange } = Atomics;
+  let left = count;
+  return new Promise((resolve) => {
+    const spy = jest.spyOn(Atomics, 'compareExchange').mockImplementation((...cell) => {
+      left -= 1;
+      if (left === 0) resolve();
+      return compareExchange(...(cell as Parameters<typeof compareExchange>));
+    });
+    atEnd(() => spy.mockRestore());
+  });
+}
+
 /** Adds {@link COUNT} tasks that count their runs; the one at `index` does as it is told. */
-function addUnruly(
-  background: BackgroundTasks,
-  runs: Int32Array,
-  index: number,
-  add: (background: BackgroundTasks) => TaskHandle,
-): TaskHandle[] {
+function addUnruly(background: BackgroundTasks, runs: Int32Array, index: number, add: () => TaskHandle): TaskHandle[] {
   return Array.from({ length: COUNT }, (_, place) =>
-    place === index ? add(background) : background.add(tasks.unruly, runs, place),
+    place === index ? add() : background.add(tasks.unruly, runs, place),
   );
 }
 
@@ -99,7 +163,7 @@ async function startOneOfMany(index: number, how: Parameters<typeof import('./fi
   const background = await makeTaught();
   const runs = countRuns();
   const gate = makeThreadGate();
-  const handles = await addTogether(background, () =>
+  const handles = await addBatch(background, () =>
     addUnruly(background, runs, index, () => background.add(tasks.unruly, runs, index, how, gate.shared)),
   );
   await gate.entered();
@@ -107,8 +171,15 @@ async function startOneOfMany(index: number, how: Parameters<typeof import('./fi
 }
 
 describe('tasks that wait for the same thread', () => {
+  /** An instance that knows how long this task takes on this machine. */
+  async function makeExperienced(task: typeof tasks.short | typeof tasks.long): Promise<BackgroundTasks> {
+    const background = makeBackground({ pool: ONE_THREAD });
+    for (let lesson = 0; lesson < LESSONS; lesson += 1) await background.add(task).settled;
+    return background;
+  }
+
   it('take few messages, once they have proved to be short', async () => {
-    const background = await makeTaught();
+    const background = await makeExperienced(tasks.short);
     const fewest = COUNT / 2;
     // On a busy machine they may look long for a while.
     for (let seen = COUNT; seen > fewest; ) {
@@ -117,6 +188,17 @@ describe('tasks that wait for the same thread', () => {
       );
       seen = new Set((await settle(handles)).map(resultOf)).size;
     }
+  });
+
+  it('take a message each, once they have proved to be long', async () => {
+    const background = await makeExperienced(tasks.long);
+    const sizes = watchSizes();
+    const handles = await addTogether(background, () =>
+      Array.from({ length: COUNT }, () => background.add(tasks.long)),
+    );
+    await settle(handles);
+    const ofHold = 1;
+    expect(sizes).toEqual([ofHold, ...new Array(COUNT).fill(1)]);
   });
 
   it('take a message each, if `pool.batch` is false', async () => {
@@ -129,7 +211,7 @@ describe('tasks that wait for the same thread', () => {
   });
 
   it('take a message each, until it is known how long they take', async () => {
-    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const background = makeBackground({ pool: ONE_THREAD });
     await background.add(tasks.end, '').settled;
     const handles = await addTogether(background, () => [background.add(tasks.short), background.add(tasks.short)]);
     const moments = new Set((await settle(handles)).map(resultOf));
@@ -195,10 +277,8 @@ describe('in a batch', () => {
   it('every task ends as it does alone', async () => {
     const [together, alone] = await Promise.all([makeTaught(), makeTaught({ pool: { batch: false } })]);
     const add = (background: BackgroundTasks) => () => ENDINGS.map((how) => background.add(tasks.end, how));
-    const [batched, single] = await Promise.all([
-      addTogether(together, add(together)).then(settle),
-      addTogether(alone, add(alone)).then(settle),
-    ]);
+    const batched = await addBatch(together, add(together)).then(settle);
+    const single = await addTogether(alone, add(alone)).then(settle);
     expect(batched.map(withoutTimes)).toEqual(single.map(withoutTimes));
   });
 
@@ -216,34 +296,27 @@ describe('in a batch', () => {
         res.end();
       }),
     );
-    for (let lesson = 0; lesson < LESSONS; lesson += 1) await background.add(tasks.forWhom).settled;
-    // On a busy machine they may look long for a while, and are then sent one by one.
-    for (let messages = 2; messages > 1; ) {
-      handles.length = 0;
-      const gate = makeThreadGate();
-      background.add(tasks.hold, gate.shared);
-      await gate.entered();
-      for (const user of ['ada', 'grace']) {
-        begun = makeGate();
-        await request(port, { path: `/${user}` });
-        await begun.opened;
-      }
-      gate.open();
-      const told = (await settle(handles)).map(resultOf) as string[];
-      expect(told.map((line) => line.split(', ')[0])).toEqual(['for ada', 'for grace']);
-      messages = new Set(told.map((line) => line.split(', ')[1])).size;
+    const gate = await holdThread(background);
+    for (const user of ['ada', 'grace']) {
+      begun = makeGate();
+      await request(port, { path: `/${user}` });
+      await begun.opened;
     }
+    const size = sizeOfNextMessage();
+    gate.open();
+    expect(await size).toBe(2);
+    expect((await settle(handles)).map(resultOf)).toEqual(['for ada', 'for grace']);
   });
 
   it('each task has its own id and priority', async () => {
     const background = await makeTaught();
-    const [low, high, id] = await addTogether(background, () => [
+    const order: string[] = [];
+    background.on('started', ({ name }) => order.push(name));
+    const [low, high, id] = await addBatch(background, () => [
       background.with({ priority: -1, name: 'low' }).add(tasks.short),
       background.with({ priority: 1, name: 'high' }).add(tasks.short),
       background.add(tasks.end, 'id'),
     ]);
-    const order: string[] = [];
-    background.on('started', ({ name }) => order.push(name));
     expect(resultOf((await id?.settled) as Outcome)).toBe(id?.id);
     await Promise.all([low?.settled, high?.settled]);
     expect(order.indexOf('high')).toBeLessThan(order.indexOf('low'));
@@ -255,9 +328,7 @@ describe('in a batch', () => {
     background.on('started', ({ id }) => told.push(`started ${id}`));
     background.on('settled', ({ id }) => told.push(`settled ${id}`));
     const startedAt = performance.now();
-    const handles = await addTogether(background, () =>
-      Array.from({ length: COUNT }, () => background.add(tasks.short)),
-    );
+    const handles = await addBatch(background, () => Array.from({ length: COUNT }, () => background.add(tasks.short)));
     const outcomes = await settle(handles);
     const elapsed = performance.now() - startedAt;
     for (const { id } of handles) {
@@ -283,27 +354,41 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(handles.map((_, index) => (index === 5 ? 0 : 1)));
   });
 
-  it.each([
-    ['loops for ever, under a timeout', 'loops', 'ERR_BACKGROUND_TIMEOUT'],
-    ['exits its thread', 'exits', 'ERR_BACKGROUND_THREAD_EXITED'],
-    ['fills its heap', 'fills its heap', 'ERR_BACKGROUND_OUT_OF_MEMORY'],
-  ] as const)(
-    'a task that %s fails alone: those before it keep their results, those behind it run elsewhere',
-    async (_, how, code) => {
-      const background = await makeTaught({ pool: { resourceLimits: { maxOldGenerationSizeMb: 32 } } });
-      const runs = countRuns();
-      const handles = await addTogether(background, () =>
-        addUnruly(background, runs, 4, () =>
-          background.with(how === 'loops' ? { timeout: 400 } : {}).add(tasks.unruly, runs, 4, how),
-        ),
-      );
-      const outcomes = await settle(handles);
-      expect((outcomes[4]?.error as { code?: unknown } | undefined)?.code).toBe(code);
-      expect(outcomes.filter((_outcome, index) => index !== 4).map(resultOf)).toEqual([
-        0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11,
-      ]);
-      expect([...runs]).toEqual(new Array(COUNT).fill(1));
-    },
+  const deaths = FAULTS.filter(
+    ({ module, workers, times, expected: { thread } }) =>
+      [module, workers, times].every((unusual) => unusual === undefined) &&
+      /ERR_BACKGROUND_(?:THREAD_EXITED|OUT_OF_MEMORY|TIMEOUT)/.test(String(thread)),
+  );
+
+  /** Commits the fault in the middle of a batch. */
+  async function expectDeathOfOne({ task, argument, timeout, expected }: Fault, meanwhile?: () => Promise<void>) {
+    const background = await makeTaught({ pool: { resourceLimits: { maxOldGenerationSizeMb: 32 } } });
+    const runs = countRuns();
+    const handles = await addBatch(background, () =>
+      addUnruly(background, runs, 4, () => background.with({ timeout }).add(tasks.unruly, runs, 4, task, argument)),
+    );
+    await meanwhile?.();
+    const outcomes = await settle(handles);
+    const [guilty] = outcomes.splice(4, 1) as [Outcome];
+    expect(`${guilty.state}: ${describeThrown(guilty.error)}`).toBe(expected.thread);
+    expect(outcomes.map(resultOf)).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]);
+    expect([...runs]).toEqual(new Array(COUNT).fill(1));
+  }
+
+  it.each(deaths)(
+    'a task that $what fails alone: those before it keep their results, those behind it run elsewhere, and none runs twice',
+    async (fault) => expectDeathOfOne(fault),
+  );
+
+  it.each(deaths.filter(({ timeout }) => timeout === undefined))(
+    'so does one that $what while the event loop is blocked, so that the death of its thread is the first that is heard of it',
+    async (fault) =>
+      expectDeathOfOne(fault, async () => {
+        // In a timer: messages are read next, and what their batch has not begun would be taken back by a later one.
+        await work(0);
+        // Nothing notifies it.
+        Atomics.wait(countRuns(), 0, 0, 300);
+      }),
   );
 
   it('a task that is cancelled while it runs hears of it by its signal, and the others run on', async () => {
@@ -317,9 +402,9 @@ describe('in a batch', () => {
   });
 
   it('a task that returns at its signal while the event loop is blocked does not end the thread, and the others run', async () => {
-    const { background, runs, handles } = await startOneOfMany(0, 'returns at its signal');
-    // Long enough for those behind it to be taken back.
-    await background.add(work, 20).settled;
+    const takenBack = untilTakenBack(COUNT - 1);
+    const { runs, handles } = await startOneOfMany(0, 'returns at its signal');
+    await takenBack;
     // Timers come next, before any message from the thread is read.
     await new Promise(setImmediate);
     handles[0]?.cancel('enough');
@@ -340,7 +425,9 @@ describe('in a batch', () => {
     background.add(tasks.hold, other.shared);
     await Promise.all([one.entered(), other.entered()]);
     const handles = addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', long.shared));
+    const size = sizeOfNextMessage();
     one.open();
+    expect(await size).toBe(COUNT);
     await long.entered();
     other.open();
     await settle(handles.slice(1));
@@ -361,9 +448,9 @@ describe('in a batch', () => {
       return compareExchange(...(cell as Parameters<typeof compareExchange>));
     });
     atEnd(() => takingBack.mockRestore());
-    const handles = await addTogether(background, () => [
+    const handles = await addBatch(background, () => [
       background.add(tasks.unruly, runs, 0, 'holds', gate.shared),
-      background.with({ timeout: 400 }).add(tasks.unruly, runs, 1, 'loops'),
+      background.with({ timeout: 400 }).add(tasks.unruly, runs, 1, 'loopForEver'),
       background.add(tasks.unruly, runs, 2),
     ]);
     expect((await settle(handles)).map(resultOf)).toEqual([0, 'timed-out', 2]);
@@ -400,7 +487,7 @@ describe('in a batch', () => {
 
   it('no result is kept in memory until the next batch', async () => {
     const background = await makeTaught({ history: 0 });
-    const results = await addTogether(background, () =>
+    const results = await addBatch(background, () =>
       Array.from({ length: COUNT }, () => background.add(tasks.end, 'object').settled),
     );
     const values = (await Promise.all(results.splice(0))).map((outcome) => new WeakRef(resultOf(outcome) as object));
@@ -410,7 +497,7 @@ describe('in a batch', () => {
 
   it('retries work as they do outside a batch', async () => {
     const background = await makeTaught({ retry: { attempts: 2, delay: 1, jitter: 0 } });
-    const handles = await addTogether(background, () =>
+    const handles = await addBatch(background, () =>
       ['throws', 'undefined', 'throws'].map((how) => background.add(tasks.end, how)),
     );
     expect((await settle(handles)).map(({ state, attempts }) => [state, attempts])).toEqual([
@@ -422,7 +509,7 @@ describe('in a batch', () => {
 
   it('a task whose arguments its thread cannot read fails alone', async () => {
     const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.5 } } });
-    const handles = await addTogether(background, () =>
+    const handles = await addBatch(background, () =>
       [0, nested(1_200), 0].map((index) => background.add(tasks.short, undefined, index as number)),
     );
     const codes = (await settle(handles)).map(codeOrState);
@@ -432,14 +519,18 @@ describe('in a batch', () => {
 
   it('it fails alone also when its thread reads the batch so late that all but the first were taken back', async () => {
     const background = await makeTaught({ pool: { resourceLimits: { stackSizeMb: 0.5 } } });
+    const sizes = watchSizes();
+    const takenBack = untilTakenBack(2);
     const gate = makeThreadGate();
     const handles = await addTogether(background, () => [
       background.add(tasks.holdAfterwards, gate.shared),
       ...[0, nested(1_200), 0].map((index) => background.add(tasks.short, undefined, index as number)),
     ]);
     await handles[0]?.settled;
-    // Longer than a batch may take: the pool's own timer began before.
-    setTimeout(() => gate.open(), 50);
+    const [ofHold, ofHoldAfterwards] = [1, 1];
+    expect(sizes).toEqual([ofHold, ofHoldAfterwards, 3]);
+    await takenBack;
+    gate.open();
     const codes = (await settle(handles)).map(codeOrState);
     expect(codes).toEqual(['completed', 'completed', 'ERR_BACKGROUND_NOT_CLONEABLE', 'completed']);
   });
