@@ -6,6 +6,7 @@ import { type BackgroundTasks, currentTask, type TaskHandle } from 'express-back
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
+import { runScriptWith } from './support/scripts.ts';
 import { frameworks, type Handler, serve } from './support/servers.ts';
 import { shareThread } from './support/shared-thread.ts';
 import { threads } from './support/worker-kinds.ts';
@@ -64,6 +65,20 @@ describe.each(frameworks)('under $name', (framework) => {
       await inRequest(makeBackground({ ambient: true }), () => {});
       expect(run).toHaveBeenCalledTimes(1);
     });
+  });
+});
+
+describe('a request that adds no task', () => {
+  /** With room for all that is counted, nothing is collected meanwhile. */
+  const NODE_OPTIONS = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'];
+  /** In bytes. The list takes 112, on each version of Node, and an empty array 32. */
+  const MOST = 130;
+
+  it('takes no memory but that of its list: an array or a closure more would be seen', async () => {
+    const bytes = JSON.parse(await runScriptWith(NODE_OPTIONS, 'script-request-bytes.mjs'));
+    const taken = (name: string): number => bytes[name] - bytes.nothing;
+    expect(taken('background')).toBeLessThan(MOST);
+    expect(taken('background and a closure')).toBeGreaterThan(MOST);
   });
 });
 
