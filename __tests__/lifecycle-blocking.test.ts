@@ -1,9 +1,10 @@
 /** The lifecycle contract, row by row, for tasks that run in threads, under each framework. */
-import { describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, blocking, type TaskHandle } from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
+import { openLogBook } from './support/log-book.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { frameworks, serve } from './support/servers.ts';
@@ -18,7 +19,9 @@ const { storage } = blocking<{ storage: () => void }>(fixture('thread-errors.mjs
 const SENT = { ended: 'sent', statusCode: 200 };
 
 describe.each(frameworks)('under $name', (framework) => {
-  const oneThread = shareThread();
+  const log = openLogBook();
+  const oneThread = shareThread({ logger: log.logger });
+  beforeEach(() => log.clear());
 
   it('arguments that cannot be cloned are refused in the handler, and the tasks before and after run', async () => {
     const background = oneThread();
@@ -44,6 +47,28 @@ describe.each(frameworks)('under $name', (framework) => {
     const outcomes = await Promise.all(handles.map(({ settled }) => settled));
     expect(outcomes).toMatchObject([2, 4].map((value) => ({ state: 'completed', value, response: SENT })));
     expect(background.stats().added - added).toBe(2);
+  });
+
+  it('a result that cannot be cloned is lost with one warning: the task is completed, and its thread lives', async () => {
+    const background = oneThread();
+    const handles: TaskHandle[] = [];
+    const port = await serve(
+      framework.listener([background], (_req, res) => {
+        const list = res.locals.backgroundTasks;
+        handles.push(list.add(tasks.whereAmI));
+        handles.push(list.with({ name: 'closure' }).add(tasks.returnFunction));
+        handles.push(list.add(tasks.whereAmI));
+        res.end('taken');
+      }),
+    );
+    expect(await request(port)).toMatchObject({ status: 200, body: 'taken' });
+    await background.idle();
+    const [before, lost, after] = await Promise.all(handles.map(({ settled }) => settled));
+    expect(lost).toMatchObject({ state: 'completed', attempts: 1, value: undefined, response: SENT });
+    expect(after).toMatchObject({ state: 'completed', value: before?.value, response: SENT });
+    expect(log.lines.filter(({ level }) => level !== 'debug')).toMatchObject([
+      { level: 'warn', task: 'closure', code: 'ERR_BACKGROUND_RESULT_NOT_CLONEABLE' },
+    ]);
   });
 
   it('a task that fails, one that times out and one that is tried again settle in order, each as what it is', async () => {

@@ -1,11 +1,20 @@
 /** The lifecycle contract, row by row: tasks that fail, whatever they throw, and hooks and loggers that fail when they are told. */
 import { describe, expect, it } from '@jest/globals';
-import { BackgroundTaskError, type Logger, type Outcome, type TaskHandle } from 'express-background-tasks';
+import {
+  BackgroundTaskError,
+  type CurrentTask,
+  currentTask,
+  type Logger,
+  type Outcome,
+  type TaskHandle,
+} from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { frameworks, type Handler, start } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { watchWarnings } from './support/warnings.ts';
+
+const SENT = { ended: 'sent', statusCode: 200 };
 
 describe('a class of yours that extends BackgroundTaskError', () => {
   class QuotaError extends BackgroundTaskError {}
@@ -42,6 +51,36 @@ describe.each(frameworks)('under $name', (framework) => {
       await background.idle();
       expect(ran).toEqual(['first', 'middle', 'last']);
       expect(handles.map(({ state }) => state)).toEqual(['completed', 'failed', 'completed', 'failed', 'completed']);
+    });
+  });
+
+  describe('when a task takes longer than its time limit', () => {
+    it('aborts its signal and settles it as timed-out; code that ignores the signal runs on, beside the next task', async () => {
+      const heard = makeGate<unknown>();
+      const goOn = makeGate();
+      const ranOn = makeGate();
+      const handles: TaskHandle[] = [];
+      const { background, port } = await start(framework, (_req, res) => {
+        const list = res.locals.backgroundTasks;
+        const heedless = async (): Promise<void> => {
+          const { signal } = currentTask() as CurrentTask;
+          signal.addEventListener('abort', () => heard.open(signal.reason));
+          await goOn.opened;
+          ranOn.open();
+        };
+        handles.push(list.with({ timeout: 20 }).add(heedless));
+        handles.push(list.add(() => 'unharmed'));
+        res.end('taken');
+      });
+      expect(await request(port)).toMatchObject({ status: 200, body: 'taken' });
+      await background.idle();
+      const [late, next] = await Promise.all(handles.map(({ settled }) => settled));
+      expect(late).toMatchObject({ state: 'timed-out', attempts: 1, error: { code: 'ERR_BACKGROUND_TIMEOUT' } });
+      expect(await heard.opened).toBe(late?.error);
+      expect(next).toMatchObject({ state: 'completed', value: 'unharmed' });
+      for (const outcome of [late, next]) expect(outcome).toMatchObject({ executor: 'event-loop', response: SENT });
+      goOn.open();
+      await ranOn.opened;
     });
   });
 
