@@ -185,6 +185,19 @@ describe('a worker program', () => {
     );
   });
 
+  it('runs as many tasks at once as --concurrency says, though there are threads for more', async () => {
+    const program = work('worker-registry.mjs', ['--concurrency', '2', '--threads', '3', '--health-port', '0'], {
+      TASK: 'tasks.untilAborted',
+      TASKS: '3',
+    });
+    const port = Number((await program.until(/^Health: .*:(\d+)$/m))[1]);
+    await program.until(/(?:^task: started$[\s\S]*){2}/m);
+    // The engine gives a worker at once all that it may have.
+    const { running, engine } = JSON.parse((await request(port)).body);
+    expect({ running, engine }).toMatchObject({ running: 2, engine: { running: 2, waiting: 1 } });
+    expect(program.output.match(/^task: started$/gm)).toHaveLength(2);
+  });
+
   it('says which module it waits for', async () => {
     const program = work('worker-registry-waiting-module.mjs');
     await program.until(/The module registered as waiting has not loaded after 5000 ms.*module-waits\.mjs/);
