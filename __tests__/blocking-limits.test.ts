@@ -9,10 +9,11 @@ import { codeOf } from './support/outcomes.ts';
 import { makePipe } from './support/pipes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { work } from './support/time.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
+
+const never = (): Promise<never> => new Promise(() => {});
 
 describe.each(workerKinds)('in $plural:', (kind) => {
   const { executor, tasks, aware } = kind;
@@ -55,12 +56,16 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       const background = shared();
       const gate = await makeWorkerGate();
       background.add(tasks.hold, gate.port);
-      const patient = [1, 2, 3].map(() => background.with({ timeout: 200 }).add(tasks.busyFor, 80));
       await gate.entered();
-      await background.add(work, 150).settled;
+      const limited = background.with({ timeout: 200 });
+      const patient = [1, 2, 3].map((value) => limited.add(tasks.echo, value));
+      // It starts at once: when its time is over, that of those before it would be, too.
+      expect((await limited.add(never).settled).state).toBe('timed-out');
       expect(patient.map(({ state }) => state)).toEqual(['waiting', 'waiting', 'waiting']);
       gate.open();
-      for (const { settled } of patient) expect(await settled).toMatchObject({ state: 'completed', value: 80 });
+      for (const [index, { settled }] of patient.entries()) {
+        expect(await settled).toMatchObject({ state: 'completed', value: index + 1 });
+      }
     });
 
     it(`ends a module that never finishes loading, and leaves a warm ${executor} in its place`, async () => {

@@ -18,7 +18,6 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { work } from './support/time.ts';
 import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
@@ -99,7 +98,10 @@ describe.each(workerKinds)('$plural', (kind) => {
     for (const gate of gates) gate.open();
     const pids = await Promise.all(held.map(async ({ settled }) => (await settled).value));
     await kind.untilWorkers(background, 1);
-    await background.add(work, 100).settled;
+    // It becomes idle later than that one: when it has ended, the time of that one is over, too.
+    const later = kind.open(1, { idleTimeout: 20 });
+    await later.add(tasks.nothing).settled;
+    await kind.untilWorkers(later, 0);
     expect(kind.counts(background).workers).toBe(1);
     expect(pids).toContain((await background.add(tasks.whereAmI).settled).value?.pid);
   });
