@@ -243,7 +243,9 @@ describe('while 20 thumbnails are made', () => {
         `ping of the example application: idle ${figures(idle)}; while 20 thumbnails are made in ${batchMs.toFixed(0)} ms ${figures(busy)}\n`,
       );
       expect(busy.length).toBeGreaterThan(20);
-      expect(Math.max(...busy)).toBeLessThan(batchMs / 2);
+      // On the event loop each would hold up what arrives while it is made: half of that for more than half of its time.
+      const thumbnailMs = Math.min(...outcomes.map(({ ranMs = Number.NaN }) => ranMs));
+      expect(percentile(busy, 90)).toBeLessThan(percentile(idle, 90) + thumbnailMs / 2);
     },
     PATIENCE,
   );
@@ -349,8 +351,12 @@ function auditLines({ folder }: Example): Record<string, unknown>[] {
     .map((line) => JSON.parse(line));
 }
 
+function percentile(values: readonly number[], percent: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
+}
+
 function figures(pings: readonly number[]): string {
-  const sorted = [...pings].sort((a, b) => a - b);
-  const at = (percent: number) => sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]?.toFixed(1);
-  return `p50 ${at(50)} ms, p99 ${at(99)} ms (${sorted.length} pings)`;
+  const at = (percent: number): string => percentile(pings, percent).toFixed(1);
+  return `p50 ${at(50)} ms, p90 ${at(90)} ms, p99 ${at(99)} ms (${pings.length} pings)`;
 }
