@@ -14,6 +14,20 @@ const RECORD_STATES = `
   }).observe(document.getElementById('rows'), { subtree: true, childList: true, attributes: true });
 `;
 
+/** What the page shows of an upload, in the order in which it appears: a list for each time that something does. */
+const RECORD_RESULT = `
+  window.shownTogether = [];
+  new MutationObserver((changes) => {
+    const shown = [];
+    if (changes.some(({ target }) => target.id === 'response-time')) shown.push('response');
+    for (const task of ['thumbnail', 'mail']) {
+      const isHere = document.querySelector('#' + task + ' .slot.here') !== null;
+      if (isHere && !shownTogether.flat().includes(task)) shown.push(task);
+    }
+    if (shown.length > 0 && (shownTogether.length > 0 || shown[0] === 'response')) shownTogether.push(shown);
+  }).observe(document.getElementById('result'), { subtree: true, childList: true, attributes: true });
+`;
+
 /** The page itself checks, now and then: constant queries would take the core from what is observed. */
 const UNTIL_COMPLETED = `new Promise((resolve) => {
   const look = () => {
@@ -85,15 +99,21 @@ describePage("the example application's page", () => {
   );
 
   it(
-    'shows the response at once while 20 thumbnails are made, and their ping beside that of the idle server',
+    'shows the response at once while 20 thumbnails are made, then what its tasks have made as it arrives, and their ping beside that of the idle server',
     async () => {
       await page.evaluate(RECORD_STATES);
+      await page.evaluate(RECORD_RESULT);
       const accepted = page.waitForResponse((response) => response.url().endsWith('/thumbnails'));
       await page.getByRole('button', { name: 'Make 20 thumbnails' }).click();
       await accepted;
       await send();
       // The others are in front of it; the row of the upload before may still be there for a moment.
       await page.evaluate(UNTIL_COMPLETED);
+      await page.locator('#mail .slot.here').waitFor();
+      const shown = (await page.evaluate('shownTogether')) as string[][];
+      // The mail may have come before the page has read the response; the thumbnail waits for 20 others.
+      expect(shown.flat()).toEqual(['response', 'mail', 'thumbnail']);
+      expect(shown.at(-1)).toEqual(['thumbnail']);
       expect(await page.locator('#response-time').textContent()).toMatch(/^\d+(\.\d)?\sm?s$/);
       expect(await page.locator('#response-text').textContent()).toContain('202');
 
