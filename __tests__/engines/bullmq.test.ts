@@ -192,6 +192,13 @@ describe('options', () => {
     }
   });
 
+  it('says of a connection that is not set where to look', () => {
+    const { NOT_SET_ANYWHERE } = process.env;
+    expect(() => bullmq({ connection: NOT_SET_ANYWHERE })).toThrow(
+      /got undefined: if it comes from an environment variable, set that\.$/,
+    );
+  });
+
   it.each([
     ['connection', [undefined, '', 'localhost:6379', 'http://localhost', 6379, null, true, [], new URL(connection)]],
     ['queue', ['', 'a:b', 1, null]],

@@ -54,7 +54,11 @@ describe('pgBoss()', () => {
   }
 
   const cases: readonly (readonly [string, object, RegExp])[] = [
-    ['no connection', {}, /^Expected `connection` of pgBoss\(\) to be a URL .* got undefined\.$/],
+    [
+      'no connection',
+      {},
+      /^Expected `connection` of pgBoss\(\) to be a URL .* got undefined: if it comes from an environment variable, set that\.$/,
+    ],
     ['a URL of something else', { connection: 'redis://localhost' }, /^Expected `connection` .* got 'redis:/],
     [
       'a URL that is none',

@@ -13,7 +13,7 @@ import {
   type Rules,
 } from '../../options/rules.ts';
 import { SECOND } from '../../timers.ts';
-import { ENCODED, isUrl } from '../url.ts';
+import { ENCODED, isUrl, NOT_SET } from '../url.ts';
 
 /** How long finished tasks can be found. Whichever limit is reached first holds. */
 export interface KeepOptions {
@@ -35,8 +35,10 @@ export interface BullMQOptions {
    * `enableOfflineQueue`, `lazyConnect`, `commandTimeout`, `socketTimeout`, `blockingTimeout`, `blockingTimeoutGrace`,
    * `stringNumbers`, `scripts`, `monitor` and `readOnly` are ignored, also in the query of a URL. A `keyPrefix` is refused,
    * and so is a Redis Cluster.
+   *
+   * `undefined`, which an environment variable is that is not set, is refused.
    */
-  readonly connection: string | object;
+  readonly connection: string | object | undefined;
   /**
    * The name of BullMQ's queue. Everybody who adds tasks, and everybody who works on them, has the same.
    *
@@ -135,7 +137,7 @@ const RULES: Rules<BullMQOptions> = {
 export function resolveBullMQOptions(options: BullMQOptions): ResolvedBullMQOptions {
   refuseOthers((options as BullMQOptions | undefined)?.connection);
   check(options, RULES, PLACE);
-  if (options.connection === undefined) throw refusal(`be ${connection.expected}, got undefined`);
+  if (options.connection === undefined) throw refusal(`be ${connection.expected}, ${NOT_SET}`);
   return {
     ...fillIn(options, DEFAULTS),
     keepCompleted: fillIn(options.keepCompleted ?? {}, DEFAULTS.keepCompleted),

@@ -2,7 +2,7 @@
 import { optionError } from '../../errors.ts';
 import { check } from '../../options/check.ts';
 import { aBoolean, aNumber, anInteger, type Filled, fillIn, type Rule, type Rules } from '../../options/rules.ts';
-import { ENCODED, isUrl } from '../url.ts';
+import { ENCODED, isUrl, NOT_SET } from '../url.ts';
 
 /** What runs statements: an adapter of pg-boss's, such as `fromKnex(knex)`, or one of your own. */
 interface SqlExecutor {
@@ -29,8 +29,10 @@ export interface PgBossOptions {
    *
    * It must lead to Postgres itself, or to PgBouncer in session mode. In transaction mode `LISTEN` doesn't work, and
    * without it, as with an adapter, workers look for tasks every `pollingIntervalSeconds` only.
+   *
+   * `undefined`, which an environment variable is that is not set, is refused.
    */
-  readonly connection: PgBossConnection;
+  readonly connection: PgBossConnection | undefined;
   /**
    * The schema in which pg-boss has its tables.
    *
@@ -140,7 +142,7 @@ const RULES: Rules<PgBossOptions> = {
 export function resolvePgBossOptions(options: PgBossOptions): ResolvedPgBossOptions {
   check(options, RULES, PLACE);
   if (options.connection === undefined) {
-    throw optionError(`Expected \`connection\` of ${PLACE} to be ${connection.expected}, got undefined.`);
+    throw optionError(`Expected \`connection\` of ${PLACE} to be ${connection.expected}, ${NOT_SET}.`);
   }
   return fillIn(options, DEFAULTS);
 }
