@@ -5,11 +5,7 @@ import { start } from './processes.mjs';
 
 /** The owner of a frame's code, by its URL; the first match counts. */
 const PLACES = [
-  [
-    // Its rooms are packed together: only the functions tell where the time goes.
-    /^(?!.*\/node_modules\/).*\/dist\//,
-    ({ functionName }) => `this package: ${functionName || 'anonymous functions'}`,
-  ],
+  [/^(?!.*\/node_modules\/).*\/dist\//, () => 'this package'],
   [/\/node_modules\/(on-finished|ee-first)\//, () => 'on-finished'],
   [/\/node_modules\/winston/, () => 'winston'],
   [/\/node_modules\/(express|router|etag|send|qs|parseurl|debug)\//, () => 'Express'],
