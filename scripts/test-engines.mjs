@@ -1,6 +1,6 @@
 // The engines on real servers: `npm run test:engines`. Redis and Postgres are started by the tests, on free ports and in
 // temporary folders; where they are not installed, their tests say so and are skipped. What the proof has found is printed at
-// the end, as the table in docs/durable-tasks.md. `--short` leaves out what waits for the default options; other arguments go to jest.
+// the end, as the table in docs/faults.md. `--short` leaves out what waits for the default options; other arguments go to jest.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-// What the proof of the engines has found, as the table in docs/durable-tasks.md.
+// What the proof of the engines has found, as the table in docs/faults.md.
 import { existsSync, readFileSync } from 'node:fs';
 
 const HEADINGS = [
