@@ -59,6 +59,26 @@ describe('when a test has exchanged the timers for fake ones', () => {
     expect(await limited.add(() => new Promise(() => {})).settled).toMatchObject({ state: 'timed-out' });
   });
 
+  it('a task that is cancelled between two attempts is not tried again, though the fake ones do not clear a real timer', async () => {
+    const delay = 1;
+    const background = makeBackground({ logger: false, retry: { attempts: 2, delay, jitter: 0 } });
+    let attempts = 0;
+    const failing = background.add(() => {
+      attempts += 1;
+      throw new Error('not yet');
+    });
+    // As those of node:test do it.
+    const clearing = jest.spyOn(globalThis, 'clearTimeout').mockImplementation(() => {});
+    atEnd(() => clearing.mockRestore());
+    failing.cancel();
+    clearing.mockRestore();
+    expect((await failing.settled).state).toBe('cancelled');
+    // Timers of one duration fire in the order in which they were set.
+    await new Promise((resolve) => setTimeout(resolve, delay));
+    expect(attempts).toBe(1);
+    expect(background.stats()).toMatchObject({ added: 1, settled: 1, waiting: 0, running: 0, retrying: 0 });
+  });
+
   it('a first task that is added after the response has ended starts all the same', async () => {
     const background = makeBackground();
     const tasks = await inRequest(background, (list) => list);

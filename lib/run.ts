@@ -245,6 +245,8 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     const delayMs = delayAfter(this.#attemptNumber, this.policy.retry);
     this.#moveTo('retrying');
     this.#retryTimer = setTimeout(() => {
+      // A test may have exchanged the timers since: not all fake ones clear a real one.
+      if (this.isSettled) return;
       this.#moveTo('waiting');
       this.#beginAttempt();
     }, delayMs);
