@@ -12,6 +12,7 @@ import {
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate, makeThreadGate } from './support/gates.ts';
+import { canCountWorkers, countWorkers } from './support/live-workers.ts';
 import { makePipe } from './support/pipes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, listen, serve, type TaskedResponse } from './support/servers.ts';
@@ -390,6 +391,19 @@ describe('when close() runs out of time', () => {
     background.add(threads.tasks.nothing);
     const { abandoned } = await background.close({ timeout: 500 });
     expect(abandoned.map(({ name }) => name).sort()).toEqual(['nothing', 'readFile']);
+  });
+
+  (canCountWorkers ? it : it.skip)('waits for the end of a thread that could not be ended before', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    const pipe = makePipe();
+    await background.add(threads.tasks.nothing).settled;
+    const before = countWorkers().threads;
+    const { state } = await background.with({ timeout: 1 }).add(threads.tasks.readFile, pipe.path).settled;
+    expect(state).toBe('timed-out');
+    const closing = background.close();
+    pipe.release();
+    await closing;
+    expect(countWorkers().threads).toBeLessThan(before);
   });
 
   it('gives up a promise that never settles', async () => {

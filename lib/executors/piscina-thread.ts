@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
+import { deferred } from '../deferred.ts';
 import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
 import { here, threadStart } from '../package-files.ts';
 import { toError } from '../to-error.ts';
@@ -31,6 +32,7 @@ interface ThreadObserver {
 
 export class PiscinaThread {
   readonly #pool: PiscinaPool;
+  readonly #gone = deferred();
   #crash: Error | undefined;
 
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
@@ -66,7 +68,9 @@ export class PiscinaThread {
 
   /** Resolves when it is gone. */
   end(): Promise<void> {
-    return this.#pool.destroy();
+    // A Piscina that was destroyed before, or whose thread threw, knows of no thread that it would have to wait for.
+    void this.#pool.destroy();
+    return this.#gone.promise;
   }
 
   #start(observer: ThreadObserver): void {
@@ -83,7 +87,10 @@ export class PiscinaThread {
     worker?.on('error', (error: unknown) => {
       this.#crash ??= toError(error);
     });
-    worker?.once('exit', (code) => observer.exited(code));
+    worker?.once('exit', (code) => {
+      observer.exited(code);
+      this.#gone.resolve();
+    });
   }
 }
 
