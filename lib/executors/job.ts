@@ -19,11 +19,11 @@ export interface JobHolder {
 /** How many workers may die before they have received it, until it may be what they die of. */
 const MOST_RETURNS = 3;
 
-export class Job implements Queued<Job> {
+class OwnJob implements Queued<Job> {
   readonly attempt: Attempt;
   previousInQueue: Job | undefined;
   nextInQueue: Job | undefined;
-  /** Whether it must not share a message with others. This and the next four are changed here only. */
+  /** Whether it must not share a message with others. */
   isAlone: boolean;
   state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
   /** `undefined` while it waits, and again when its worker has answered. */
@@ -113,6 +113,10 @@ export class Job implements Queued<Job> {
     this.attempt.ended(result, ranMs);
   }
 }
+
+/** To everybody else its fields are read-only. */
+export type Job = Readonly<OwnJob>;
+export const Job: new (...args: ConstructorParameters<typeof OwnJob>) => Job = OwnJob;
 
 /** What a worker's answer means to the run. */
 export function attemptResultOf(result: Result, taskName: string): AttemptResult {
