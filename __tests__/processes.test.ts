@@ -16,6 +16,7 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { isAlive, untilGone } from './support/process-ids.ts';
 import { runScript } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
+import { untilHolds } from './support/time.ts';
 import { processes, threads } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
@@ -162,7 +163,26 @@ describe('tasks in processes', () => {
     expect(await processes.placeOf(background)).not.toEqual(before);
     expect(background.stats().outcomes.failed).toBe(failed);
   });
+
+  it('are not given to a process that is gone, though one that it has started holds its channel open', async () => {
+    const background = processes.open(1);
+    const { value: pids } = await background.add(tasks.haveChannelHeld).settled;
+    const { own, holder } = pids as { own: number; holder: number };
+    atEnd(() => process.kill(holder, 'SIGKILL'));
+    process.kill(own, 'SIGKILL');
+    await untilHolds(() => hasNoSuch(own));
+    expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
+  });
 });
+
+/** Unlike one that is gone, it has been taken note of: its exit code was read. */
+function hasNoSuch(pid: number): boolean {
+  try {
+    return !process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+}
 
 describe('processes of a server that is debugged', () => {
   it('open ports of their own where NODE_OPTIONS demands one', async () => {

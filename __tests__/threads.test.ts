@@ -8,6 +8,7 @@ import { move, type PoolOptions } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeThreadGate } from './support/gates.ts';
+import { canCountWorkers, countWorkers } from './support/live-workers.ts';
 import { openLogBook } from './support/log-book.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
@@ -83,6 +84,31 @@ describe('tasks in threads', () => {
     const { width } = threads.refer<{ width(size: string): number }>('module-enums.ts');
     const background = threads.open(1, { execArgv: ['--import', 'tsx'] });
     expect(await background.add(width, 'Small').settled).toMatchObject({ state: 'completed', value: 100 });
+  });
+});
+
+if (!canCountWorkers)
+  process.stdout.write('Threads that are gone unheard are NOT tested: this system cannot count them.\n');
+
+(canCountWorkers ? describe : describe.skip)('the end of the only thread', () => {
+  /** Keeps the event loop from hearing anything until there are fewer threads; gives up after a while, in milliseconds. */
+  function blockUntilFewerThan(threadsBefore: number): void {
+    const givenUpAt = performance.now() + 10_000;
+    while (countWorkers().threads >= threadsBefore && performance.now() < givenUpAt);
+  }
+
+  it('that is heard of together with its last answer leaves what waits, and what is moved to it, for the next', async () => {
+    const background = threads.open(1);
+    await background.add(tasks.nothing).settled;
+    const started: string[] = [];
+    background.on('started', ({ id }) => started.push(id));
+    const before = countWorkers().threads;
+    const last = background.add(tasks.returnAndExit, 3);
+    const waiting = background.add(tasks.lengthOf, move(new Uint8Array(8)));
+    blockUntilFewerThan(before);
+    expect(await last.settled).toMatchObject({ state: 'completed', value: 'returned' });
+    expect(await waiting.settled).toMatchObject({ state: 'completed', value: 8, attempts: 1 });
+    expect(started).toEqual([last.id, waiting.id]);
   });
 });
 

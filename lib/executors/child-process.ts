@@ -69,6 +69,11 @@ export class ChildProcess implements PoolWorker {
     lowerPriority(this.#child, options.niceIncrement);
   }
 
+  get isLeaving(): boolean {
+    const { exitCode, signalCode } = this.#child;
+    return this.#received !== undefined || exitCode !== null || signalCode !== null;
+  }
+
   run([message]: readonly TaskMessage[]): void {
     this.#send(message as TaskMessage);
     this.#sent += 1;

@@ -99,11 +99,13 @@ export class Dispatcher {
   }
 
   #distribute(): void {
-    while (this.#queue.size > 0 && this.#workforce.free > 0 && !this.#isPostponed) {
-      const share = Math.ceil(this.#queue.size / this.#workforce.free);
-      const size = this.#plan.sizeOf(this.#queue, share);
+    while (this.#queue.size > 0 && !this.#isPostponed) {
+      const { free } = this.#workforce;
+      const slot = this.#workforce.take();
+      if (slot === undefined) break;
+      const size = this.#plan.sizeOf(this.#queue, Math.ceil(this.#queue.size / free));
       const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job);
-      this.#give(jobs as [Job], this.#workforce.take() as WorkerSlot);
+      this.#give(jobs as [Job], slot);
     }
     while (this.#queue.size > this.#workforce.starting) {
       if (!this.#workforce.startOne()) return;

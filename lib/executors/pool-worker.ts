@@ -10,6 +10,8 @@ export interface AttemptName {
 
 /** One thread or process: it runs a task at a time. */
 export interface PoolWorker {
+  /** Whether it is gone, or about to be: it may still tell what it has done, and nothing is to be given to it. */
+  readonly isLeaving: boolean;
   /**
    * Hands it tasks, to be run one after the other; where it takes no batches, a single one. To be called only when it is
    * free. Throws where a message cannot be sent: then it has none of them, and is as free as before.

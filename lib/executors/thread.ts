@@ -23,6 +23,7 @@ export class Thread implements PoolWorker {
   #receipt = new Receipt();
   #batch: ThreadBatch | undefined;
   #isEnding = false;
+  #isGone = false;
 
   /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
   constructor(options: ResolvedPoolOptions, observer: WorkerObserver) {
@@ -32,6 +33,10 @@ export class Thread implements PoolWorker {
       messaged: (message) => this.#greet(message),
       exited: (code) => this.#exited(code),
     });
+  }
+
+  get isLeaving(): boolean {
+    return this.#isGone || this.#receipt.isLeaving;
   }
 
   run(messages: readonly TaskMessage[], transferList: readonly Movable[]): void {
@@ -151,6 +156,7 @@ export class Thread implements PoolWorker {
   }
 
   #exited(code: number): void {
+    this.#isGone = true;
     // What it said before it died still counts.
     this.report();
     this.#port?.close();

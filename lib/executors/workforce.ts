@@ -90,7 +90,9 @@ export class Workforce {
 
   /** A free worker, which is free no more. */
   take(): WorkerSlot | undefined {
-    return this.#free.pop();
+    let slot = this.#free.pop();
+    while (slot?.worker.isLeaving) slot = this.#free.pop();
+    return slot;
   }
 
   /** Takes back a worker that was {@link take taken} and could not be given anything. */

@@ -12,6 +12,8 @@ const { port1: port, port2: portOfMain } = new MessageChannel();
 const receipt = new Receipt();
 parentPort?.postMessage({ [HELLO]: true, port: portOfMain, receipt: receipt.memory }, [portOfMain]);
 
+process.once('exit', () => receipt.leave());
+
 function send(reply: ThreadReply, transferList?: readonly Movable[]): void {
   port.postMessage(reply, transferList);
 }
