@@ -1,11 +1,12 @@
 /** What is particular to tasks in child processes: signals, standard output, their end with the server. See also blocking*.test.ts. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import childProcess, { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { blocking, defineTask } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
@@ -172,6 +173,22 @@ describe('tasks in processes', () => {
     process.kill(own, 'SIGKILL');
     await untilHolds(() => hasNoSuch(own));
     expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
+  });
+
+  it('are not given to a process that has closed its channel, and is still there', async () => {
+    const forking = jest.spyOn(childProcess, 'fork');
+    atEnd(() => forking.mockRestore());
+    const background = processes.open(1);
+    const directory = mkdtempSync(join(tmpdir(), 'background-tasks-hang-up-'));
+    const remove = (): void => rmSync(directory, { recursive: true, force: true });
+    atEnd(remove);
+    const hangingUp = background.add(tasks.hangUp, directory);
+    const child = forking.mock.results[0]?.value as ChildProcess;
+    await Promise.all([once(child, 'disconnect'), hangingUp.settled]);
+    const waiting = background.add(tasks.add, 1, 2);
+    expect(waiting.state).toBe('waiting');
+    remove();
+    expect(await waiting.settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
   });
 });
 

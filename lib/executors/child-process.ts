@@ -70,8 +70,8 @@ export class ChildProcess implements PoolWorker {
   }
 
   get isLeaving(): boolean {
-    const { exitCode, signalCode } = this.#child;
-    return this.#received !== undefined || exitCode !== null || signalCode !== null;
+    const { connected, exitCode, signalCode } = this.#child;
+    return this.#received !== undefined || !connected || exitCode !== null || signalCode !== null;
   }
 
   run([message]: readonly TaskMessage[]): void {
