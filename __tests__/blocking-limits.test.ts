@@ -1,9 +1,10 @@
 /** Time limits, cancelling and retries of blocking tasks: what stops a task, and what that does to its thread or process. */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import type { BackgroundTaskError } from 'express-background-tasks';
+import { atEnd } from './support/cleanup.ts';
 import { makeWorkerGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
 import { makePipe } from './support/pipes.ts';
@@ -66,6 +67,22 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       for (const [index, { settled }] of patient.entries()) {
         expect(await settled).toMatchObject({ state: 'completed', value: index + 1 });
       }
+    });
+
+    it('does not count the time for which the event loop was blocked when the task had ended', async () => {
+      const background = shared();
+      const directory = mkdtempSync(join(tmpdir(), 'background-tasks-written-'));
+      atEnd(() => rmSync(directory, { recursive: true }));
+      const path = join(directory, 'written');
+      await background.add(tasks.nothing).settled;
+      // Timers come next, before anything that the worker says is read.
+      await new Promise(setImmediate);
+      const timeout = 50;
+      const handle = background.with({ timeout }).add(tasks.writeFile, path);
+      while (!existsSync(path));
+      const passed = performance.now() + 2 * timeout;
+      while (performance.now() < passed);
+      expect(await handle.settled).toMatchObject({ state: 'completed' });
     });
 
     it(`ends a module that never finishes loading, and leaves a warm ${executor} in its place`, async () => {

@@ -28,6 +28,9 @@ const MOST_ROWS_AT_REST = 32;
 /** How often rows at rest are removed, in milliseconds. */
 const SWEEP_EVERY = 1 * SECOND;
 
+/** A timer that fires so many milliseconds after its time was held up: the loop stood still. */
+const LATE = 5;
+
 /**
  * A timer for each duration instead of one for each task: a timer costs a short task more than all the rest, and
  * most are cleared before they fire.
@@ -114,8 +117,15 @@ export class Deadlines {
     return NOWHERE.runInAsyncScope(() => setTimeout(() => this.#fire(row), milliseconds));
   }
 
-  /** `row.timer` keeps the timer that has fired until the loop ends, so that a limit set meanwhile starts no second one. */
+  /** After the loop stood still, timers come first. What has ended in time is heard of in the same turn, and has passed no limit. */
   #fire(row: Row): void {
+    const isLate = row.first !== undefined && performance.now() - row.first.deadline > LATE;
+    if (isLate) real.setImmediate(() => this.#passDue(row));
+    else this.#passDue(row);
+  }
+
+  /** `row.timer` keeps the timer that has fired until the loop ends, so that a limit set meanwhile starts no second one. */
+  #passDue(row: Row): void {
     const now = performance.now();
     for (let { first } = row; first !== undefined; { first } = row) {
       const left = first.deadline - now;
