@@ -16,6 +16,14 @@ expectNoProcessFaults();
 
 const never = (): Promise<never> => new Promise(() => {});
 
+/** Resolves at a moment after which timers fire before anything that a worker says is read. */
+const untilTimersComeNext = (): Promise<unknown> => new Promise(setImmediate);
+
+function blockFor(ms: number): void {
+  const passed = performance.now() + ms;
+  while (performance.now() < passed);
+}
+
 describe.each(workerKinds)('in $plural:', (kind) => {
   const { executor, tasks, aware } = kind;
   const shared = shareBackground(kind.options(1));
@@ -75,13 +83,11 @@ describe.each(workerKinds)('in $plural:', (kind) => {
       atEnd(() => rmSync(directory, { recursive: true }));
       const path = join(directory, 'written');
       await background.add(tasks.nothing).settled;
-      // Timers come next, before anything that the worker says is read.
-      await new Promise(setImmediate);
+      await untilTimersComeNext();
       const timeout = 50;
       const handle = background.with({ timeout }).add(tasks.writeFile, path);
       while (!existsSync(path));
-      const passed = performance.now() + 2 * timeout;
-      while (performance.now() < passed);
+      blockFor(2 * timeout);
       expect(await handle.settled).toMatchObject({ state: 'completed' });
     });
 
@@ -113,6 +119,20 @@ describe.each(workerKinds)('in $plural:', (kind) => {
   });
 
   describe('a cancel', () => {
+    it(`that is heeded while the event loop is blocked leaves the ${executor} alive`, async () => {
+      const background = shared();
+      const before = await kind.placeOf(background);
+      const gate = await makeWorkerGate();
+      const handle = background.add(aware.returnAtSignal, gate.port);
+      await gate.entered();
+      await untilTimersComeNext();
+      handle.cancel();
+      // Longer than a worker has to heed its signal.
+      blockFor(400);
+      expect((await handle.settled).state).toBe('cancelled');
+      expect(await kind.placeOf(background)).toEqual(before);
+    });
+
     it.each(['returnAtSignal', 'throwAtSignal', 'throwReasonAtSignal'] as const)(
       `aborts the signal, becomes the outcome with its reason, and the ${executor} lives: %s`,
       async (name) => {

@@ -2,7 +2,7 @@
 import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import type { Queued } from '../queue.ts';
-import { clearTimeout, setTimeout } from '../real-time.ts';
+import { clearTimeout, setImmediate, setTimeout } from '../real-time.ts';
 import { toThisRealm } from '../realm.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult } from './executor.ts';
@@ -26,7 +26,7 @@ class OwnJob implements Queued<Job> {
   /** Whether it must not share a message with others. */
   isAlone: boolean;
   state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
-  /** `undefined` while it waits, and again when its worker has answered. */
+  /** `undefined` while it waits, and again when its worker has answered or it has ended. */
   holder: JobHolder | undefined;
   /** Its place among what the worker was given. */
   place = 0;
@@ -99,7 +99,8 @@ class OwnJob implements Queued<Job> {
 
   /** `onOver` is called unless it has ended within `milliseconds`. */
   giveGrace(milliseconds: number, onOver: () => void): void {
-    this.#graceTimer = setTimeout(onOver, milliseconds);
+    // After the event loop was blocked, timers come first: what its worker has said in time is heard later in the same turn.
+    this.#graceTimer = setTimeout(setImmediate, milliseconds, onOver);
   }
 
   /** Its worker may be given another job at once: from here on, nothing that the worker is told may be about this one. */
@@ -110,6 +111,7 @@ class OwnJob implements Queued<Job> {
   end(result: AttemptResult, ranMs?: number): void {
     clearTimeout(this.#graceTimer);
     this.state = 'ended';
+    this.holder = undefined;
     this.attempt.ended(result, ranMs);
   }
 }

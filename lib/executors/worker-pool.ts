@@ -91,9 +91,7 @@ export class WorkerPool implements Executor {
     }
   }
 
-  /** Asks first: it may have stopped while the event loop was blocked, and its worker may have gone on to another. */
   #graceOver(job: Job): void {
-    job.holder?.worker.report();
     if (job.holder === undefined) return;
     void job.holder.worker.end();
     job.giveGrace(LONGEST_ENDING, () => this.#giveUp(job));
@@ -104,9 +102,7 @@ export class WorkerPool implements Executor {
    * were replaced at once, tasks that hang would fill the memory with threads.
    */
   #giveUp(job: Job): void {
-    if (job.holder === undefined) return;
-    job.wasAnswered();
-    this.#end(job, { ok: false, thrown: job.abortReason });
+    if (job.holder !== undefined) this.#end(job, { ok: false, thrown: job.abortReason });
   }
 
   stats(): WorkerPoolStats {
