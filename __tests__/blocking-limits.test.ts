@@ -10,19 +10,12 @@ import { codeOf } from './support/outcomes.ts';
 import { makePipe } from './support/pipes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareBackground } from './support/shared-background.ts';
+import { blockFor, untilTimersComeNext } from './support/time.ts';
 import { workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
 
 const never = (): Promise<never> => new Promise(() => {});
-
-/** Resolves at a moment after which timers fire before anything that a worker says is read. */
-const untilTimersComeNext = (): Promise<unknown> => new Promise(setImmediate);
-
-function blockFor(ms: number): void {
-  const passed = performance.now() + ms;
-  while (performance.now() < passed);
-}
 
 describe.each(workerKinds)('in $plural:', (kind) => {
   const { executor, tasks, aware } = kind;

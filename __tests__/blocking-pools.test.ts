@@ -1,7 +1,7 @@
 /** How many threads and processes there are, when they start, and when they end: in the same way for both. */
 import childProcess, { type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +18,7 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
+import { blockFor, untilTimersComeNext } from './support/time.ts';
 import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
@@ -160,11 +161,15 @@ const atOnce = ({ what, workers, ...rest }: BrokenStart): BrokenStart => ({
   ...rest,
 });
 
+function makeDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'background-tasks-pools-'));
+  atEnd(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
 /** Options of a pool whose workers cannot start until the obstacle is removed. */
 function obstacle(): { readonly options: WorkerOptions; remove(): void } {
-  const directory = mkdtempSync(join(tmpdir(), 'background-tasks-start-'));
-  atEnd(() => rmSync(directory, { recursive: true }));
-  const file = join(directory, 'obstacle');
+  const file = join(makeDirectory(), 'obstacle');
   writeFileSync(file, '');
   return {
     options: { ...preloading('preload-exits-while.mjs'), env: { ...process.env, EXIT_WHILE: file } },
@@ -308,6 +313,19 @@ describe.each(workerKinds)('close() with $plural', (kind) => {
     expect(kind.counts(background).workers).toBe(0);
   });
 
+  it('does not name a task as abandoned that ended in time, while the event loop was blocked', async () => {
+    const background = kind.open(1);
+    await background.add(tasks.nothing).settled;
+    const file = join(makeDirectory(), 'written');
+    await untilTimersComeNext();
+    background.add(tasks.writeFile, file);
+    const timeout = 200;
+    const closing = background.close({ timeout });
+    while (!existsSync(file));
+    blockFor(2 * timeout);
+    expect(await closing).toEqual({ completed: 1, failed: 0, abandoned: [] });
+  });
+
   it('ends those that are only just starting', async () => {
     const background = kind.open(2, { min: 2 });
     expect(await background.close({ timeout: 200 })).toEqual({ completed: 0, failed: 0, abandoned: [] });
@@ -361,9 +379,7 @@ describe('a program that was started with', () => {
   ])(
     '%s runs tasks under the same in threads and in processes, and blocks do not end it',
     async (_what, nodeOptions, read) => {
-      const directory = mkdtempSync(join(tmpdir(), 'background-tasks-secrets-'));
-      atEnd(() => rmSync(directory, { recursive: true }));
-      const secret = join(directory, 'secret');
+      const secret = join(makeDirectory(), 'secret');
       writeFileSync(secret, 'a secret');
       const execArgv = ['--no-deprecation'];
       const options = JSON.stringify({ ...threads.options(1, { execArgv }), ...processes.options(1, { execArgv }) });

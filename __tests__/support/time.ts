@@ -12,3 +12,14 @@ const BETWEEN_LOOKS = 2;
 export async function untilHolds(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await work(BETWEEN_LOOKS);
 }
+
+/** Resolves at a moment after which timers fire before anything that comes from outside this thread is read. */
+export function untilTimersComeNext(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Blocks the event loop. */
+export function blockFor(ms: number): void {
+  const passed = performance.now() + ms;
+  while (performance.now() < passed);
+}
