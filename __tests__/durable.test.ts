@@ -859,6 +859,14 @@ describe('when the instance is closed', () => {
     expect(app.log.withCode('ERR_BACKGROUND_CLOSED')).toEqual([]);
   });
 
+  it('what its engine is asked after that is refused at once, though the engine was never up', async () => {
+    const { background } = await durableApp(() => {}, { faults: { start: FAILED_CALL } });
+    await background.close();
+    const refused = background.engineStats().catch((error: BackgroundTaskError) => error.code);
+    const turned = new Promise((resolve) => setImmediate(resolve, 'still asking'));
+    expect(await Promise.race([refused, turned])).toBe('ERR_BACKGROUND_ENGINE');
+  });
+
   it.each([
     ['an error', new Error('connection lost'), 'connection lost'],
     ['nothing', undefined, 'Expected an Error to be thrown, got undefined.'],

@@ -22,7 +22,7 @@ export class TimedCalls {
     return new Promise((resolve, reject) => {
       const answer = call();
       const pending = new PendingCall(() => {
-        reject(this.#isOver ? new Error('it was closed') : noAnswer(limit));
+        reject(this.#isOver ? wasClosed() : noAnswer(limit));
       });
       this.#limits.set(pending, limit, performance.now());
       answer.then(
@@ -43,6 +43,10 @@ export class TimedCalls {
     this.#isOver = true;
     this.#limits.passAll();
   }
+}
+
+export function wasClosed(): Error {
+  return new Error('it was closed');
 }
 
 export function noAnswer(limit: number): Error {
