@@ -242,6 +242,27 @@ describe('discards', () => {
     );
   });
 
+  it.each([
+    ['is logged where the engine has it all the same', (proceed: () => Promise<unknown>) => proceed(), 1],
+    ['is not logged again where the engine does not have it', async () => {}, 0],
+  ])('a task without a hold whose staging failed can not be discarded: that it runs %s', async (_when, take, lines) => {
+    const app = await durableApp(() => {}, {
+      faults: {
+        async stage(proceed) {
+          await take(proceed);
+          throw new Error('connection lost');
+        },
+      },
+    });
+    await expect(app.background.add(tasks.echo).accepted).rejects.toThrow(/was not accepted/);
+    await app.background.close();
+    expect(app.calls('discard')).toEqual([]);
+    const told = app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(told.map(({ message }) => message)).toEqual(
+      Array(lines).fill(expect.stringContaining('but it was too late: it will run, or has run')),
+    );
+  });
+
   it('a discard that comes too late is logged', async () => {
     const app = await durableApp(skipping, { faults: { discard: () => Promise.resolve(['too-late']) } });
     await app.request();

@@ -31,8 +31,11 @@ export class Withdrawals {
 
   async #withdraw(task: Held, answer: Promise<Acceptance>): Promise<void> {
     const acceptance = await answer;
-    // A task without a hold can't be discarded. That it was not accepted has been told already.
-    if (acceptance === 'refused' || (acceptance === 'unknown' && task.dueAt === NOT_HELD)) return;
+    if (acceptance === 'refused') return;
+    if (acceptance === 'unknown' && task.dueAt === NOT_HELD) {
+      await this.#tellIfThere(task);
+      return;
+    }
     const last = await this.#discard(task, acceptance === 'accepted');
     if (last === 'discarded') return;
     // A call whose answer was lost may have discarded the task: whether it is there, the engine can say.
@@ -41,6 +44,12 @@ export class Withdrawals {
     if (found === undefined) return;
     const cause = [last, found].find((one) => one instanceof Error);
     this.#tell(task, acceptance === 'accepted' && !(found instanceof Error), cause);
+  }
+
+  /** A task without a hold can't be discarded. That it was not accepted has been told already: is the engine going to run it? */
+  async #tellIfThere(task: Held): Promise<void> {
+    const found = await this.#calls.find(task).catch(() => undefined);
+    if (found !== undefined) this.#tell(task, true, undefined);
   }
 
   /**
