@@ -590,11 +590,35 @@ if (missing !== '') {
 
       it('that were given to another worker unnoticed do not affect what it does', async () => {
         // While this runs, no heartbeat is sent, and none is missed.
-        const engine = await started({ heartbeatSeconds: 600 });
+        const options = fresh({ heartbeatSeconds: 600 });
+        const [engine, other] = [await start(options), await start(options)];
         const gates = [makeGate(), makeGate()];
-        const worker = await watch(engine, async ({ envelope, context: { attempt } }) => {
+        const behaviour = async ({ envelope, context: { attempt } }: Start): Promise<WorkResult> => {
           if (envelope.args[0] === 'later') return COMPLETED;
           await gates[attempt - 1]?.opened;
+          return { kind: 'completed', value: `of attempt ${attempt}` };
+        };
+        const worker = await watch(engine, behaviour, 1);
+        const id = await stageOne(engine, { holdMs: 0 });
+        await worker.started(id);
+        const another = await watch(other, behaviour);
+        const client = await connected();
+        // As pg-boss does with a job whose worker it considers lost.
+        await client.query("UPDATE pgboss.job SET state = 'retry' WHERE id = $1", [id]);
+        await another.started(id);
+        gates[0]?.open();
+        // A task that ends later is recorded later.
+        await untilState(engine, await stageOne(engine, { holdMs: 0, args: ['later'] }), 'completed');
+        expect(await engine.find(id)).toMatchObject({ state: 'running', attempts: 2 });
+        gates[1]?.open();
+        expect(await untilState(engine, id, 'completed')).toMatchObject({ value: 'of attempt 2' });
+      });
+
+      it('that were given to their own worker again are told so: it does not go on with both', async () => {
+        // While this runs, no heartbeat is sent, and none is missed.
+        const engine = await started({ heartbeatSeconds: 600 });
+        const worker = await watch(engine, async ({ context: { attempt, signal } }) => {
+          if (attempt === 1 && !signal.aborted) await once(signal, 'abort');
           return { kind: 'completed', value: `of attempt ${attempt}` };
         });
         const id = await stageOne(engine, { holdMs: 0 });
@@ -603,12 +627,11 @@ if (missing !== '') {
         // As pg-boss does with a job whose worker it considers lost.
         await client.query("UPDATE pgboss.job SET state = 'retry' WHERE id = $1", [id]);
         await untilSoon('it was started again', () => worker.starts.length === 2);
-        gates[0]?.open();
-        // A task that ends later is recorded later.
-        await untilState(engine, await stageOne(engine, { holdMs: 0, args: ['later'] }), 'completed');
-        expect(await engine.find(id)).toMatchObject({ state: 'running', attempts: 2 });
-        gates[1]?.open();
+        const [first, second] = worker.starts.map(({ context }) => context.signal);
+        expect((first?.reason as Error | undefined)?.message).toMatch(/given to this worker again/);
+        expect(second?.aborted).toBe(false);
         expect(await untilState(engine, id, 'completed')).toMatchObject({ value: 'of attempt 2' });
+        await worker.stop();
       });
 
       it('that were given to another are told so, and count no more', async () => {

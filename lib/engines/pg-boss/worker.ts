@@ -131,6 +131,11 @@ export class PgBossWorker implements EngineWorker {
 
   #take(job: JobWithMetadata<unknown>): void {
     if (hasLostItsWorker(job)) this.#warnOfLoss(job);
+    // A heartbeat will not tell of these: it finds the job active, by the new claim.
+    for (const { id, lost } of this.#claims) {
+      if (id === job.id)
+        lost.abort(new Error('The task was given to this worker again, since it sent no heartbeat in time.'));
+    }
     const lost = new AbortController();
     this.#running += 1;
     const claim: Claim = {
