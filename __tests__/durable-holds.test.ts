@@ -382,6 +382,30 @@ describe('a response that ends before the transaction of its task is committed',
     expect(app.calls('release')).toEqual([[handle.id]]);
   });
 
+  it('leads to a warning where the task, which needs no hold, is cancelled while the engine is asked to take it', async () => {
+    const [transaction, mayAnswer] = [new Transaction(), makeGate()];
+    const app = await durableApp(() => {}, {
+      durable: DURABLE,
+      transactions: true,
+      faults: {
+        async stage(proceed) {
+          await mayAnswer.opened;
+          return proceed();
+        },
+      },
+    });
+    const handle = app.background.with({ transaction }).add(tasks.echo);
+    await untilHolds(() => app.calls('stage').length > 0);
+    expect(handle.cancel()).toBe(true);
+    mayAnswer.open();
+    await handle.accepted;
+    const [line] = await app.log.until('ERR_BACKGROUND_NOT_DISCARDED');
+    expect(line?.message).toContain('but it was too late: it may run, or may have run');
+    await transaction.commit();
+    expect(await app.find(handle.id)).toMatchObject({ state: 'waiting' });
+    expect(app.calls('discard')).toEqual([]);
+  });
+
   it.each(CALLS)('leads to no warning where nothing is ever committed: a %s', async (method, statusCode) => {
     const { app, id } = await inTransaction(statusCode);
     await untilHolds(() => app.calls(method).length > 0);

@@ -66,7 +66,6 @@ export class HandedTask implements Held {
     // Once `accepted` has settled, the engine has been asked or never will be.
     await this.run.accepted.catch(() => {});
     const acceptance = (await this.acceptance) ?? 'refused';
-    // The transaction may yet be rolled back.
-    return acceptance === 'accepted' && this.transaction !== undefined ? 'unknown' : acceptance;
+    return acceptance === 'accepted' && this.transaction !== undefined ? 'uncommitted' : acceptance;
   }
 }

@@ -5,8 +5,11 @@ import type { DiscardResult } from './engine.ts';
 import { type Held, type HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { Repetition } from './repetition.ts';
 
-/** What the engine said when it was asked to take a task. `unknown`: it may have the task, or may yet get it. */
-export type Acceptance = 'accepted' | 'refused' | 'unknown';
+/**
+ * What the engine said when it was asked to take a task. `uncommitted`: it has the task if a transaction is committed.
+ * `unknown`: it may have the task, or may yet get it.
+ */
+export type Acceptance = 'accepted' | 'uncommitted' | 'refused' | 'unknown';
 
 /** Warns that a task runs although it should not, or later than it should. */
 export type Warn = (task: Held, error: BackgroundTaskError) => void;
@@ -32,8 +35,8 @@ export class Withdrawals {
   async #withdraw(task: Held, answer: Promise<Acceptance>): Promise<void> {
     const acceptance = await answer;
     if (acceptance === 'refused') return;
-    if (acceptance === 'unknown' && task.dueAt === NOT_HELD) {
-      await this.#tellIfThere(task);
+    if (task.dueAt === NOT_HELD) {
+      await this.#tellUnheld(task, acceptance);
       return;
     }
     const last = await this.#discard(task, acceptance === 'accepted');
@@ -46,10 +49,11 @@ export class Withdrawals {
     this.#tell(task, acceptance === 'accepted' && !(found instanceof Error), cause);
   }
 
-  /** A task without a hold can't be discarded. That it was not accepted has been told already: is the engine going to run it? */
-  async #tellIfThere(task: Held): Promise<void> {
-    const found = await this.#calls.find(task).catch(() => undefined);
-    if (found !== undefined) this.#tell(task, true, undefined);
+  /** A task without a hold can't be discarded. */
+  async #tellUnheld(task: Held, acceptance: Acceptance): Promise<void> {
+    // That it was not accepted has been told already, but not that the engine has it all the same.
+    const isThere = acceptance === 'accepted' || (await this.#calls.find(task).catch(() => undefined)) !== undefined;
+    if (isThere || acceptance === 'uncommitted') this.#tell(task, isThere, undefined);
   }
 
   /**
