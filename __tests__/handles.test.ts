@@ -99,6 +99,19 @@ describe('a handle', () => {
       expect(background.stats()).toMatchObject({ added: 2, settled: 2 });
     });
 
+    it.each([
+      ['an error', new Error('the order was withdrawn'), ': the order was withdrawn.'],
+      ['an error whose message is a sentence', new Error('The order was withdrawn.'), ': The order was withdrawn.'],
+      ['a text', 'no longer wanted', ": 'no longer wanted'."],
+      ['nothing', undefined, '.'],
+    ])('says in one sentence why, with %s as the reason', async (_what, reason, because) => {
+      const handle = makeBackground().add(async function order() {
+        await once(currentTask()?.signal as AbortSignal, 'abort');
+      });
+      handle.cancel(reason);
+      expect((await handle.settled).error?.message).toBe(`Task order was cancelled${because}`);
+    });
+
     it('while the task runs, aborts its signal with the reason', async () => {
       const background = makeBackground();
       const aborted = makeGate<unknown>();

@@ -11,7 +11,9 @@ export interface Interruption {
 }
 
 export function cancelled(name: string, reason: unknown): Interruption {
-  const because = reason === undefined ? '' : `: ${isError(reason) ? reason.message : describe(reason)}`;
+  // Many a message, as that of an engine that has lost its claim, is a sentence with its own full stop.
+  const because =
+    reason === undefined ? '' : `: ${isError(reason) ? String(reason.message).replace(/\.$/, '') : describe(reason)}`;
   const error = new BackgroundTaskError('ERR_BACKGROUND_CANCELLED', `Task ${name} was cancelled${because}.`, {
     cause: reason,
   });
