@@ -7,6 +7,7 @@
  */
 export function takeOut<Entry>(entries: Entry[], entry: Entry): void {
   const place = entries.indexOf(entry);
+  if (place === -1) return;
   const last = entries.pop() as Entry;
   if (last !== entry) entries[place] = last;
 }
