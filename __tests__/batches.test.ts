@@ -55,9 +55,8 @@ async function makeTaught(options: BackgroundTasksOptions = {}): Promise<Backgro
 
 /** An instance with a single thread for which these tasks take no time at all: those that wait together are always one batch. */
 async function makeTimeless(pool: BackgroundTasksOptions['pool'] = {}): Promise<BackgroundTasks> {
-  const background = makeBackground({ pool: { ...ONE_THREAD, ...pool } });
+  const background = await makeTaught({ pool });
   await background.add(tasks.stopClock).settled;
-  await background.add(tasks.unruly, countRuns(), 0).settled;
   return background;
 }
 
