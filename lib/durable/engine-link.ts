@@ -6,7 +6,7 @@ import { queueMicrotask } from '../real-time.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
-import { noAnswer, TimedCalls, wasClosed } from './timed-calls.ts';
+import { noAnswer, TimedCalls } from './timed-calls.ts';
 
 const FIRST_DELAY = 0.25 * SECOND;
 const LONGEST_DELAY = 5 * SECOND;
@@ -99,7 +99,6 @@ export class EngineLink {
 
   /** Like {@link call}, but rejects with the bare reason, for a caller that puts it into an error of its own. */
   begin<Result>(limit: number, call: (engine: TaskEngine) => Promise<Result>): Promise<Result> {
-    if (this.#isClosed) return Promise.reject(wasClosed());
     if (this.#hasStarted) return this.#calls.within(limit, () => call(this.engine));
     // Not `started.then(…)`: that would keep calls that were given up, and make them when the engine starts at last.
     const { promise: mayBegin, resolve: begin } = deferred();

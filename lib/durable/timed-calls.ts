@@ -17,8 +17,9 @@ export class TimedCalls {
   readonly #limits = new Deadlines();
   #isOver = false;
 
-  /** Makes a call. Rejects if there is no answer within `limit` milliseconds, or before {@link end}. */
+  /** Makes a call. Rejects if there is no answer within `limit` milliseconds, or before {@link end}; after that at once. */
   within<Result>(limit: number, call: () => Promise<Result>): Promise<Result> {
+    if (this.#isOver) return Promise.reject(wasClosed());
     return new Promise((resolve, reject) => {
       const answer = call();
       const pending = new PendingCall(() => {
@@ -45,7 +46,7 @@ export class TimedCalls {
   }
 }
 
-export function wasClosed(): Error {
+function wasClosed(): Error {
   return new Error('it was closed');
 }
 

@@ -2,8 +2,9 @@
 import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import type { Queued } from '../queue.ts';
-import { clearTimeout, setImmediate, setTimeout } from '../real-time.ts';
+import { clearTimeout } from '../real-time.ts';
 import { toThisRealm } from '../realm.ts';
+import { setPatientTimeout } from '../timers.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult } from './executor.ts';
 import type { PoolWorker } from './pool-worker.ts';
@@ -99,8 +100,7 @@ class OwnJob implements Queued<Job> {
 
   /** `onOver` is called unless it has ended within `milliseconds`. */
   giveGrace(milliseconds: number, onOver: () => void): void {
-    // After the event loop was blocked, timers come first: what its worker has said in time is heard later in the same turn.
-    this.#graceTimer = setTimeout(setImmediate, milliseconds, onOver);
+    this.#graceTimer = setPatientTimeout(onOver, milliseconds);
   }
 
   /** Its worker may be given another job at once: from here on, nothing that the worker is told may be about this one. */
