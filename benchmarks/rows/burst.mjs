@@ -5,7 +5,7 @@ const THREADS = 2;
 
 export const row = {
   title: 'bursts of small blocking tasks',
-  what: `${BURST.toLocaleString('en')} tasks are added at once, each ${TASK}; when all have settled and every result has been checked, the next burst is added. ${THREADS} threads.`,
+  what: `${BURST.toLocaleString('en')} tasks are added at once, each ${TASK}; when all have settled and every result has been checked, the next burst is added. ${THREADS} threads. How long one task takes is measured in rounds of its own, since that costs something too.`,
   rival: theirs,
   others,
   toReach: { atLeast: 5 },

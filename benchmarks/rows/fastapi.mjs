@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
 import { backgroundTasks, blocking } from 'express-background-tasks';
+import { mainThreadCpuOf } from '../support/main-thread.mjs';
 import { comparePeers, KINDS, PER_SECOND, TASK_MS } from '../support/peers.mjs';
 import { startFastApi, withoutFastApi } from '../support/python.mjs';
 import { serve } from '../support/servers.mjs';
@@ -41,8 +42,13 @@ export async function ours() {
 }
 
 export async function rival() {
-  const port = await startFastApi();
-  return { port: () => port, kinds: () => KINDS };
+  const { port, pid } = await startFastApi();
+  // The event loop of uvicorn runs in the main thread of its process.
+  return {
+    port: () => port,
+    kinds: () => KINDS,
+    mainThread: () => ({ cpu: mainThreadCpuOf(pid), active: Number.NaN }),
+  };
 }
 
 const measured = [

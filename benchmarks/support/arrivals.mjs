@@ -50,11 +50,12 @@ export function byTheClock(runOne) {
         );
       });
       const seconds = (monotonicMs() - began) / 1_000;
-      const { cpu } = spent();
+      const { cpu, active } = spent();
       return {
         tasks: total,
         throughput: total / seconds,
         cpu: cpu / total,
+        active: active / total,
         backlog,
         dueToStart: percentilesOf(sinceDue).p99,
         ...percentilesOf(sinceAdded),
@@ -80,6 +81,7 @@ export async function compareArrivals(row, settings, { others, expected, ...text
       { what: 'p99 from due to start', unit: 'ms', ...pickTwo(samples, 'dueToStart') },
       { what: 'tasks left when the last has come', unit: 'tasks', ...pick(samples, 'backlog') },
       { what: "main thread's CPU a task", unit: 'µs', ...pick(samples, 'cpu') },
+      { what: 'event loop active, a task', unit: 'µs', ...pickTwo(samples, 'active') },
     ],
     plot: drawPercentiles(samples, { ...texts, label: 'From add to start (ms)' }),
   };

@@ -1,5 +1,7 @@
 // Compares queues that hold very many tasks: the memory of one, and how long the event loop is blocked.
 import { interleave, pick, stretch } from './interleave.mjs';
+import { watchMainThread } from './main-thread.mjs';
+import { percentilesOf } from './percentiles.mjs';
 
 export const TASKS = 1_000_000;
 const A_SLICE = 500;
@@ -8,24 +10,25 @@ const A_SLICE = 500;
 const ROUND = 10_000;
 /** Ours has to be drained within this many times that time, or the row fails. */
 const PATIENCE = 6;
-/** Each in a process of its own, so that none starts with the heap of the one before. */
-const MOST_ROUNDS = 2;
+const MOST_ROUNDS = 4;
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** The longest time between two ticks of a timer that is due every millisecond. */
+/** The times between two ticks of a timer that is due every millisecond, and what the main thread spends meanwhile. */
 function watchPauses() {
-  let [last, longest] = [performance.now(), 0];
+  const pauses = [];
+  let last = performance.now();
   const look = () => {
     const now = performance.now();
-    longest = Math.max(longest, now - last);
+    pauses.push(now - last);
     last = now;
   };
   const timer = setInterval(look, 1);
+  const spent = watchMainThread();
   return () => {
     clearInterval(timer);
     look();
-    return longest;
+    return { ...percentilesOf(pauses), ...spent() };
   };
 }
 
@@ -47,19 +50,19 @@ export function holding({ hold, add, completed, whenDone, mustEnd = false }) {
 
       globalThis.gc();
       const heapBefore = process.memoryUsage().heapUsed;
-      const pauseWhileAdding = watchPauses();
+      const whileAdding = watchPauses();
       let adding = 0;
-      for (let added = 0; added < tasks; ) {
+      for (let count = 0; count < tasks; ) {
         const startedAt = performance.now();
-        for (const end = Math.min(tasks, added + A_SLICE); added < end; added += 1) add(added);
+        for (const end = Math.min(tasks, count + A_SLICE); count < end; count += 1) add(count);
         adding += performance.now() - startedAt;
         await turn();
       }
-      const addPause = pauseWhileAdding();
+      const added = whileAdding();
       globalThis.gc();
       const bytes = (process.memoryUsage().heapUsed - heapBefore) / tasks;
 
-      const pauseWhileDraining = watchPauses();
+      const whileDraining = watchPauses();
       const releasedAt = performance.now();
       Atomics.store(gate, 1, 1);
       Atomics.notify(gate, 1);
@@ -67,18 +70,28 @@ export function holding({ hold, add, completed, whenDone, mustEnd = false }) {
       const tooLate = new Promise((resolve) => setTimeout(resolve, limit).unref());
       await Promise.race([whenDone(tasks + 1), tooLate]);
       const seconds = (performance.now() - releasedAt) / 1_000;
-      const drained = Math.min(tasks, completed());
+      const drained = whileDraining();
+      const done = Math.min(tasks, completed());
       return {
         bytes,
-        addPause,
-        drainPause: pauseWhileDraining(),
         adding: (adding * 1_000) / tasks,
-        drained,
-        throughput: drained / seconds,
+        done,
+        throughput: done / seconds,
+        ...underNames(added, tasks, 'adding'),
+        ...underNames(drained, done, 'draining'),
       };
     },
   };
 }
+
+/** The pauses of a while in which so many tasks were added, or done; and the microseconds that one took. */
+const underNames = ({ p50, p99, max, cpu, active }, tasks, name) => ({
+  [`${name}P50`]: p50,
+  [`${name}P99`]: p99,
+  [`${name}Max`]: max,
+  [`${name}Cpu`]: cpu / tasks,
+  [`${name}Active`]: active / tasks,
+});
 
 /** A limit for pauses is one for all rounds: the longest stands for each of them. */
 function longestOf(samples, key) {
@@ -97,17 +110,24 @@ export async function compareBacklogs(row, settings, { longestPause }) {
   });
 
   const samples = await interleave(row, { rounds: Math.min(MOST_ROUNDS, rounds), roundMs, warmUp: 0 }, measure, {
+    // Each round in processes of its own, so that none starts with the heap of the one before.
+    generations: MOST_ROUNDS,
     execArgv: ['--expose-gc', '--max-old-space-size=4096'],
   });
-  const { ours, rival } = pick(samples, 'drained');
+  const { ours, rival } = pick(samples, 'done');
   if (ours.some((drained) => drained < tasks)) throw new Error(`Of ${tasks} tasks ${ours} have completed in time.`);
   const toReach = { atMost: longestPause, unit: 'ms' };
   return {
     figures: [
       { what: 'heap a waiting task', unit: 'bytes', ...pick(samples, 'bytes') },
-      { what: 'longest pause while adding', unit: 'ms', toReach, ...longestOf(samples, 'addPause') },
-      { what: 'longest pause while draining', unit: 'ms', toReach, ...longestOf(samples, 'drainPause') },
-      { what: 'main thread for adding a task', unit: 'µs', ...pick(samples, 'adding') },
+      ...['adding', 'draining'].flatMap((name) => [
+        { what: `longest pause while ${name}`, unit: 'ms', toReach, ...longestOf(samples, `${name}Max`) },
+        { what: `pause while ${name}, p99`, unit: 'ms', ...pick(samples, `${name}P99`) },
+        { what: `pause while ${name}, p50`, unit: 'ms', ...pick(samples, `${name}P50`) },
+        { what: `main thread's CPU a task while ${name}`, unit: 'µs', ...pick(samples, `${name}Cpu`) },
+        { what: `event loop active a task while ${name}`, unit: 'µs', ...pick(samples, `${name}Active`) },
+      ]),
+      { what: '`add` alone', unit: 'µs', ...pick(samples, 'adding') },
       { what: 'drained', unit: 'tasks/s', ...pick(samples, 'throughput') },
     ],
     facts: [

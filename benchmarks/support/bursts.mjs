@@ -7,9 +7,26 @@ import { median } from './statistics.mjs';
 
 export const BURST = 2_000;
 
+/** A round whose tasks are timed. */
+const TIMED = { roundMs: 250, fewest: 8, times: 0.5 };
+
 /** What a side of a row returns: how it runs one task. `runOne` resolves to the task's value. */
 export function inBursts(runOne) {
   return {
+    /** How long each task of some bursts takes from when it is added until its caller has the value. To time it costs something, too. */
+    async time({ milliseconds }) {
+      const startedAt = performance.now();
+      const latencies = [];
+      async function timeOne() {
+        const addedAt = performance.now();
+        await runOne();
+        latencies.push(performance.now() - addedAt);
+      }
+      do {
+        await Promise.all(Array.from({ length: BURST }, timeOne));
+      } while (performance.now() - startedAt < milliseconds);
+      return { operations: latencies.length, ...percentilesOf(latencies) };
+    },
     async run({ milliseconds, expected, burst = BURST }) {
       const spent = watchMainThread();
       const startedAt = performance.now();
@@ -32,21 +49,22 @@ export function inBursts(runOne) {
 /** The figures of a row whose sides are made by {@link inBursts}. */
 export async function compareBursts(row, settings, { expected, labels, others, cpuToReach, ...texts }) {
   async function measure(side, milliseconds) {
-    const { tasks, seconds, cpu, active, p50, max } = await side.call('run', { milliseconds, expected });
-    return { operations: tasks, throughput: tasks / seconds, cpu: cpu / tasks, active: active / tasks, p50, max };
+    const { tasks, seconds, cpu, active, p50 } = await side.call('run', { milliseconds, expected });
+    return { operations: tasks, throughput: tasks / seconds, cpu: cpu / tasks, active: active / tasks, p50 };
   }
+  const time = (side, milliseconds) => side.call('time', { milliseconds });
 
-  const samples = await interleave(row, stretch(settings, { sides: 2 + others.length }), measure, { others });
+  const sides = 2 + others.length;
+  const samples = await interleave(row, stretch(settings, { sides }), measure, { others });
+  const timed = await interleave(row, stretch(settings, { sides, ...TIMED }), time, { others });
   const figures = [
     { what: 'throughput', unit: 'tasks/s', ...pick(samples, 'throughput') },
     { what: "main thread's CPU a task", unit: 'µs', toReach: cpuToReach, ...pick(samples, 'cpu') },
     { what: 'event loop active, a task', unit: 'µs', ...pickTwo(samples, 'active') },
     { what: `until all ${BURST.toLocaleString('en')} have settled, p50`, unit: 'ms', ...pickTwo(samples, 'p50') },
-    {
-      what: `until all ${BURST.toLocaleString('en')} have settled, the longest`,
-      unit: 'ms',
-      ...pickTwo(samples, 'max'),
-    },
+    { what: 'from add to settled, p50', unit: 'ms', ...pickTwo(timed, 'p50') },
+    { what: 'from add to settled, p99', unit: 'ms', ...pickTwo(timed, 'p99') },
+    { what: 'from add to settled, the longest', unit: 'ms', ...pickTwo(timed, 'max') },
   ];
   const barsOf = (key) =>
     Object.entries(labels).map(([name, text]) => ({

@@ -1,5 +1,6 @@
 // What runs in a process of its own: opens one export of a module, and answers calls to the functions that it returns.
 import { Session } from 'node:inspector/promises';
+import { mainThread } from './main-thread.mjs';
 
 const [, , module, exportName] = process.argv;
 
@@ -22,6 +23,7 @@ const functions = {
     const { user, system } = process.cpuUsage();
     return user + system;
   },
+  mainThread,
   ...(await (await import(module))[exportName]()),
 };
 

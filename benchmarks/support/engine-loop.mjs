@@ -3,6 +3,7 @@ import { postAtRate } from './engine-requests.mjs';
 import { withServer } from './engine-servers.mjs';
 import * as sides from './engine-sides.mjs';
 import { interleave, pick } from './interleave.mjs';
+import { watchSide } from './main-thread.mjs';
 
 const RATE = 50;
 /** Some seconds, since the row has few requests. */
@@ -28,14 +29,27 @@ export const byHand = () => at(RATE, sides.rival());
 export function measureLoop(row, { rounds }, startServer) {
   async function measure(side, milliseconds) {
     const [rate, port] = [await side.call('rate'), await side.call('port')];
+    const spent = await watchSide(side);
     const lateness = side.call('lateness', { milliseconds });
     const answered = await postAtRate(port, rate, lateness);
+    const { cpu, active } = await spent();
     await side.call('take');
-    return { operations: answered + 1, p99: await lateness };
+    return {
+      operations: answered + 1,
+      ...(await lateness),
+      cpu: cpu / milliseconds,
+      active: active / milliseconds,
+    };
   }
   return withServer(startServer, async () => {
     const settings = { rounds: Math.ceil(rounds / 4), roundMs: 1_000, warmUp: WARM_UP };
     const samples = await interleave(row, settings, measure, { others: ['byHand'] });
-    return [{ what: 'delay of the event loop, p99', unit: 'µs', ...pick(samples, 'p99') }];
+    return [
+      { what: 'delay of the event loop, p99', unit: 'µs', ...pick(samples, 'p99') },
+      { what: 'delay of the event loop, p50', unit: 'µs', ...pick(samples, 'p50') },
+      { what: 'delay of the event loop, the longest', unit: 'µs', ...pick(samples, 'max') },
+      { what: "main thread's CPU, a second", unit: 'ms', ...pick(samples, 'cpu') },
+      { what: 'event loop active, a second', unit: 'ms', ...pick(samples, 'active') },
+    ];
   });
 }

@@ -44,7 +44,7 @@ async function openSide(side, mount) {
       delays.enable();
       await delay(milliseconds);
       delays.disable();
-      return delays.percentile(99) / 1_000;
+      return { p50: delays.percentile(50) / 1_000, p99: delays.percentile(99) / 1_000, max: delays.max / 1_000 };
     },
   };
 }

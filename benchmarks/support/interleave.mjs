@@ -24,7 +24,7 @@ export async function interleave(
   row,
   { rounds, roundMs, warmUp, warmUpMs = roundMs },
   measure,
-  { others = [], ...options } = {},
+  { others = [], generations: restarts = GENERATIONS, ...options } = {},
 ) {
   const names = ['ours', 'rival', ...others];
   const samples = Object.fromEntries(names.map((name) => [name, []]));
@@ -36,7 +36,7 @@ export async function interleave(
     }
   }
 
-  const generations = Math.min(GENERATIONS, rounds);
+  const generations = Math.min(restarts, rounds);
   for (let generation = 1; generation <= generations; generation += 1) {
     const sides = {};
     try {
@@ -67,13 +67,14 @@ export const pickTwo = ({ ours, rival }, key) => pick({ ours, rival }, key);
  *
  * @param fewest the smallest number of rounds; they are shortened to reach it.
  * @param part the share of the time that is spent in the rounds, where there is other work between them.
+ * @param times how many times as long as any other row it takes, where the rounds would be too few.
  */
 export function stretch(
   { rounds, roundMs, warmUp },
-  { sides = SIDES, roundMs: wanted = roundMs, fewest = 3, part = 1 },
+  { sides = SIDES, roundMs: wanted = roundMs, fewest = 3, part = 1, times = 1 },
 ) {
   const share = SIDES / sides;
-  const msOfASide = rounds * roundMs * share * part;
+  const msOfASide = rounds * roundMs * share * part * times;
   const ms = Math.min(wanted, msOfASide / fewest);
   const stretched = { rounds: Math.max(fewest, Math.round(msOfASide / ms)), roundMs: ms };
   return { ...stretched, warmUp: warmUp * share, warmUpMs: Math.min(roundMs, ms) };

@@ -1,7 +1,6 @@
 // Compares a server that gets far more tasks than it can do with the same server when it is idle.
-import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
-import { percentilesOf } from './percentiles.mjs';
-import { expectOnly, latenciesOf, startPings } from './pings.mjs';
+import { interleave, pickTwo, stretch } from './interleave.mjs';
+import { expectOnly, figuresOfPings, startPings } from './pings.mjs';
 import { plot } from './plot.mjs';
 import { start } from './processes.mjs';
 
@@ -33,7 +32,7 @@ export async function compareOverload(row, settings) {
       ? load.call('run', { port, path: '/task', perSecond: PER_SECOND, milliseconds: LEAD + milliseconds })
       : undefined;
     await pause(LEAD);
-    const answers = await pings.run(port, milliseconds);
+    const { answers, sample } = await pings.run(side, milliseconds);
     const asked = await overload;
     const after = await side.call('drained');
     const samples = await side.call('samples');
@@ -42,7 +41,7 @@ export async function compareOverload(row, settings) {
     else if (isAsked) expectOnly(asked.statuses, [202, 503]);
     seen[name] = { answers, samples, asked };
     const rss = Math.max(...samples.map((sample) => sample.rss)) / MEGABYTE;
-    return { operations: answers.length, rss, ...percentilesOf(latenciesOf(answers)) };
+    return { operations: answers.length, rss, ...sample };
   }
 
   function judge({ sent, statuses, withRetryAfter }, before, after, samples, limit) {
@@ -62,13 +61,11 @@ export async function compareOverload(row, settings) {
   }
 
   try {
-    const stretched = { ...stretch(settings, { sides: 3, roundMs: ROUND }), warmUp: 1 };
+    const stretched = { ...stretch(settings, { sides: 3, roundMs: ROUND, times: 2 }), warmUp: 1 };
     const samples = await interleave(row, stretched, measure, { others: ['bare'] });
     return {
       figures: [
-        { what: 'ping p99', unit: 'ms', ...pick(samples, 'p99') },
-        { what: 'ping p50', unit: 'ms', ...pick(samples, 'p50') },
-        { what: 'ping max', unit: 'ms', ...pick(samples, 'max') },
+        ...figuresOfPings(samples),
         { what: 'resident memory at its highest', unit: 'MB', ...pickTwo(samples, 'rss') },
       ],
       facts: [

@@ -10,6 +10,10 @@ export const PER_SECOND = 10;
 /** Only pings; tasks that await something; tasks that compute, where each framework wants them; and tasks that compute on the event loop. */
 export const KINDS = ['none', 'wait', 'compute', 'compute-on-the-loop'];
 
+/** What is said of pings, and of requests, by its key in a sample. */
+const LATENCIES = { p99: 'p99', p50: 'p50', max: 'max' };
+const KEYS = { ping: { ...LATENCIES, cpu: "main thread's CPU, a second" }, request: LATENCIES };
+
 const ROUND = 2_000;
 /** By then the tasks left from a round must be done, or the row fails. */
 const LONGEST_REST = 10_000;
@@ -26,16 +30,16 @@ export async function comparePeers(row, settings, { figures, series, title }) {
   const pings = await startPings();
   let versions;
 
-  async function measureKind(port, kind, milliseconds) {
+  async function measureKind(side, port, kind, milliseconds) {
     const path = `/${kind}/${TASK_MS}`;
     const before = await ask(port, '/done');
     const asking = kind === 'none' ? undefined : load.call('run', { port, path, perSecond: PER_SECOND, milliseconds });
-    const answers = await pings.run(port, milliseconds);
+    const { sample: ping } = await pings.run(side, milliseconds);
     const asked = await asking;
-    if (asked === undefined) return { ping: percentilesOf(latenciesOf(answers)) };
+    if (asked === undefined) return { ping };
     expectOnly(asked.statuses, [202]);
     await haveBeenDone(port, before.done + asked.sent);
-    return { ping: percentilesOf(latenciesOf(answers)), request: percentilesOf(latenciesOf(asked.answers)) };
+    return { ping, request: percentilesOf(latenciesOf(asked.answers)) };
   }
 
   async function haveBeenDone(port, wanted) {
@@ -53,19 +57,26 @@ export async function comparePeers(row, settings, { figures, series, title }) {
   async function measure(side, milliseconds) {
     const port = await side.call('port');
     const sample = { operations: 1 };
-    for (const kind of await side.call('kinds')) sample[kind] = await measureKind(port, kind, milliseconds);
+    for (const kind of await side.call('kinds')) sample[kind] = await measureKind(side, port, kind, milliseconds);
     return sample;
   }
 
   try {
-    const stretched = { ...stretch(settings, { sides: 2 * KINDS.length, roundMs: ROUND }), warmUp: 1 };
+    const stretched = { ...stretch(settings, { sides: 2 * KINDS.length, roundMs: ROUND, times: 2 }), warmUp: 1 };
     const samples = await interleave(row, stretched, measure);
     const of = (side, kind, what) => samples[side].map((sample) => sample[kind][what]);
     return {
-      figures: figures.flatMap(({ what, of: measured, ours, rival }) => {
-        const both = { ours: of('ours', ours, measured), rival: of('rival', rival, measured) };
-        return ['p99', 'p50', 'max'].map((key) => ({ what: `${what}, ${key}`, unit: 'ms', ...pick(both, key) }));
-      }),
+      figures: figures
+        .flatMap(({ what, of: measured, ours, rival }) => {
+          const both = { ours: of('ours', ours, measured), rival: of('rival', rival, measured) };
+          return Object.entries(KEYS[measured]).map(([key, text]) => ({
+            what: `${what}, ${text}`,
+            unit: 'ms',
+            ...pick(both, key),
+          }));
+        })
+        // The CPU time of another process is only known on Linux.
+        .filter(({ rival }) => rival.every(Number.isFinite)),
       facts: [versions],
       plot: drawPercentiles(Object.fromEntries(series.map(({ name, side, kind }) => [name, of(side, kind, 'ping')])), {
         title,

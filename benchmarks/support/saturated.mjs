@@ -1,7 +1,7 @@
 // Compares servers whose threads always have work with one whose threads have none, by the latency of requests.
-import { interleave, pick, stretch } from './interleave.mjs';
-import { drawPercentiles, percentilesOf } from './percentiles.mjs';
-import { latenciesOf, startPings } from './pings.mjs';
+import { interleave, stretch } from './interleave.mjs';
+import { drawPercentiles } from './percentiles.mjs';
+import { figuresOfPings, startPings } from './pings.mjs';
 import { median } from './statistics.mjs';
 
 export const TASK_MS = 20;
@@ -42,27 +42,22 @@ export async function compareSaturated(row, settings, { toReach, labels, ...text
   const pings = await startPings();
 
   async function measure(side, milliseconds) {
-    const port = await side.call('port');
     await side.call('begin');
     await pause(LEAD);
-    const answers = await pings.run(port, milliseconds);
-    return { operations: answers.length, busy: await side.call('end'), ...percentilesOf(latenciesOf(answers)) };
+    const { answers, sample } = await pings.run(side, milliseconds);
+    return { operations: answers.length, busy: await side.call('end'), ...sample };
   }
 
   try {
-    const stretched = { ...stretch(settings, { sides: 3, roundMs: ROUND, part: PART }), warmUp: 1 };
+    const stretched = { ...stretch(settings, { sides: 3, roundMs: ROUND, part: PART, times: 2 }), warmUp: 1 };
     const samples = await interleave(row, stretched, measure, { others: ['everyCore'] });
     const { everyCore, ...byDefault } = samples;
     const full = { ours: everyCore, rival: samples.rival };
     const busy = (side) => `${Math.round(100 * median(side.map((sample) => sample.busy)))} %`;
     return {
       figures: [
-        { what: 'ping p99, a thread for every core', unit: 'ms', ...pick(full, 'p99') },
-        { what: 'ping p50, a thread for every core', unit: 'ms', ...pick(full, 'p50') },
-        { what: 'slowest ping, a thread for every core', unit: 'ms', ...pick(full, 'max') },
-        { what: 'ping p99, default pool', unit: 'ms', toReach, ...pick(byDefault, 'p99') },
-        { what: 'ping p50, default pool', unit: 'ms', ...pick(byDefault, 'p50') },
-        { what: 'slowest ping, default pool', unit: 'ms', ...pick(byDefault, 'max') },
+        ...figuresOfPings(full, { under: ', a thread for every core' }),
+        ...figuresOfPings(byDefault, { under: ', default pool', toReach }),
       ],
       facts: [`threads in tasks for ${busy(samples.ours)} of the time, with one for every core ${busy(everyCore)}`],
       plot: drawPercentiles(samples, { ...texts, label: 'Latency of a ping (ms)', labels, of: 'pings' }),

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { interleave, pick, pickTwo, stretch } from './interleave.mjs';
+import { watchSide } from './main-thread.mjs';
 import { drawPercentiles, percentilesOf } from './percentiles.mjs';
 import { expectOnly, latenciesOf } from './pings.mjs';
 import { start } from './processes.mjs';
@@ -43,8 +44,6 @@ export async function serve(app, calls) {
   return {
     port: () => server.address().port,
     collections: watchCollections(),
-    /** For how many microseconds the event loop has not been idle so far. */
-    active: () => performance.eventLoopUtilization().active * 1_000,
     /** Every request must have had its task. */
     check: async () => {
       const called = await calls?.();
@@ -77,10 +76,10 @@ export async function compareServers(row, settings, { others = [], title, labels
 
   async function atMost(side, milliseconds) {
     const port = await side.call('port');
-    const [cpuBefore, activeBefore] = [await side.call('cpu'), await side.call('active')];
+    const [cpuBefore, spent] = [await side.call('cpu'), await watchSide(side)];
     await side.call('collections');
     const { requests, seconds } = await generator.call('run', { port, milliseconds });
-    const [cpu, active] = [(await side.call('cpu')) - cpuBefore, (await side.call('active')) - activeBefore];
+    const [cpu, { active }] = [(await side.call('cpu')) - cpuBefore, await spent()];
     const { all, longest } = await side.call('collections');
     await side.call('check');
     return {
