@@ -6,6 +6,7 @@ import {
   commandOf,
   type Ended,
   filesBelow,
+  installProject,
   makeProject,
   type Packed,
   type ProjectFiles,
@@ -212,7 +213,7 @@ describe.each(moduleSystems)('an application of $name', (system) => {
   it(
     'runs, and exits by itself',
     async () => {
-      expectThatItWorked(await runNode(['app.js'], makeProject(packed, files, [])));
+      expectThatItWorked(await runNode(['app.js'], await installProject(packed, files, [])));
     },
     TIMEOUT,
   );
@@ -302,7 +303,7 @@ const typedPackages = [
 ].map((name) => `@types/${name}`);
 
 async function compileAndRun(files: ProjectFiles): Promise<Ended> {
-  const project = makeProject(packed, files, [...typedPackages]);
+  const project = await installProject(packed, files, typedPackages);
   const compiled = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
   expect({ code: compiled.code, stdout: compiled.stdout }).toEqual({ code: 0, stdout: '' });
   expect(filesBelow(join(project, 'out'))).toEqual(['app.js', 'tasks.js']);

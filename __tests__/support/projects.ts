@@ -119,7 +119,7 @@ export interface ProjectFiles {
  * what the project does, is linked to our own copies. What neither of them names cannot be found from there.
  */
 export function makeProject({ directory, paths }: Installable, files: ProjectFiles, needs: readonly string[]): string {
-  const project = makeDirectory('project');
+  const project = writeProject(files);
   const modules = join(project, 'node_modules');
   const installed = readPackage(directory);
   for (const path of paths) cpSync(join(directory, path), join(modules, installed.name, path), { recursive: true });
@@ -127,11 +127,37 @@ export function makeProject({ directory, paths }: Installable, files: ProjectFil
   // Of the peers, all of them optional, each of these projects has one.
   for (const name of new Set([...dependencies, 'express', ...needs])) link(name, modules);
   linkCommands(installed, modules);
+  return project;
+}
+
+function writeProject(files: ProjectFiles): string {
+  const project = makeDirectory('project');
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(project, path)), { recursive: true });
     writeFileSync(join(project, path), typeof content === 'string' ? content : JSON.stringify(content));
   }
   return project;
+}
+
+/**
+ * Writes a project, and has npm install the tarball in it, from npm's cache, which has what `npm ci` fetched for us: in the
+ * versions of our lockfile. Where that cache has been emptied since, the project is made as above, and a line says so.
+ */
+export async function installProject(packed: Packed, files: ProjectFiles, needs: readonly string[]): Promise<string> {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock;
+  const exact = ['express', ...needs].map((name) => `${name}@${lock.packages[`node_modules/${name}`]?.version}`);
+  const { '': _ours, ...packages } = lock.packages;
+  const project = writeProject({ ...files, 'package-lock.json': { ...lock, packages } });
+  const flags = ['--offline', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const { code, stderr } = await run('npm', ['install', ...flags, packed.file, ...exact], project);
+  if (code === 0) return project;
+  if (!stderr.includes('ENOTCACHED')) throw new Error(`npm install exited with ${code}: ${stderr}`);
+  process.stderr.write("npm's cache is empty: the package is linked instead of installed.\n");
+  return makeProject(packed, files, needs);
+}
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly version: string }>>;
 }
 
 function link(name: string, modules: string): void {
