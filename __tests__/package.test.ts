@@ -89,6 +89,7 @@ describe('the tarball', () => {
       (path) => path.startsWith('dist/') && !/\.(js|d\.ts|cjs|d\.cts)$|^dist\/cjs\/package\.json$/.test(path),
     );
     expect(strange).toEqual([]);
+    expect(packed.paths.filter((path) => path.startsWith('docs/') && !path.endsWith('.md'))).toEqual([]);
   });
 
   it('is loaded as a few files, and loads neither pool nor logger before they are needed', async () => {
