@@ -12,6 +12,7 @@ import { describeThrown } from './faults/settlement.ts';
 import { FAULTS, type Fault } from './faults/table.ts';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
 import { untilCollected } from './support/garbage.ts';
 import { makeGate, makeThreadGate, type ThreadGate } from './support/gates.ts';
 import { codeOf } from './support/outcomes.ts';
@@ -21,9 +22,7 @@ import { untilHolds, work } from './support/time.ts';
 
 expectNoProcessFaults();
 
-const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(
-  new URL('./fixtures/batch-tasks.mjs', import.meta.url),
-);
+const tasks = blocking<typeof import('./fixtures/batch-tasks.mjs')>(fixture('batch-tasks.mjs'));
 /** At the priority of the tests, which wait for it. */
 const ONE_THREAD = { maxThreads: 1, niceIncrement: 0 };
 const COUNT = 12;

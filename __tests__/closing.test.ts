@@ -2,17 +2,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, expect, it, jest } from '@jest/globals';
-import {
-  type BackgroundTaskError,
-  type BackgroundTasks,
-  blocking,
-  currentTask,
-  type Outcome,
-} from 'express-background-tasks';
+import { type BackgroundTaskError, type BackgroundTasks, blocking, currentTask } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
 import { makeGate, makeThreadGate } from './support/gates.ts';
 import { canCountWorkers, countWorkers } from './support/live-workers.ts';
+import { codeOf, thrownBy } from './support/outcomes.ts';
 import { makePipe } from './support/pipes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, listen, serve, type TaskedResponse } from './support/servers.ts';
@@ -21,24 +17,9 @@ import { threads } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
 
-const tasks = blocking<typeof import('./fixtures/thread-tasks.mjs')>(
-  new URL('./fixtures/thread-tasks.mjs', import.meta.url),
-);
+const tasks = blocking<typeof import('./fixtures/thread-tasks.mjs')>(fixture('thread-tasks.mjs'));
 const SOON = { timeout: 100 };
 const never = (): Promise<never> => new Promise(() => {});
-
-function codeOf(outcome: Outcome | undefined): unknown {
-  return (outcome?.error as BackgroundTaskError | undefined)?.code;
-}
-
-function refusalOf(add: () => unknown): BackgroundTaskError {
-  try {
-    add();
-  } catch (thrown) {
-    return thrown as BackgroundTaskError;
-  }
-  throw new Error('expected a refusal');
-}
 
 /** A request whose handler adds tasks and then does not answer until the test says so. */
 async function holdResponse(
@@ -142,13 +123,13 @@ describe('close()', () => {
     const gate = makeGate();
     background.add(() => gate.opened);
     const closing = background.close();
-    const refusal = refusalOf(() => background.add(function late() {}));
+    const refusal = thrownBy(() => background.add(function late() {}));
     expect(refusal).toMatchObject({ code: 'ERR_BACKGROUND_CLOSED', status: 503, expose: true });
     expect(refusal.message).toContain('late');
-    expect(refusalOf(() => background.with({ name: 'x' }).add(tasks.nothing)).code).toBe('ERR_BACKGROUND_CLOSED');
+    expect(thrownBy(() => background.with({ name: 'x' }).add(tasks.nothing)).code).toBe('ERR_BACKGROUND_CLOSED');
     gate.open();
     expect(await closing).toMatchObject({ completed: 1 });
-    expect(refusalOf(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
+    expect(thrownBy(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
     expect(background.stats()).toMatchObject({ added: 1, settled: 1 });
   });
 
@@ -157,7 +138,7 @@ describe('close()', () => {
     const refusals: unknown[] = [];
     const port = await serve(
       bareHttp.listener([background], (_req, res) => {
-        refusals.push(refusalOf(() => res.locals.backgroundTasks.add(() => {})).code);
+        refusals.push(thrownBy(() => res.locals.backgroundTasks.add(() => {})).code);
         res.end('served');
       }),
     );
@@ -190,7 +171,7 @@ describe('close()', () => {
     const [late, running] = [makeGate(), makeGate()];
     const refused = makeGate<unknown>();
     await background.add(() => {
-      void late.opened.then(() => refused.open(refusalOf(() => background.add(() => {})).code));
+      void late.opened.then(() => refused.open(thrownBy(() => background.add(() => {})).code));
     }).settled;
     background.add(() => running.opened);
     const closing = background.close();
@@ -206,7 +187,7 @@ describe('close()', () => {
     background.add(async () => {
       const signal = currentTask()?.signal as AbortSignal;
       await once(signal, 'abort');
-      refused.open(refusalOf(() => background.add(() => {})).code);
+      refused.open(thrownBy(() => background.add(() => {})).code);
     });
     await background.close(SOON);
     expect(await refused.opened).toBe('ERR_BACKGROUND_CLOSED');
@@ -270,7 +251,7 @@ describe('close()', () => {
     const handle = background.add(work, 20);
     await background[Symbol.asyncDispose]();
     expect(handle.state).toBe('completed');
-    expect(refusalOf(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
+    expect(thrownBy(() => background.add(() => {})).code).toBe('ERR_BACKGROUND_CLOSED');
   });
 
   it('waits as long as the tasks run, if it has no time limit', async () => {

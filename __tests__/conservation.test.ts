@@ -17,6 +17,7 @@ import {
   type TaskHandle,
 } from 'express-background-tasks';
 import fc from 'fast-check';
+import { fixture } from './support/fixtures.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 
 expectNoProcessFaults();
@@ -37,7 +38,7 @@ type Behaviour = (typeof BEHAVIOURS)[number];
 
 type Behaviours = Record<Behaviour, (argument: number) => unknown>;
 
-const moduleUrl = new URL('./fixtures/unruly-tasks.mjs', import.meta.url);
+const moduleUrl = fixture('unruly-tasks.mjs');
 const threadTasks = blocking<Behaviours>(moduleUrl);
 const processTasks = blocking<Behaviours>(moduleUrl, { executor: 'process' });
 

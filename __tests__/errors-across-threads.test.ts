@@ -2,6 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { BackgroundTaskError, blocking, type Outcome } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { shareThread } from './support/shared-thread.ts';
 
@@ -33,7 +34,7 @@ interface ThreadErrors {
   readonly leaveBranded: (change: string) => void;
 }
 
-const url = new URL('./fixtures/thread-errors.mjs', import.meta.url);
+const url = fixture('thread-errors.mjs');
 const errors = blocking<ThreadErrors>(url);
 const anyOf = blocking<Record<string, Thrower>>(url);
 
@@ -248,9 +249,7 @@ describe('something thrown that is no error', () => {
     ['an error whose name is a symbol', 'strangeName'],
   ])('fails the task, and the thread lives: %s', async (_what, name) => {
     const background = oneThread();
-    const { whereAmI } = blocking<typeof import('./fixtures/thread-tasks.mjs')>(
-      new URL('./fixtures/thread-tasks.mjs', import.meta.url),
-    );
+    const { whereAmI } = blocking<typeof import('./fixtures/thread-tasks.mjs')>(fixture('thread-tasks.mjs'));
     const before = (await background.add(whereAmI).settled).value?.threadId;
     const outcome = await background.add(anyOf[name] as never).settled;
     expect(outcome.state).toBe('failed');

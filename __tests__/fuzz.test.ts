@@ -14,6 +14,7 @@ import {
   type TaskOptions,
 } from 'express-background-tasks';
 import fc from 'fast-check';
+import { fixture } from './support/fixtures.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 
 expectNoProcessFaults();
@@ -21,7 +22,7 @@ expectNoProcessFaults();
 const EXECUTORS = ['event-loop', 'thread', 'process'] as const;
 type ExecutorName = (typeof EXECUTORS)[number];
 
-const file = new URL('./fixtures/fuzz-tasks.cjs', import.meta.url);
+const file = fixture('fuzz-tasks.cjs');
 type AnyTask = Task<unknown[]>;
 const TASKS: Readonly<Record<ExecutorName, Readonly<Record<string, AnyTask>>>> = {
   'event-loop': createRequire(import.meta.url)('./fixtures/fuzz-tasks.cjs'),

@@ -5,6 +5,7 @@ import { currentTask, type TaskHandle } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
+import { ABORTED, SENT } from './support/outcomes.ts';
 import {
   errorAnswering,
   expresses,
@@ -17,9 +18,6 @@ import {
   type TaskedResponse,
 } from './support/servers.ts';
 import { work } from './support/time.ts';
-
-const SENT = { ended: 'sent', statusCode: 200 };
-const ABORTED = { ended: 'aborted', statusCode: 200 };
 
 describe.each(frameworks)('under $name', (framework) => {
   describe('when a task is added after the response ended', () => {

@@ -5,7 +5,7 @@ import { request } from './support/clients.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
-import { thrownBy } from './support/outcomes.ts';
+import { SENT, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { frameworks, serve } from './support/servers.ts';
 import { shareThread } from './support/shared-thread.ts';
@@ -15,8 +15,6 @@ expectNoProcessFaults();
 
 const { tasks, aware } = threads;
 const { storage } = blocking<{ storage: () => void }>(fixture('thread-errors.mjs'));
-
-const SENT = { ended: 'sent', statusCode: 200 };
 
 describe.each(frameworks)('under $name', (framework) => {
   const log = openLogBook();

@@ -10,11 +10,10 @@ import {
 } from 'express-background-tasks';
 import { request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
+import { SENT } from './support/outcomes.ts';
 import { frameworks, type Handler, start } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { watchWarnings } from './support/warnings.ts';
-
-const SENT = { ended: 'sent', statusCode: 200 };
 
 describe('a class of yours that extends BackgroundTaskError', () => {
   class QuotaError extends BackgroundTaskError {}

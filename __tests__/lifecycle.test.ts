@@ -4,11 +4,9 @@ import { describe, expect, it } from '@jest/globals';
 import type { TaskHandle, TaskList } from 'express-background-tasks';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
+import { ABORTED, SENT } from './support/outcomes.ts';
 import { frameworks, type Handler, type Next, start, type TaskedResponse } from './support/servers.ts';
 import { work } from './support/time.ts';
-
-const SENT = { ended: 'sent', statusCode: 200 };
-const ABORTED = { ended: 'aborted', statusCode: 200 };
 
 describe.each(frameworks)('under $name', (framework) => {
   describe('when the response is sent', () => {

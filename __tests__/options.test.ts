@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { NextFunction, Request, Response } from 'express';
 import {
-  BackgroundTaskError,
+  type BackgroundTaskError,
   type BackgroundTasksOptions,
   backgroundTasks,
   blocking,
@@ -12,23 +12,15 @@ import {
 } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
 import { optionNames } from './support/option-names.ts';
+import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, expresses, serve } from './support/servers.ts';
 
 expectNoProcessFaults();
 
-const moduleUrl = new URL('./fixtures/thread-named.cjs', import.meta.url);
-
-function refusalOf(call: () => unknown): BackgroundTaskError {
-  try {
-    call();
-  } catch (thrown) {
-    expect(thrown).toBeInstanceOf(BackgroundTaskError);
-    return thrown as BackgroundTaskError;
-  }
-  throw new Error('expected a refusal');
-}
+const moduleUrl = fixture('thread-named.cjs');
 
 const nothing = (): void => {};
 const noInteger = ['2', 1.5, Number.NaN, Number.POSITIVE_INFINITY, null, true, {}, [], nothing, 3n];
@@ -166,7 +158,7 @@ describe('an option of the wrong type or out of range', () => {
   it.each(Object.keys(middleware))('is refused by backgroundTasks(), by its name: %s', (option) => {
     for (const value of middleware[option] as unknown[]) {
       expectRefusal(
-        refusalOf(() => makeBackground(optionsWith(option, value) as BackgroundTasksOptions)),
+        thrownBy(() => makeBackground(optionsWith(option, value) as BackgroundTasksOptions)),
         option,
       );
     }
@@ -174,7 +166,7 @@ describe('an option of the wrong type or out of range', () => {
 
   it.each(places)('is refused by %s, by its name', (place, make, names) => {
     for (const [option, value] of casesOf({ ...wrongTaskOptions, ...wrongOwnOptions }, names)) {
-      const error = refusalOf(() => make(optionsWith(option, value)));
+      const error = thrownBy(() => make(optionsWith(option, value)));
       expectRefusal(error, option);
       expect(error.message).toContain(place);
     }
@@ -183,7 +175,7 @@ describe('an option of the wrong type or out of range', () => {
   it('is refused by blocking() where it names another executor', () => {
     for (const value of ['event-loop', 'fiber', 'Process', '', 1, null, {}]) {
       expectRefusal(
-        refusalOf(() => blocking(moduleUrl, { executor: value } as never)),
+        thrownBy(() => blocking(moduleUrl, { executor: value } as never)),
         'executor',
       );
     }
@@ -209,23 +201,23 @@ describe('an option of the wrong type or out of range', () => {
   });
 
   it('is refused where two do not go together', () => {
-    const error = refusalOf(() => makeBackground({ pool: { minThreads: 3, maxThreads: 2 } }));
+    const error = thrownBy(() => makeBackground({ pool: { minThreads: 3, maxThreads: 2 } }));
     expectRefusal(error, 'pool.minThreads');
     expect(error.message).toContain('maxThreads (2)');
 
-    const other = refusalOf(() => makeBackground({ processes: { minProcesses: 3, maxProcesses: 2 } }));
+    const other = thrownBy(() => makeBackground({ processes: { minProcesses: 3, maxProcesses: 2 } }));
     expectRefusal(other, 'processes.minProcesses');
     expect(other.message).toContain('maxProcesses (2)');
 
-    const hold = refusalOf(() => makeBackground({ durable: { hold: 9_999 } }));
+    const hold = thrownBy(() => makeBackground({ durable: { hold: 9_999 } }));
     expectRefusal(hold, 'durable.hold');
     expect(hold.message).toContain('at least twice acceptTimeout (5000)');
     expectRefusal(
-      refusalOf(() => makeBackground({ durable: { acceptTimeout: 30_001 } })),
+      thrownBy(() => makeBackground({ durable: { acceptTimeout: 30_001 } })),
       'durable.hold',
     );
     expectRefusal(
-      refusalOf(() => makeBackground({ durable: { hold: 1, acceptTimeout: 1 } })),
+      thrownBy(() => makeBackground({ durable: { hold: 1, acceptTimeout: 1 } })),
       'durable.hold',
     );
     expect(() => makeBackground({ durable: { hold: 2, acceptTimeout: 1 } })).not.toThrow();
@@ -244,7 +236,7 @@ describe('an option of the wrong type or out of range', () => {
     ];
     for (const value of strange)
       expectRefusal(
-        refusalOf(() => makeBackground({ order: value as never })),
+        thrownBy(() => makeBackground({ order: value as never })),
         'order',
       );
   });
@@ -259,7 +251,7 @@ describe('what a refusal says of the value', () => {
     ['at signs', 'ab:@'],
   ])('is said at once, however long it is: a request may have sent it, as %s', (_what, part) => {
     const order = part.repeat(300_000 / part.length);
-    expect(refusalOf(() => makeBackground({ order: order as never })).message).toContain("'parallel', got '");
+    expect(thrownBy(() => makeBackground({ order: order as never })).message).toContain("'parallel', got '");
   });
 
   const PASSWORD = 'hunter2';
@@ -281,7 +273,7 @@ describe('what a refusal says of the value', () => {
     ['a symbol', { order: Symbol('s') }, `\`order\` ${to} 'sequential', 'parallel', got Symbol(s) (symbol).`],
     ['an entry', { pool: { argv: ['-v', 1] } }, `\`pool.argv\` ${to} an array of strings, got a number at index 1.`],
   ])('names it: %s', (_what, options, message) => {
-    expect(refusalOf(() => makeBackground(options)).message).toBe(`Expected ${message}`);
+    expect(thrownBy(() => makeBackground(options)).message).toBe(`Expected ${message}`);
   });
 
   it.each<[string, object, string]>([
@@ -307,13 +299,13 @@ describe('what a refusal says of the value', () => {
       'got an object of class Redis.',
     ],
   ])('tells no secret that is in it: %s', (_what, options, message) => {
-    const refusal = refusalOf(() => makeBackground({ logger: false, ...options }));
+    const refusal = thrownBy(() => makeBackground({ logger: false, ...options }));
     expect(refusal.message).toContain(message);
     expect(refusal.message).not.toContain(PASSWORD);
   });
 
   it('tells no secret of options that are none', () => {
-    expect(refusalOf(() => backgroundTasks([connection] as never)).message).toBe(
+    expect(thrownBy(() => backgroundTasks([connection] as never)).message).toBe(
       'Expected the options of backgroundTasks() to be an object, got an array.',
     );
   });
@@ -352,7 +344,7 @@ describe('an option that does not exist', () => {
     ['process', 'processes'],
     ['watchDog', 'watchdog'],
   ])('is refused by backgroundTasks(), which names the nearest: %s', (written, meant) => {
-    const error = refusalOf(() => makeBackground({ [written]: 1 }));
+    const error = thrownBy(() => makeBackground({ [written]: 1 }));
     expect(error.code).toBe('ERR_BACKGROUND_OPTION');
     expect(error.message).toContain(`\`${written}\``);
     expect(error.message).toContain(`Did you mean \`${meant}\`?`);
@@ -371,35 +363,35 @@ describe('an option that does not exist', () => {
       'pool.resourceLimits.maxOldGenerationSizeMb',
     ],
   ])('is refused inside another option as well: %j', (options, written, meant) => {
-    const { message } = refusalOf(() => makeBackground(options as BackgroundTasksOptions));
+    const { message } = thrownBy(() => makeBackground(options as BackgroundTasksOptions));
     expect(message).toContain(`\`${written}\``);
     expect(message).toContain(`\`${meant}\``);
   });
 
   it.each(places)('is refused by %s', (place, make) => {
-    const { code, message } = refusalOf(() => make({ prioritty: 1 }));
+    const { code, message } = thrownBy(() => make({ prioritty: 1 }));
     expect(code).toBe('ERR_BACKGROUND_OPTION');
     expect(message).toContain(place);
     expect(message).toContain('`priority`');
   });
 
   it('is refused with the list of those that do, if none is similar', () => {
-    const { message } = refusalOf(() => makeBackground({ zzzzzzzz: 1 } as BackgroundTasksOptions));
+    const { message } = thrownBy(() => makeBackground({ zzzzzzzz: 1 } as BackgroundTasksOptions));
     expect(message).toContain('order');
     expect(message).toContain('maxBacklog');
     expect(message).not.toContain('Did you mean');
   });
 
   it('is refused even where its value is undefined', () => {
-    expect(refusalOf(() => makeBackground({ timout: undefined } as BackgroundTasksOptions)).message).toContain(
+    expect(thrownBy(() => makeBackground({ timout: undefined } as BackgroundTasksOptions)).message).toContain(
       'timeout',
     );
   });
 
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('is refused by the name of %s', (name) => {
     const options = Object.defineProperty({}, name, { value: 1, enumerable: true });
-    expect(refusalOf(() => makeBackground(options)).code).toBe('ERR_BACKGROUND_OPTION');
-    expect(refusalOf(() => makeBackground({ pool: options })).code).toBe('ERR_BACKGROUND_OPTION');
+    expect(thrownBy(() => makeBackground(options)).code).toBe('ERR_BACKGROUND_OPTION');
+    expect(thrownBy(() => makeBackground({ pool: options })).code).toBe('ERR_BACKGROUND_OPTION');
   });
 
   it.each([
@@ -417,7 +409,7 @@ describe('an option that does not exist', () => {
     ['workerHistogram', 'stats()'],
     ['trackUnmanagedFds', 'closed'],
   ])('is refused with the reason where Piscina would take it: pool.%s', (name, reason) => {
-    const { code, message } = refusalOf(() => makeBackground({ pool: { [name]: 1 } }));
+    const { code, message } = thrownBy(() => makeBackground({ pool: { [name]: 1 } }));
     expect(code).toBe('ERR_BACKGROUND_OPTION');
     expect(message).toContain(`\`pool.${name}\``);
     expect(message).toContain(reason);
@@ -438,7 +430,7 @@ describe('options that are no object', () => {
       ['backgroundTasks()', (given: unknown) => backgroundTasks(given as never)] as const,
       ...places,
     ]) {
-      expect(refusalOf(() => make(options)).code).toBe('ERR_BACKGROUND_OPTION');
+      expect(thrownBy(() => make(options)).code).toBe('ERR_BACKGROUND_OPTION');
     }
   });
 });
@@ -531,7 +523,7 @@ describe('on() and off()', () => {
     (event) => {
       const background = makeBackground();
       for (const call of [background.on, background.off]) {
-        const { code, message } = refusalOf(() => call(event as never, nothing));
+        const { code, message } = thrownBy(() => call(event as never, nothing));
         expect(code).toBe('ERR_BACKGROUND_OPTION');
         expect(message).toContain('added, started, retrying, settled, blocked');
       }
@@ -540,7 +532,7 @@ describe('on() and off()', () => {
 
   it.each(noFunction.concat(undefined as never))('refuse a listener that is no function: %p', (listener) => {
     const background = makeBackground();
-    const { code, message } = refusalOf(() => background.on('settled', listener as never));
+    const { code, message } = thrownBy(() => background.on('settled', listener as never));
     expect(code).toBe('ERR_BACKGROUND_OPTION');
     expect(message).toContain("'settled'");
   });
@@ -564,7 +556,7 @@ describe('a value that is no task', () => {
   it.each(cases)('is refused by add, outside a response: %s', (_what, task, message) => {
     const background = makeBackground();
     for (const adder of [background, background.with({ name: 'named' })]) {
-      const error = refusalOf(() => adder.add(task as never));
+      const error = thrownBy(() => adder.add(task as never));
       expect(error.code).toBe('ERR_BACKGROUND_TASK');
       expect(error.message).toMatch(message);
     }
@@ -578,7 +570,7 @@ describe('a value that is no task', () => {
       bareHttp.listener([background], (_req, res) => {
         const { backgroundTasks: list } = res.locals;
         list.add(() => 'before');
-        for (const [, task] of cases) codes.push(refusalOf(() => list.add(task as never)).code);
+        for (const [, task] of cases) codes.push(thrownBy(() => list.add(task as never)).code);
         list.add(() => 'after');
         expect(list.size).toBe(2);
         res.end();
@@ -592,14 +584,14 @@ describe('a value that is no task', () => {
 
   it('is refused by defineTask()', () => {
     for (const [, task] of cases) {
-      expect(refusalOf(() => defineTask(task as never, {})).code).toBe('ERR_BACKGROUND_TASK');
+      expect(thrownBy(() => defineTask(task as never, {})).code).toBe('ERR_BACKGROUND_TASK');
     }
   });
 
   it('may be a rejected promise: its rejection is left to the code that made it', async () => {
     const background = makeBackground();
     const promise = Promise.reject(new Error('the call itself failed'));
-    expect(refusalOf(() => background.add(promise as never)).code).toBe('ERR_BACKGROUND_TASK');
+    expect(thrownBy(() => background.add(promise as never)).code).toBe('ERR_BACKGROUND_TASK');
     await expect(promise).rejects.toThrow('the call itself failed');
   });
 });

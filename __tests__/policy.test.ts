@@ -2,7 +2,6 @@
 import { createHook } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import {
-  type BackgroundTaskError,
   type BackgroundTasks,
   type BackgroundTasksOptions,
   blocking,
@@ -14,8 +13,10 @@ import {
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
+import { codeOf } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { runScript } from './support/scripts.ts';
 import { bareHttp, serve, type TaskedResponse } from './support/servers.ts';
@@ -23,15 +24,11 @@ import { untilHolds, work } from './support/time.ts';
 
 expectNoProcessFaults();
 
-const moduleUrl = new URL('./fixtures/thread-tasks.mjs', import.meta.url);
+const moduleUrl = fixture('thread-tasks.mjs');
 type ThreadTasks = typeof import('./fixtures/thread-tasks.mjs');
 
 function fail(): never {
   throw new Error('it failed');
-}
-
-function codeOf(outcome: Outcome): unknown {
-  return (outcome.error as BackgroundTaskError | undefined)?.code;
 }
 
 function delaysOf(background: BackgroundTasks): number[] {

@@ -16,6 +16,7 @@ import type { BackgroundTasks, TaskHandle, TaskList } from 'express-background-t
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
+import { ABORTED, SENT } from './support/outcomes.ts';
 import {
   bareHttp,
   expresses,
@@ -49,9 +50,6 @@ async function startAndAsk(
   client.send(text);
   return { client, handle: await added.opened };
 }
-
-const SENT = { ended: 'sent', statusCode: 200 };
-const ABORTED = { ended: 'aborted', statusCode: 200 };
 
 describe('when the response finishes', () => {
   it('starts what was added before', async () => {

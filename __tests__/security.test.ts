@@ -17,12 +17,13 @@ import {
   type TaskOptions,
 } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { bareHttp, serve } from './support/servers.ts';
 
 expectNoProcessFaults();
 
-const url = new URL('./fixtures/security-tasks.cjs', import.meta.url);
+const url = fixture('security-tasks.cjs');
 
 interface Fixture {
   readonly makeHostile: () => unknown;
