@@ -16,7 +16,7 @@ import { fixture } from './support/fixtures.ts';
 import { optionNames } from './support/option-names.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { bareHttp, expresses, serve } from './support/servers.ts';
+import { expresses, serve } from './support/servers.ts';
 
 expectNoProcessFaults();
 
@@ -514,84 +514,5 @@ describe('options at the edge of their range', () => {
   it('are taken for a task: priority from -100 to 100', () => {
     expect(() => defineTask(nothing, { priority: -100 })).not.toThrow();
     expect(() => defineTask(nothing, { priority: 100 })).not.toThrow();
-  });
-});
-
-describe('on() and off()', () => {
-  it.each(['start', 'error', '', 'constructor', undefined, null, 1, {}])(
-    'refuse an event that does not exist: %p',
-    (event) => {
-      const background = makeBackground();
-      for (const call of [background.on, background.off]) {
-        const { code, message } = thrownBy(() => call(event as never, nothing));
-        expect(code).toBe('ERR_BACKGROUND_OPTION');
-        expect(message).toContain('added, started, retrying, settled, blocked');
-      }
-    },
-  );
-
-  it.each(noFunction.concat(undefined as never))('refuse a listener that is no function: %p', (listener) => {
-    const background = makeBackground();
-    const { code, message } = thrownBy(() => background.on('settled', listener as never));
-    expect(code).toBe('ERR_BACKGROUND_OPTION');
-    expect(message).toContain("'settled'");
-  });
-});
-
-describe('a value that is no task', () => {
-  const cases: [string, unknown, RegExp][] = [
-    ['undefined', undefined, /import/],
-    ['null', null, /null/],
-    ['a string', 'sendMail', /sendMail/],
-    ['a number', 42, /42/],
-    ['a plain object', { name: 'x', module: 'file:///x.mjs', export: 'x' }, /object/],
-    ['an instance of a class', new (class Mailer {})(), /Mailer/],
-    ['a promise', Promise.resolve('done'), /called already/],
-    ['an array of a function', [nothing], /object/],
-    ['a generator function', function* rows() {}, /rows.*generator/],
-    ['an asynchronous generator function', async function* rows() {}, /rows.*generator/],
-    ['the module of blocking() in place of an export', blocking(moduleUrl), /object/],
-  ];
-
-  it.each(cases)('is refused by add, outside a response: %s', (_what, task, message) => {
-    const background = makeBackground();
-    for (const adder of [background, background.with({ name: 'named' })]) {
-      const error = thrownBy(() => adder.add(task as never));
-      expect(error.code).toBe('ERR_BACKGROUND_TASK');
-      expect(error.message).toMatch(message);
-    }
-    expect(background.stats().added).toBe(0);
-  });
-
-  it('is refused in the handler, before the response, and what was added before stays', async () => {
-    const background = makeBackground();
-    const codes: unknown[] = [];
-    const port = await serve(
-      bareHttp.listener([background], (_req, res) => {
-        const { backgroundTasks: list } = res.locals;
-        list.add(() => 'before');
-        for (const [, task] of cases) codes.push(thrownBy(() => list.add(task as never)).code);
-        list.add(() => 'after');
-        expect(list.size).toBe(2);
-        res.end();
-      }),
-    );
-    expect((await request(port)).status).toBe(200);
-    await background.idle();
-    expect(codes).toEqual(cases.map(() => 'ERR_BACKGROUND_TASK'));
-    expect(background.stats().outcomes.completed).toBe(2);
-  });
-
-  it('is refused by defineTask()', () => {
-    for (const [, task] of cases) {
-      expect(thrownBy(() => defineTask(task as never, {})).code).toBe('ERR_BACKGROUND_TASK');
-    }
-  });
-
-  it('may be a rejected promise: its rejection is left to the code that made it', async () => {
-    const background = makeBackground();
-    const promise = Promise.reject(new Error('the call itself failed'));
-    expect(thrownBy(() => background.add(promise as never)).code).toBe('ERR_BACKGROUND_TASK');
-    await expect(promise).rejects.toThrow('the call itself failed');
   });
 });

@@ -1,43 +1,14 @@
 /** When a response has ended and how, in the cases that on-finished's own tests name and in some that they do not. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createServer, type ServerResponse } from 'node:http';
-import {
-  type ClientHttp2Session,
-  connect as connectHttp2,
-  constants,
-  createServer as createHttp2Server,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import type { BackgroundTasks, TaskHandle, TaskList } from 'express-background-tasks';
-import { atEnd, makeBackground } from './support/cleanup.ts';
+import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { ABORTED, SENT } from './support/outcomes.ts';
-import {
-  bareHttp,
-  expresses,
-  frameworks,
-  type Handler,
-  listen,
-  serve,
-  type TaskedResponse,
-} from './support/servers.ts';
-import { askInjected, standIns } from './support/stand-ins.ts';
+import { bareHttp, expresses, listen, serve, start, type TaskedResponse } from './support/servers.ts';
 import { watchWarnings } from './support/warnings.ts';
-
-interface Started {
-  readonly background: BackgroundTasks;
-  readonly port: number;
-}
-
-async function start(handler: Handler): Promise<Started> {
-  const background = makeBackground();
-  return { background, port: await serve(bareHttp.listener([background], handler)) };
-}
 
 /** Starts a server whose handler answers with the handle of its task, and sends it one request. */
 async function startAndAsk(
@@ -45,7 +16,7 @@ async function startAndAsk(
   text = getText(),
 ): Promise<{ client: RawClient; handle: TaskHandle }> {
   const added = makeGate<TaskHandle>();
-  const { port } = await start((_req, res) => added.open(handler(res)));
+  const { port } = await start(bareHttp, (_req, res) => added.open(handler(res)));
   const client = await RawClient.connect(port);
   client.send(text);
   return { client, handle: await added.opened };
@@ -70,7 +41,7 @@ describe('when the response finishes', () => {
 
   it.each(['finish', 'close'] as const)('starts what is added at its `%s` event', async (event) => {
     const added = makeGate<TaskHandle>();
-    const { port } = await start((_req, res) => {
+    const { port } = await start(bareHttp, (_req, res) => {
       res.once(event, () => added.open(res.locals.backgroundTasks.add(() => 'late')));
       res.end();
     });
@@ -80,7 +51,7 @@ describe('when the response finishes', () => {
 
   it('starts what is added long after, on a connection that has served others since', async () => {
     const lists: TaskList[] = [];
-    const { port } = await start((req, res) => {
+    const { port } = await start(bareHttp, (req, res) => {
       lists.push(res.locals.backgroundTasks);
       res.end(`answer to ${req.url}.`);
     });
@@ -95,7 +66,7 @@ describe('when the response finishes', () => {
 
   it('tells the same of a response that was sent, when the task comes after the connection is gone', async () => {
     const lists: TaskList[] = [];
-    const { port } = await start((_req, res) => {
+    const { port } = await start(bareHttp, (_req, res) => {
       lists.push(res.locals.backgroundTasks);
       res.end('all of it');
     });
@@ -123,7 +94,7 @@ describe('when the response finishes', () => {
 describe('when the connection is kept alive', () => {
   it('starts the tasks of each response once', async () => {
     const ran: (string | undefined)[] = [];
-    const { background, port } = await start((req, res) => {
+    const { background, port } = await start(bareHttp, (req, res) => {
       res.locals.backgroundTasks.add(() => ran.push(req.url));
       res.end(`answer to ${req.url}.`);
     });
@@ -149,7 +120,7 @@ describe('when requests are pipelined', () => {
   ): Promise<{ background: BackgroundTasks; client: RawClient; responses: TaskedResponse[] }> {
     const responses: TaskedResponse[] = [];
     const arrived = makeGate();
-    const { background, port } = await start((_req, res) => {
+    const { background, port } = await start(bareHttp, (_req, res) => {
       responses.push(res);
       onRequest(res, responses.length);
       if (responses.length === count) arrived.open();
@@ -359,7 +330,7 @@ describe('when many tasks are added to one response', () => {
   it('prints no warning', async () => {
     const warnings = watchWarnings();
     const ran: number[] = [];
-    const { background, port } = await start((_req, res) => {
+    const { background, port } = await start(bareHttp, (_req, res) => {
       for (let number = 0; number < 400; number += 1) res.locals.backgroundTasks.add(() => ran.push(number));
       res.end();
       for (let number = 400; number < 800; number += 1) res.locals.backgroundTasks.add(() => ran.push(number));
@@ -380,7 +351,7 @@ describe('when the client does not read', () => {
     addTo: (tasks: TaskList, res: TaskedResponse, look: () => unknown) => TaskHandle[],
   ): Promise<{ client: RawClient; handles: TaskHandle[] }> {
     const added = makeGate<TaskHandle[]>();
-    const { background, port } = await start((req, res) => {
+    const { background, port } = await start(bareHttp, (req, res) => {
       if (req.url === '/other') {
         res.end();
         return;
@@ -541,253 +512,4 @@ describe.each(expresses)('when the client expects 100-continue, under $name', ({
     client.hangUp();
     expect(await handle.settled).toMatchObject({ state: 'completed', response: ABORTED });
   });
-});
-
-describe('under HTTP/2', () => {
-  type Response = Http2ServerResponse & { locals: { backgroundTasks: TaskList } };
-
-  async function startHttp2(
-    handler: (req: Http2ServerRequest, res: Response) => void,
-  ): Promise<{ background: BackgroundTasks; session: ClientHttp2Session }> {
-    const background = makeBackground();
-    const server = createHttp2Server((req, res) => background(req, res, () => handler(req, res as Response)));
-    const sessions = new Set<ServerHttp2Session>();
-    server.on('session', (session) => sessions.add(session));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const session = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    session.on('error', () => {});
-    atEnd(() => {
-      session.destroy();
-      for (const serverSession of sessions) serverSession.destroy();
-      return new Promise((resolve) => server.close(resolve));
-    });
-    return { background, session };
-  }
-
-  /** Sends a request, and leaves the answer unread if `reading` is `false`. */
-  function ask(session: ClientHttp2Session, headers: Record<string, string> = {}, { reading = true } = {}) {
-    const stream = session.request({ ':path': '/', ...headers });
-    stream.on('error', () => {});
-    if (reading) stream.resume();
-    return stream;
-  }
-
-  it('tells that the response was sent, and its status', async () => {
-    const added = makeGate<TaskHandle>();
-    const { session } = await startHttp2((_req, res) => {
-      added.open(res.locals.backgroundTasks.add(() => res.stream.writableFinished));
-      res.writeHead(201);
-      res.write('a part, ');
-      res.end('and the rest');
-    });
-    ask(session);
-    expect(await (await added.opened).settled).toMatchObject({
-      value: true,
-      response: { ended: 'sent', statusCode: 201 },
-    });
-  });
-
-  it.each(['HEAD', 'GET'])('tells that an answer without a body was sent, to %s', async (method) => {
-    const added = makeGate<TaskHandle>();
-    const { session } = await startHttp2((_req, res) => {
-      added.open(res.locals.backgroundTasks.add(() => 'ran'));
-      res.writeHead(204);
-      res.end();
-    });
-    ask(session, { ':method': method });
-    expect(await (await added.opened).settled).toMatchObject({
-      value: 'ran',
-      response: { ended: 'sent', statusCode: 204 },
-    });
-  });
-
-  it.each<[string, (stream: ReturnType<typeof ask>, session: ClientHttp2Session) => void]>([
-    ['cancels its stream', (stream) => stream.close(constants.NGHTTP2_CANCEL)],
-    ['destroys its session', (_stream, session) => session.destroy()],
-  ])('tells that the response was aborted, when the client %s', async (_how, abort) => {
-    const added = makeGate<TaskHandle>();
-    const { session } = await startHttp2((_req, res) => {
-      added.open(res.locals.backgroundTasks.add(() => 'ran'));
-      res.write('a part');
-    });
-    const stream = ask(session);
-    await new Promise((resolve) => stream.once('response', resolve));
-    abort(stream, session);
-    expect(await (await added.opened).settled).toMatchObject({ value: 'ran', response: ABORTED });
-  });
-
-  it('tells that the response was aborted, when the server destroys it', async () => {
-    const added = makeGate<TaskHandle>();
-    const { session } = await startHttp2((_req, res) => {
-      added.open(res.locals.backgroundTasks.add(() => 'ran'));
-      res.write('a part');
-      setImmediate(() => res.stream.close(constants.NGHTTP2_INTERNAL_ERROR));
-    });
-    ask(session);
-    expect(await (await added.opened).settled).toMatchObject({ value: 'ran', response: ABORTED });
-  });
-
-  it('starts what is added after the response was sent', async () => {
-    const added = makeGate<TaskHandle>();
-    const { session } = await startHttp2((_req, res) => {
-      res.once('close', () => added.open(res.locals.backgroundTasks.add(() => 'late')));
-      res.end('all of it');
-    });
-    ask(session);
-    expect(await (await added.opened).settled).toMatchObject({ value: 'late', response: SENT });
-  });
-
-  it.each<[string, (res: Response) => unknown]>([
-    ['is given up by its handler', () => {}],
-    ['is answered all the same', (res) => res.end('to nobody')],
-  ])('starts what is added after the client has gone, when the response %s', async (_how, answer) => {
-    const added = makeGate<TaskHandle>();
-    const arrived = makeGate();
-    const { session } = await startHttp2((_req, res) => {
-      res.once('close', () => {
-        added.open(res.locals.backgroundTasks.add(() => 'late'));
-        answer(res);
-      });
-      arrived.open();
-    });
-    const stream = ask(session);
-    await arrived.opened;
-    stream.close(constants.NGHTTP2_CANCEL);
-    expect(await (await added.opened).settled).toMatchObject({ value: 'late', response: ABORTED });
-  });
-
-  it('gives each stream of a session its own list', async () => {
-    const handles = new Map<string, TaskHandle>();
-    const responses = new Map<string, Response>();
-    const bothArrived = makeGate();
-    const { session } = await startHttp2((req, res) => {
-      handles.set(
-        req.url,
-        res.locals.backgroundTasks.add(() => req.url),
-      );
-      responses.set(req.url, res);
-      if (responses.size === 2) bothArrived.open();
-    });
-    ask(session, { ':path': '/1' });
-    ask(session, { ':path': '/2' });
-    await bothArrived.opened;
-    responses.get('/2')?.end('second');
-    expect(await handles.get('/2')?.settled).toMatchObject({ value: '/2', response: SENT });
-    expect(handles.get('/1')?.state).toBe('waiting');
-    responses.get('/1')?.end('first');
-    expect(await handles.get('/1')?.settled).toMatchObject({ value: '/1', response: SENT });
-  });
-
-  it.each(['before', 'after'])(
-    'does not start a task before a slow client has read; added %s the end',
-    async (when) => {
-      const body = Buffer.alloc(1024 * 1024, 'x');
-      const added = makeGate<TaskHandle>();
-      const { background, session } = await startHttp2((req, res) => {
-        if (req.url === '/other') {
-          res.end();
-          return;
-        }
-        if (when === 'after') res.end(body);
-        added.open(res.locals.backgroundTasks.add(() => res.stream.writableFinished));
-        if (when === 'before') res.end(body);
-      });
-      const stream = ask(session, {}, { reading: false });
-      const handle = await added.opened;
-      for (let round = 0; round < 5; round += 1) {
-        const other = ask(session, { ':path': '/other' });
-        await new Promise((resolve) => other.once('close', resolve));
-        await background.add(() => {}).settled;
-      }
-      expect(handle.state).toBe('waiting');
-      stream.resume();
-      expect(await handle.settled).toMatchObject({ value: true, response: SENT });
-    },
-  );
-});
-
-describe.each(standIns)('when $name stands in for the response', ({ ask }) => {
-  describe.each(frameworks)('under $name', ({ listener }) => {
-    it('starts tasks after the handler, and tells that it was sent', async () => {
-      const events: string[] = [];
-      const handles: TaskHandle[] = [];
-      const background = makeBackground({ when: 'success' });
-      await ask(
-        listener([background], (_req, res) => {
-          const tasks = res.locals.backgroundTasks;
-          handles.push(tasks.add(() => events.push('task')));
-          res.end('answer');
-          handles.push(tasks.add(() => events.push('late task')));
-          events.push('handler');
-        }),
-      );
-      for (const { settled } of handles) expect(await settled).toMatchObject({ state: 'completed', response: SENT });
-      expect(events).toEqual(['handler', 'task', 'late task']);
-    });
-
-    it.each(['at once', 'two turns'])('starts a first task that is added %s after the answer', async (when) => {
-      const added = makeGate<TaskHandle>();
-      const background = makeBackground({ when: 'success' });
-      await ask(
-        listener([background], (_req, res) => {
-          const add = (): void => added.open(res.locals.backgroundTasks.add(() => 'ran'));
-          res.end('answer');
-          if (when === 'at once') add();
-          else setImmediate(() => setImmediate(add));
-        }),
-      );
-      expect(await (await added.opened).settled).toMatchObject({ value: 'ran', response: SENT });
-    });
-
-    it('tells the status', async () => {
-      const added = makeGate<TaskHandle>();
-      const background = makeBackground({ when: 'failure' });
-      await ask(
-        listener([background], (_req, res) => {
-          added.open(res.locals.backgroundTasks.add(() => 'ran'));
-          res.statusCode = 418;
-          res.end('answer');
-        }),
-      );
-      expect(await (await added.opened).settled).toMatchObject({
-        value: 'ran',
-        response: { ended: 'sent', statusCode: 418 },
-      });
-    });
-  });
-});
-
-describe('when the response of an injected request is destroyed', () => {
-  const bothDestroy: [string, (res: TaskedResponse) => unknown][] = [
-    ['at once', (res) => res.destroy()],
-    ['in the middle', (res) => res.write('a part') && setImmediate(() => res.destroy())],
-  ];
-
-  it.each(bothDestroy)(
-    'runs the tasks that were added before, and tells that it was aborted, %s',
-    async (_when, destroy) => {
-      const added = makeGate<TaskHandle>();
-      await askInjected(
-        bareHttp.listener([makeBackground()], (_req, res) => {
-          added.open(res.locals.backgroundTasks.add(() => 'ran'));
-          destroy(res);
-        }),
-      );
-      expect(await (await added.opened).settled).toMatchObject({ value: 'ran', response: ABORTED });
-    },
-  );
-
-  it.each(bothDestroy)(
-    'runs the first task that is added after, and tells that it was aborted, %s',
-    async (_when, destroy) => {
-      const added = makeGate<TaskHandle>();
-      await askInjected(
-        bareHttp.listener([makeBackground()], (_req, res) => {
-          res.once('close', () => setImmediate(() => added.open(res.locals.backgroundTasks.add(() => 'late'))));
-          destroy(res);
-        }),
-      );
-      expect(await (await added.opened).settled).toMatchObject({ value: 'late', response: ABORTED });
-    },
-  );
 });
