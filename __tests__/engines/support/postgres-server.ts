@@ -2,19 +2,18 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll } from '@jest/globals';
 import { atEnd } from '../../support/cleanup.ts';
 import { isAlive, untilGone } from '../../support/process-ids.ts';
+import { freePort, HOST, untilReady } from './child-servers.ts';
 
 const run = promisify(execFile);
 
 const DEBIAN = '/usr/lib/postgresql';
 const GONE_WITHIN = 20_000;
-const HOST = '127.0.0.1';
 
 /** The folder with `initdb` and `postgres`, or `undefined` where there is none. */
 const binaries: string | undefined = [
@@ -80,7 +79,7 @@ function makeServer(folder: string, port: number, args: readonly string[]): Post
       { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], ...unprivileged() },
     );
     child = started;
-    await untilReady(started);
+    await untilReady(started, 'stderr');
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
@@ -103,18 +102,6 @@ function makeServer(folder: string, port: number, args: readonly string[]): Post
     stop: () => end('SIGINT'),
     kill: () => end('SIGKILL'),
   };
-}
-
-function untilReady(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let log = '';
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      log += text;
-      if (/ready to accept connections/.test(text)) resolve();
-    });
-    child.once('error', reject);
-    child.once('exit', () => reject(new Error(`Postgres has ended:\n${log}`)));
-  });
 }
 
 async function makeTemplate(): Promise<string> {
@@ -157,13 +144,4 @@ function parentOf(pid: number): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -2,13 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll } from '@jest/globals';
 import { atEnd } from '../../support/cleanup.ts';
-
-const HOST = '127.0.0.1';
+import { freePort, HOST, untilReady } from './child-servers.ts';
 
 const binary: string | undefined = (process.env['PATH'] ?? '')
   .split(delimiter)
@@ -56,7 +54,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       ['--port', String(port), '--bind', HOST, '--save', '', '--appendonly', appendonly ? 'yes' : 'no', ...args],
       { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] },
     );
-    await untilReady(child);
+    await untilReady(child, 'stdout');
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
@@ -82,25 +80,4 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
   };
-}
-
-function untilReady(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let log = '';
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      log += text;
-      if (/Ready to accept connections/.test(log)) resolve();
-    });
-    child.once('error', reject);
-    child.once('exit', () => reject(new Error(`Redis has ended:\n${log}`)));
-  });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
