@@ -19,22 +19,22 @@ class Entry implements Queued<Entry> {
     return this.#priority;
   }
 
-  get previousInQueue(): Entry | undefined {
+  get previous(): Entry | undefined {
     steps += 1;
     return this.#previous;
   }
 
-  set previousInQueue(entry) {
+  set previous(entry) {
     steps += 1;
     this.#previous = entry;
   }
 
-  get nextInQueue(): Entry | undefined {
+  get next(): Entry | undefined {
     steps += 1;
     return this.#next;
   }
 
-  set nextInQueue(entry) {
+  set next(entry) {
     steps += 1;
     this.#next = entry;
   }

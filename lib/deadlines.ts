@@ -1,15 +1,14 @@
 /** Time limits of tasks and calls. Most share one duration, so that they pass in the order in which they were set. */
 import { NOWHERE } from './async-context.ts';
+import { type Linked, LinkedList } from './linked-list.ts';
 import * as real from './real-time.ts';
 import { SECOND } from './timers.ts';
 
 /** What has a time limit. All but `timeOut` belongs to the deadlines; each entry can have one limit at a time. */
-export interface Limited {
+export interface Limited extends Linked<Limited> {
   /** When the time is over, by `performance.now()`. */
   deadline: number;
   deadlineRow: Row | undefined;
-  previousDeadline: Limited | undefined;
-  nextDeadline: Limited | undefined;
   /** Called once, when the time is over; not after {@link Deadlines.clear}. */
   timeOut(): void;
 }
@@ -17,8 +16,7 @@ export interface Limited {
 /** All limits of one duration, the first to pass first, with a single timer for the first. */
 interface Row {
   readonly duration: number;
-  first: Limited | undefined;
-  last: Limited | undefined;
+  readonly entries: LinkedList<Limited>;
   timer: NodeJS.Timeout | undefined;
   /** What made the timer. */
   startedWith: typeof setTimeout | undefined;
@@ -43,10 +41,7 @@ export class Deadlines {
     const row = this.#rows.get(duration) ?? this.#addRow(duration);
     entry.deadline = now + duration;
     entry.deadlineRow = row;
-    entry.previousDeadline = row.last;
-    if (row.last === undefined) row.first = entry;
-    else row.last.nextDeadline = entry;
-    row.last = entry;
+    row.entries.append(entry);
     // A test may have replaced the global timers since: a timer of the old ones might never fire.
     if (row.startedWith !== setTimeout) row.timer = undefined;
     // A timer left running when the row became empty can only fire too early: it is then set again.
@@ -55,22 +50,17 @@ export class Deadlines {
   }
 
   clear(entry: Limited): void {
-    const { deadlineRow: row, previousDeadline: previous, nextDeadline: next } = entry;
+    const row = entry.deadlineRow;
     if (row === undefined) return;
-    if (previous === undefined) row.first = next;
-    else previous.nextDeadline = next;
-    if (next === undefined) row.last = previous;
-    else next.previousDeadline = previous;
+    row.entries.remove(entry);
     entry.deadlineRow = undefined;
-    entry.previousDeadline = undefined;
-    entry.nextDeadline = undefined;
-    if (row.first === undefined) this.#rest(row);
+    if (row.entries.first === undefined) this.#rest(row);
   }
 
   /** Ends all limits, as if their time were over. */
   passAll(): void {
-    for (const row of this.#rows.values()) {
-      for (let { first } = row; first !== undefined; { first } = row) this.#pass(first);
+    for (const { entries } of this.#rows.values()) {
+      for (let { first } = entries; first !== undefined; { first } = entries) this.#pass(first);
     }
   }
 
@@ -92,7 +82,7 @@ export class Deadlines {
   /** A timer keeps all that its code can reach: the whole application, which a test runner loads anew for each file. */
   #sweep(): void {
     this.#sweepTimer = undefined;
-    for (const row of this.#rows.values()) if (row.first === undefined) this.#remove(row);
+    for (const row of this.#rows.values()) if (row.entries.first === undefined) this.#remove(row);
   }
 
   #remove(row: Row): void {
@@ -106,7 +96,7 @@ export class Deadlines {
   }
 
   #addRow(duration: number): Row {
-    const row: Row = { duration, first: undefined, last: undefined, timer: undefined, startedWith: undefined };
+    const row: Row = { duration, entries: new LinkedList(), timer: undefined, startedWith: undefined };
     this.#rows.set(duration, row);
     return row;
   }
@@ -119,7 +109,8 @@ export class Deadlines {
 
   /** After the loop stood still, timers come first. What has ended in time is heard of in the same turn, and has passed no limit. */
   #fire(row: Row): void {
-    const isLate = row.first !== undefined && performance.now() - row.first.deadline > LATE;
+    const { first } = row.entries;
+    const isLate = first !== undefined && performance.now() - first.deadline > LATE;
     if (isLate) real.setImmediate(() => this.#passDue(row));
     else this.#passDue(row);
   }
@@ -127,7 +118,7 @@ export class Deadlines {
   /** `row.timer` keeps the timer that has fired until the loop ends, so that a limit set meanwhile starts no second one. */
   #passDue(row: Row): void {
     const now = performance.now();
-    for (let { first } = row; first !== undefined; { first } = row) {
+    for (let { first } = row.entries; first !== undefined; { first } = row.entries) {
       const left = first.deadline - now;
       if (left > 0) {
         row.timer = this.#startTimer(row, Math.ceil(left));

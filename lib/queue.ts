@@ -1,23 +1,17 @@
 /** What waits for a free thread or process: the highest priority first, in the order added within one. */
+import { type Linked, LinkedList } from './linked-list.ts';
 
-/** What can stand in a {@link Queue}. The links belong to the queue; each entry can be in one queue at a time. */
-export interface Queued<Entry> {
+/** What can stand in a {@link Queue}. */
+export interface Queued<Entry> extends Linked<Entry> {
   readonly priority: number;
-  previousInQueue: Entry | undefined;
-  nextInQueue: Entry | undefined;
-}
-
-interface Level<Entry> {
-  first: Entry | undefined;
-  last: Entry | undefined;
 }
 
 /**
- * A linked list for each priority that is in use. Adding, taking and removing from the middle cost the same however
- * many wait; there are at most 201 priorities.
+ * A list for each priority that is in use. Adding, taking and removing from the middle cost the same however many wait;
+ * there are at most 201 priorities.
  */
 export class Queue<Entry extends Queued<Entry>> {
-  readonly #levels = new Map<number, Level<Entry>>();
+  readonly #levels = new Map<number, LinkedList<Entry>>();
   /** The priorities in use, lowest first: the next to be taken is at the end. */
   readonly #priorities: number[] = [];
   #size = 0;
@@ -27,21 +21,13 @@ export class Queue<Entry extends Queued<Entry>> {
   }
 
   push(entry: Entry): void {
-    const level = this.#levelOf(entry);
-    entry.previousInQueue = level.last;
-    if (level.last === undefined) level.first = entry;
-    else level.last.nextInQueue = entry;
-    level.last = entry;
+    this.#levelOf(entry).append(entry);
     this.#size += 1;
   }
 
   /** Puts an entry in front of all others of its priority. */
   unshift(entry: Entry): void {
-    const level = this.#levelOf(entry);
-    entry.nextInQueue = level.first;
-    if (level.first === undefined) level.last = entry;
-    else level.first.previousInQueue = entry;
-    level.first = entry;
+    this.#levelOf(entry).prepend(entry);
     this.#size += 1;
   }
 
@@ -49,7 +35,7 @@ export class Queue<Entry extends Queued<Entry>> {
   *[Symbol.iterator](): Iterator<Entry> {
     for (const priority of this.#priorities.toReversed()) {
       let entry = this.#levels.get(priority)?.first;
-      for (; entry !== undefined; entry = entry.nextInQueue) yield entry;
+      for (; entry !== undefined; entry = entry.next) yield entry;
     }
   }
 
@@ -63,24 +49,19 @@ export class Queue<Entry extends Queued<Entry>> {
 
   /** Takes an entry out, wherever in the queue it stands. */
   remove(entry: Entry): void {
-    const level = this.#levels.get(entry.priority) as Level<Entry>;
-    const { previousInQueue: previous, nextInQueue: next } = entry;
-    if (previous === undefined) level.first = next;
-    else previous.nextInQueue = next;
-    if (next === undefined) level.last = previous;
-    else next.previousInQueue = previous;
-    entry.previousInQueue = undefined;
-    entry.nextInQueue = undefined;
+    const { priority } = entry;
+    const level = this.#levels.get(priority) as LinkedList<Entry>;
+    level.remove(entry);
     this.#size -= 1;
-    if (level.first === undefined) this.#removeLevel(entry.priority);
+    if (level.first === undefined) this.#removeLevel(priority);
   }
 
-  #levelOf({ priority }: Entry): Level<Entry> {
+  #levelOf({ priority }: Entry): LinkedList<Entry> {
     return this.#levels.get(priority) ?? this.#addLevel(priority);
   }
 
-  #addLevel(priority: number): Level<Entry> {
-    const level: Level<Entry> = { first: undefined, last: undefined };
+  #addLevel(priority: number): LinkedList<Entry> {
+    const level = new LinkedList<Entry>();
     this.#levels.set(priority, level);
     const higher = this.#priorities.findIndex((other) => other > priority);
     this.#priorities.splice(higher === -1 ? this.#priorities.length : higher, 0, priority);

@@ -48,10 +48,11 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   args: readonly unknown[];
   /** How often it was started. Less than `attemptNumber` if an attempt failed before it started: no thread could. */
   attempts: number;
+  /** This and the next three belong to the deadlines. */
   deadline = 0;
   deadlineRow: Limited['deadlineRow'];
-  previousDeadline: Limited | undefined;
-  nextDeadline: Limited | undefined;
+  previous: Limited | undefined;
+  next: Limited | undefined;
 
   #id: string | undefined;
   /** Holds the async context of the place where the task was added. Threads have one of their own. */

@@ -4,8 +4,8 @@ import { Deadlines, type Limited } from '../deadlines.ts';
 class PendingCall implements Limited {
   deadline = 0;
   deadlineRow: Limited['deadlineRow'];
-  previousDeadline: Limited | undefined;
-  nextDeadline: Limited | undefined;
+  previous: Limited | undefined;
+  next: Limited | undefined;
   readonly timeOut: () => void;
 
   constructor(timeOut: () => void) {

@@ -22,8 +22,8 @@ const MOST_RETURNS = 3;
 
 class OwnJob implements Queued<Job> {
   readonly attempt: Attempt;
-  previousInQueue: Job | undefined;
-  nextInQueue: Job | undefined;
+  previous: Job | undefined;
+  next: Job | undefined;
   /** Whether it must not share a message with others. */
   isAlone: boolean;
   state: 'queued' | 'given' | 'started' | 'ended' = 'queued';
