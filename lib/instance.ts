@@ -17,7 +17,7 @@ import type { Mode } from './options/middleware.ts';
 import type { ResolvedOptions } from './options/resolved.ts';
 import type { AddOptions } from './options/task.ts';
 import type { Owner } from './owner.ts';
-import { Reporter } from './report.ts';
+import { Reporter } from './reporter.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';

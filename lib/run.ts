@@ -11,7 +11,7 @@ import { abandoned, cancelled, type Interruption, timedOut } from './interruptio
 import type { Policy } from './options/policy.ts';
 import { type Outcome, outcomeOf, type ResponseEnd, type Verdict } from './outcome.ts';
 import type { Owner } from './owner.ts';
-import type { Reported } from './report.ts';
+import type { Reported } from './reporter.ts';
 import { delayAfter, isWorthRetrying } from './retry.ts';
 import type { Runtime } from './runtime.ts';
 import type { TaskDefinition } from './task.ts';

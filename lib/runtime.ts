@@ -3,7 +3,7 @@ import type { Backlog } from './backlog.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { Executor } from './executors/executor.ts';
-import type { Reporter } from './report.ts';
+import type { Reporter } from './reporter.ts';
 
 export interface Runtime {
   readonly executors: Readonly<Record<ExecutorName, Executor>>;
