@@ -3,9 +3,13 @@ import type { Outcome } from './outcome.ts';
 
 /** A distribution of durations, in milliseconds. All `0` before the first task. */
 export interface Percentiles {
+  /** Half of the tasks took no longer; at most 1/16 above the truth, as the next two. */
   readonly p50: number;
+  /** Nine of ten took no longer. */
   readonly p90: number;
+  /** All but one of a hundred took no longer. */
   readonly p99: number;
+  /** The longest. */
   readonly max: number;
   readonly mean: number;
 }

@@ -42,9 +42,13 @@ export interface RetryingEvent extends TaskFacts {
 
 /** Every event, with what its listeners are given. The diagnostics channels `express-background-tasks:<event>` carry the same. */
 export interface BackgroundTaskEvents {
+  /** Within `add`: the task is counted, and will settle. */
   readonly added: AddedEvent;
+  /** When an attempt begins. */
   readonly started: StartedEvent;
+  /** When an attempt has failed that another follows. */
   readonly retrying: RetryingEvent;
+  /** Once for each task, when it has its outcome. */
   readonly settled: Outcome;
   /** The watchdog's, when the loop turns again. */
   readonly blocked: BlockedEvent;

@@ -8,8 +8,11 @@ import type { BlockStats } from './watchdog/block-stats.ts';
 
 /** Where the tasks of one executor are. */
 export interface ExecutorCounts {
+  /** Until their response ends, behind another task of their list, or for a free thread or process. */
   readonly waiting: number;
+  /** In an attempt. */
   readonly running: number;
+  /** Between two attempts. */
   readonly retrying: number;
   /** Settled tasks by the state that they settled in. */
   readonly outcomes: Readonly<Record<OutcomeState, number>>;
@@ -19,7 +22,9 @@ export interface ExecutorCounts {
 export interface ThreadStats {
   /** Threads alive, those that are just starting included. */
   readonly threads: number;
+  /** Those of them that wait for a task. */
   readonly idleThreads: number;
+  /** The option `pool.maxThreads`, or its default. */
   readonly maxThreads: number;
   /** The part of the threads' life that was spent in tasks, from `0` to `1`. */
   readonly utilization: number;
@@ -29,7 +34,9 @@ export interface ThreadStats {
 export interface ProcessStats {
   /** Processes alive, those that are just starting included. */
   readonly processes: number;
+  /** Those of them that wait for a task. */
   readonly idleProcesses: number;
+  /** The option `processes.maxProcesses`, or its default. */
   readonly maxProcesses: number;
   /** The part of the processes' life that was spent in tasks, from `0` to `1`. */
   readonly utilization: number;
@@ -37,15 +44,19 @@ export interface ProcessStats {
 
 /** Counts and times since the instance was made. `added = waiting + running + retrying + settled`, always. */
 export interface BackgroundTasksStats {
+  /** Tasks that were accepted; those that `add` has refused are counted nowhere. */
   readonly added: number;
   /** Until their response ends, behind another task of their list, or for a free thread or process. */
   readonly waiting: number;
+  /** In an attempt. */
   readonly running: number;
   /** Between two attempts. */
   readonly retrying: number;
+  /** In all of the states below. */
   readonly settled: number;
   /** Settled tasks by the state that they settled in. */
   readonly outcomes: Readonly<Record<OutcomeState, number>>;
+  /** The same counts by where the tasks run. */
   readonly executors: {
     readonly 'event-loop': ExecutorCounts;
     readonly thread: ExecutorCounts & ThreadStats;
@@ -53,6 +64,7 @@ export interface BackgroundTasksStats {
     /** Durable tasks on their way to the engine: `completed` means handed over. */
     readonly engine: ExecutorCounts;
   };
+  /** How many tasks have not settled, and how many may not: the option `maxBacklog`. */
   readonly backlog: { readonly size: number; readonly limit: number };
   /** From `add` to the first start, of the tasks that started and have settled. */
   readonly waitedMs: Percentiles;

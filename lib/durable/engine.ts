@@ -2,11 +2,13 @@
 
 /** A task as it is kept by an engine. All of it is JSON. */
 export interface TaskEnvelope {
+  /** The version of this format. A worker treats a task of another version as one whose name it does not know. */
   readonly v: 1;
   /** A UUID, made by whoever adds the task: the key for idempotence. Ids of one process sort in the order added. */
   readonly id: string;
   /** The registered name, such as `mail.sendInvoice`. Never a path. */
   readonly task: string;
+  /** What the function is called with, unless the option `parse` makes something else of it. */
   readonly args: readonly unknown[];
   /** What the option `context` made of the request. */
   readonly context?: unknown;
@@ -30,14 +32,17 @@ export interface EngineRetry {
 
 /** A task to be staged. */
 export interface StagedTask {
+  /** What a worker is given, as it is. */
   readonly envelope: TaskEnvelope;
   /** For how many milliseconds the task may not run, unless it is released before. `0`: it may run at once. */
   readonly holdMs: number;
   /** From `-100` to `100`; the highest goes first. */
   readonly priority: number;
+  /** What follows an attempt that has failed. */
   readonly retry: EngineRetry;
 }
 
+/** How tasks are staged. */
 export interface StageOptions {
   /** The user's own client, in whose transaction the tasks are staged. Only for an engine with {@link EngineFeatures.transactions}. */
   readonly transaction?: unknown;
@@ -79,6 +84,7 @@ export interface WorkContext {
 /** Makes one attempt at a task. Never rejects. */
 export type WorkFunction = (envelope: TaskEnvelope, context: WorkContext) => Promise<WorkResult>;
 
+/** How a worker fetches tasks. */
 export interface EngineWorkOptions {
   /** How many tasks the worker may run at once. */
   readonly concurrency: number;
@@ -111,9 +117,13 @@ export interface DurableTask {
 
 /** How many tasks an engine holds, by state. */
 export interface EngineStats {
+  /** May not run yet. An engine may count those between two attempts here as well. */
   readonly held: number;
+  /** May run, and wait for a worker. */
   readonly waiting: number;
+  /** Are in an attempt. */
   readonly running: number;
+  /** Have failed for good, and are still kept. */
   readonly failed: number;
 }
 
@@ -134,6 +144,7 @@ export interface EngineHost {
 export interface TaskEngine {
   /** The engine's name in messages, such as `bullmq`. */
   readonly name: string;
+  /** What it can do. */
   readonly features: EngineFeatures;
   /** Connects, checks the server, and makes there what the engine needs. Called again if it rejects. */
   start(host: EngineHost): Promise<void>;
@@ -153,6 +164,7 @@ export interface TaskEngine {
   work(run: WorkFunction, options: EngineWorkOptions): Promise<EngineWorker>;
   /** `undefined` for an id that the engine does not know, or not any more. */
   find(id: string): Promise<DurableTask | undefined>;
+  /** Counts what it keeps, the tasks of all processes. */
   stats(): Promise<EngineStats>;
   /** Closes every connection that the engine has made. A client that the user gave stays open. */
   close(): Promise<void>;

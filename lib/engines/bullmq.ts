@@ -43,7 +43,7 @@ const NOT_HELD: ReadonlySet<unknown> = new Set([-3, -1]);
  * Redis must be told to keep what it was given: `appendonly yes` and `maxmemory-policy noeviction`. Where it is not, a
  * warning says so at the start.
  *
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION`.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type.
  * @example
  * app.use(backgroundTasks({ engine: bullmq({ connection: 'redis://localhost:6379' }) }));
  */

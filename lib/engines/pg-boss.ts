@@ -50,7 +50,8 @@ const MAINTENANCE_INTERVAL = 600;
  * A task whose worker dies is given to another, which counts as an attempt. It is given to another three times even
  * where it has no attempts left.
  *
- * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION`, or `ERR_BACKGROUND_PEER` on an older Node.
+ * @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an option that is unknown or of the wrong type;
+ * `ERR_BACKGROUND_PEER` on an older Node.
  * @example
  * app.use(backgroundTasks({ engine: pgBoss({ connection: 'postgres://localhost/shop' }) }));
  */

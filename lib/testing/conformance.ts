@@ -9,11 +9,13 @@ import { workers } from './conformance/workers.ts';
 
 /** One thing that an engine must do. */
 export interface EngineCase {
+  /** What the engine must do, as a sentence. */
   readonly name: string;
   /** Makes an engine, tries it, and cleans up. Rejects if the engine does not do what `name` says. */
   run(): Promise<void>;
 }
 
+/** How long the cases wait. */
 export interface ConformanceOptions {
   /**
    * How long a case waits for something to happen, and for an answer, before it fails. In milliseconds.

@@ -18,6 +18,7 @@ import { MemoryStore, MemoryWorker } from './memory-store.ts';
 /** A method of a {@link TaskEngine}. */
 export type EngineMethod = Exclude<keyof TaskEngine, 'name' | 'features'>;
 
+/** How an engine in memory misbehaves. */
 export interface MemoryEngineOptions {
   /**
    * Is called instead of each method, to make an engine that fails, hangs or is slow.

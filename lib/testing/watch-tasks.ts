@@ -23,6 +23,7 @@ export interface AddedTask<Args extends unknown[] = unknown[], Value = unknown> 
   readonly name: string;
   /** The arguments; of a blocking task, copies, as its thread gets them. */
   readonly args: Args;
+  /** What `add` returned. */
   readonly handle: TaskHandle<Awaited<Value>>;
   /** What it has failed with, once it has settled. */
   readonly error: Error | undefined;

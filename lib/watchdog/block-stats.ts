@@ -3,6 +3,7 @@ import type { BlockCause, BlockedEvent } from './block.ts';
 
 /** How often something has blocked the event loop, and for how long. */
 export interface BlockTally {
+  /** How often. */
   readonly times: number;
   /** In milliseconds, as the next. */
   readonly totalMs: number;

@@ -6,6 +6,7 @@ export interface BlockedFrame {
   readonly function: string;
   /** The path of the file, relative to the working directory where it lies below it. */
   readonly file: string;
+  /** From `1`, as the next. */
   readonly line: number;
   readonly column: number;
 }

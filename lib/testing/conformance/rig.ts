@@ -35,6 +35,7 @@ export interface EngineUnderTest {
   dispose(): Promise<void> | void;
 }
 
+/** Makes an engine over an empty store. Called once for each case. */
 export type MakeEngine = () => Promise<EngineUnderTest>;
 
 /** The cases, each under what it shows. */
