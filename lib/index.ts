@@ -4,6 +4,7 @@ export type { BackgroundTasks, DurableBackgroundTasks } from './background-tasks
 export { blocking } from './blocking.ts';
 export type { CloseOptions } from './close.ts';
 export type { AbandonedOutcome, CloseReport } from './close-report.ts';
+export { createWorker, type TaskWorker } from './create-worker.ts';
 export { type CurrentTask, currentTask } from './current-task.ts';
 export type * from './durable/engine.ts';
 export { durable } from './durable.ts';
@@ -53,4 +54,3 @@ export type { TaskAdder, TaskList } from './task-list.ts';
 export type { TaskState } from './task-state.ts';
 export type { BlockCause, BlockedEvent, BlockedFrame, BlockedRequest } from './watchdog/block.ts';
 export type { BlockStats, BlockTally } from './watchdog/block-stats.ts';
-export { createWorker, type TaskWorker } from './worker.ts';

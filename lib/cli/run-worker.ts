@@ -1,8 +1,8 @@
 /** The command `work`: a worker as a program, from its start to the end of the tasks that run. */
 
+import { createWorker, type TaskWorker } from '../create-worker.ts';
 import { SECOND } from '../timers.ts';
 import { toError } from '../to-error.ts';
-import { createWorker, type TaskWorker } from '../worker.ts';
 import type { WorkCommand } from './arguments.ts';
 import { type Health, type HealthReports, reportHealth } from './health.ts';
 import { engineOf, importRegistry } from './modules.ts';
