@@ -2,6 +2,7 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { type Socket, connect as tcpConnect } from 'node:net';
 import { atEnd } from './cleanup.ts';
+import { News } from './news.ts';
 
 export interface Answer {
   readonly status: number;
@@ -43,7 +44,7 @@ export class RawClient {
   /** Resolves when the connection has ended, by either side. */
   readonly closed: Promise<void>;
   received = '';
-  #onData: (() => void)[] = [];
+  readonly #news = new News();
 
   private constructor(socket: Socket) {
     this.socket = socket;
@@ -65,7 +66,7 @@ export class RawClient {
   read(): void {
     this.socket.on('data', (chunk) => {
       this.received += chunk.toString('latin1');
-      for (const check of this.#onData.splice(0)) check();
+      this.#news.came();
     });
     this.socket.resume();
   }
@@ -80,6 +81,6 @@ export class RawClient {
 
   /** Resolves when all that was received matches. */
   async until(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.received)) await new Promise<void>((resolve) => this.#onData.push(resolve));
+    await this.#news.until(() => pattern.test(this.received) || undefined);
   }
 }

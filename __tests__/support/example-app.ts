@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { request } from './clients.ts';
+import { News } from './news.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -96,28 +97,15 @@ export async function listenTo(url: string): Promise<EventStream> {
   const response = await fetch(`${url}/events`, { signal: controller.signal });
   if (response.body === null) throw new Error('an event stream without a body');
   const told: Told[] = [];
-  const waiting = new Set<(event: Told) => void>();
+  const news = new News();
   const reading = readEvents(response.body, (event) => {
     told.push(event);
-    for (const hear of waiting) hear(event);
+    news.came();
   });
   // Ended by `close`.
   reading.catch(() => undefined);
 
-  const first: EventStream['first'] = (isWanted) =>
-    new Promise((resolve) => {
-      const past = told.find(isWanted);
-      if (past !== undefined) {
-        resolve(past);
-        return;
-      }
-      const hear = (event: Told): void => {
-        if (!isWanted(event)) return;
-        waiting.delete(hear);
-        resolve(event);
-      };
-      waiting.add(hear);
-    });
+  const first: EventStream['first'] = (isWanted) => news.until(() => told.find(isWanted));
   return {
     first,
     settled: (tasks) =>

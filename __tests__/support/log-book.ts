@@ -1,5 +1,6 @@
 /** A logger that keeps its lines, and lets a test wait for one. */
 import type { Logger } from 'express-background-tasks';
+import { News } from './news.ts';
 
 export interface LogLine {
   readonly level: keyof Logger;
@@ -27,13 +28,13 @@ export interface LogBook {
 
 export function openLogBook(): LogBook {
   const lines: LogLine[] = [];
-  const checks = new Set<() => void>();
+  const news = new News();
 
   function write(level: keyof Logger): (message: string, fields?: Fields) => void {
     return (message, fields) => {
       const { task, error } = fields ?? {};
       lines.push({ level, message, task, code: error?.code, cause: error?.cause?.message });
-      for (const check of [...checks]) check();
+      news.came();
     };
   }
 
@@ -46,14 +47,9 @@ export function openLogBook(): LogBook {
     },
     withCode,
     until: (code, count = 1) =>
-      new Promise((resolve) => {
-        const check = (): void => {
-          if (withCode(code).length < count) return;
-          checks.delete(check);
-          resolve(withCode(code));
-        };
-        checks.add(check);
-        check();
+      news.until(() => {
+        const found = withCode(code);
+        return found.length < count ? undefined : found;
       }),
   };
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, fork, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { atEnd } from './cleanup.ts';
+import { News } from './news.ts';
 
 export interface Program {
   readonly output: string;
@@ -61,35 +62,26 @@ export async function startServerProgram(file: string, cwd: string): Promise<Ser
 }
 
 function listenTo(child: ChildProcess): Pick<Program, 'until'> & { output: string } {
-  const checks = new Set<() => void>();
+  const news = new News();
+  let hasEnded = false;
   const heard = {
     output: '',
     until: (pattern: RegExp) =>
-      new Promise<RegExpExecArray>((resolve, reject) => {
-        const check = (): void => {
-          const match = pattern.exec(heard.output);
-          if (match !== null) resolve(match);
-          else if (hasEnded) reject(new Error(`The program ended without ${pattern}: ${heard.output}`));
-          else return;
-          checks.delete(check);
-        };
-        checks.add(check);
-        check();
+      news.until(() => {
+        const match = pattern.exec(heard.output);
+        if (match === null && hasEnded) throw new Error(`The program ended without ${pattern}: ${heard.output}`);
+        return match ?? undefined;
       }),
-  };
-  let hasEnded = false;
-  const checkAll = (): void => {
-    for (const check of [...checks]) check();
   };
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (chunk: Buffer) => {
       heard.output += chunk.toString();
-      checkAll();
+      news.came();
     });
   }
   child.once('close', () => {
     hasEnded = true;
-    checkAll();
+    news.came();
   });
   return heard;
 }

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { atEnd } from './cleanup.ts';
+import { fixture } from './fixtures.ts';
+import { News } from './news.ts';
 
 export interface WantedTask {
   readonly executor: 'event-loop' | 'thread' | 'process';
@@ -42,7 +44,7 @@ export interface ShutdownServer {
   journal(): string[];
 }
 
-const program = fileURLToPath(new URL('../fixtures/shutdown-server.mjs', import.meta.url));
+const program = fileURLToPath(fixture('shutdown-server.mjs'));
 
 export async function startShutdownServer({ timeout }: { timeout: number }): Promise<ShutdownServer> {
   const folder = mkdtempSync(join(tmpdir(), 'background-tasks-shutdown-'));
@@ -62,23 +64,18 @@ export async function startShutdownServer({ timeout }: { timeout: number }): Pro
   });
 
   const lines = new Set<string>();
-  const waiting = new Set<() => void>();
+  const news = new News();
   createInterface({ input: child.stdout }).on('line', (line) => {
     lines.add(line);
-    for (const check of [...waiting]) check();
+    news.came();
   });
+  const tooEarly = ended.then((end) => {
+    throw new Error(`the server ended with ${end}`);
+  });
+  // Most tests have heard all that they wait for by then.
+  tooEarly.catch(() => {});
   const first = (isWanted: (line: string) => boolean): Promise<string> =>
-    new Promise((resolve, reject) => {
-      const check = (): void => {
-        const found = [...lines].find(isWanted);
-        if (found === undefined) return;
-        waiting.delete(check);
-        resolve(found);
-      };
-      waiting.add(check);
-      check();
-      ended.then((end) => reject(new Error(`the server ended with ${end}`)));
-    });
+    Promise.race([news.until(() => [...lines].find(isWanted)), tooEarly]);
 
   const port = (await first((line) => line.startsWith('listening'))).split(' ')[1];
   return {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { BlockedEvent } from 'express-background-tasks';
 import { fixture } from './fixtures.ts';
+import { News } from './news.ts';
 
 export interface ProgramOptions {
   /** Of Node. */
@@ -30,7 +31,7 @@ export class WatchedProgram {
   stderr = '';
   #unfinished = '';
   #hasEnded = false;
-  readonly #checks = new Set<() => void>();
+  readonly #news = new News();
 
   constructor(name: string, args: readonly string[] = [], { execArgv = [], env = {} }: ProgramOptions = {}) {
     const { NODE_OPTIONS, ...inherited } = process.env;
@@ -40,11 +41,11 @@ export class WatchedProgram {
     this.child.stdout?.on('data', (chunk: Buffer) => this.#hear(String(chunk)));
     this.child.stderr?.on('data', (chunk: Buffer) => {
       this.stderr += chunk;
-      this.#checkAll();
+      this.#news.came();
     });
     this.exited = once(this.child, 'close').then(([code, signal]) => {
       this.#hasEnded = true;
-      this.#checkAll();
+      this.#news.came();
       return (code ?? signal) as number | string | null;
     });
   }
@@ -69,16 +70,10 @@ export class WatchedProgram {
 
   /** Resolves to the first that `find` comes to; rejects if the program ends before that. */
   until<Found>(find: () => Found | undefined): Promise<Found> {
-    return new Promise((resolve, reject) => {
-      const check = (): void => {
-        const found = find();
-        if (found !== undefined) resolve(found);
-        else if (this.#hasEnded) reject(new Error(`The program ended before that: ${this.stderr}`));
-        else return;
-        this.#checks.delete(check);
-      };
-      this.#checks.add(check);
-      check();
+    return this.#news.until(() => {
+      const found = find();
+      if (found === undefined && this.#hasEnded) throw new Error(`The program ended before that: ${this.stderr}`);
+      return found;
     });
   }
 
@@ -118,10 +113,6 @@ export class WatchedProgram {
     const lines = (this.#unfinished + text).split('\n');
     this.#unfinished = lines.pop() as string;
     this.printed.push(...lines.map((line) => JSON.parse(line) as Printed));
-    this.#checkAll();
-  }
-
-  #checkAll(): void {
-    for (const check of [...this.#checks]) check();
+    this.#news.came();
   }
 }

@@ -9,6 +9,7 @@ import {
 } from 'express-background-tasks';
 import { spin } from '../fixtures/watchdog-work.ts';
 import { makeBackground } from './cleanup.ts';
+import { News } from './news.ts';
 
 export const THRESHOLD = 50;
 
@@ -42,22 +43,13 @@ export interface Blocks {
 
 export function listenTo(background: BackgroundTasks): Blocks {
   const events: BlockedEvent[] = [];
-  const checks = new Set<() => void>();
+  const news = new News();
   background.on('blocked', (event) => {
     events.push(event);
-    for (const check of [...checks]) check();
+    news.came();
   });
   const until = (matches: (event: BlockedEvent) => boolean, from = 0): Promise<BlockedEvent> =>
-    new Promise((resolve) => {
-      const check = (): void => {
-        const found = events.slice(from).find(matches);
-        if (found === undefined) return;
-        checks.delete(check);
-        resolve(found);
-      };
-      checks.add(check);
-      check();
-    });
+    news.until(() => events.slice(from).find(matches));
   return {
     events,
     get last() {

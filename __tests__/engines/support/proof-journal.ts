@@ -1,4 +1,5 @@
 /** What the programs of a proof have reported, and what follows from it. */
+import { News } from '../../support/news.ts';
 import { Lateness } from './proof-lateness.ts';
 
 export interface Entry {
@@ -24,11 +25,11 @@ export class Journal {
   readonly entries: Entry[] = [];
   /** Of the machine, from the beginning of the test. */
   readonly lateness: Lateness = new Lateness();
-  readonly #checks = new Set<() => void>();
+  readonly #news = new News();
 
   write(entry: Entry): void {
     this.entries.push(entry);
-    for (const check of [...this.#checks]) check();
+    this.#news.came();
   }
 
   of(kind: Entry['kind']): readonly Entry[] {
@@ -40,16 +41,8 @@ export class Journal {
   }
 
   /** Resolves as soon as the condition holds. */
-  until(isSo: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        if (!isSo()) return;
-        this.#checks.delete(check);
-        resolve();
-      };
-      this.#checks.add(check);
-      check();
-    });
+  async until(isSo: () => boolean): Promise<void> {
+    await this.#news.until(() => isSo() || undefined);
   }
 
   /** Those that were accepted, and have not ended. */
