@@ -18,7 +18,7 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { blockFor, untilTimersComeNext } from './support/time.ts';
+import { blockFor, untilTimersComeNext, work } from './support/time.ts';
 import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
@@ -71,6 +71,25 @@ describe.each(workerKinds)('$plural', (kind) => {
     for (const gate of gates) gate.open();
     await background.idle();
     expect(kind.counts(background)).toMatchObject({ running: 0, waiting: 0, workers: 2, idle: 2 });
+  });
+
+  it('are not started for tasks that one which is free takes in the next turn of the event loop', async () => {
+    const background = kind.open(4, { min: 2 });
+    while (kind.counts(background).idle < 2) await background.add(work, 5).settled;
+    await Promise.all([background.add(tasks.nothing).settled, background.add(tasks.nothing).settled]);
+    const [first, second] = [background.add(tasks.add, 1, 1), background.add(tasks.add, 2, 2)];
+    background.on('settled', ({ id }) => {
+      // What comes in the same turn of the loop is heard of, and what waits is given out in the next.
+      if (id === first.id) blockFor(10);
+      if (id === first.id || id === second.id) background.add(tasks.nothing);
+    });
+    background.add(tasks.nothing);
+    expect(kind.counts(background).workers).toBe(3);
+    // Both answer meanwhile.
+    blockFor(20);
+    await Promise.all([first.settled, second.settled]);
+    expect(kind.counts(background).workers).toBe(3);
+    await background.idle();
   });
 
   it('end after `idleTimeout` without a task, and the next task gets a new one', async () => {

@@ -107,7 +107,8 @@ export class Dispatcher {
       const jobs = Array.from({ length: size }, () => this.#queue.shift() as Job);
       this.#give(jobs as [Job], slot);
     }
-    while (this.#queue.size > this.#workforce.starting) {
+    // Some are free where what waits was postponed: they take it when the loop has turned.
+    while (this.#queue.size > this.#workforce.starting + this.#workforce.free) {
       if (!this.#workforce.startOne()) return;
     }
   }
