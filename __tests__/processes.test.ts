@@ -1,11 +1,12 @@
 /** What is particular to tasks in child processes: signals, standard output, their end with the server. See also blocking*.test.ts. */
 import childProcess, { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { serialize } from 'node:v8';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { blocking, defineTask } from 'express-background-tasks';
 import { atEnd } from './support/cleanup.ts';
@@ -175,6 +176,33 @@ describe('tasks in processes', () => {
     expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
   });
 
+  // Only Linux tells when the last thread of a process is gone, and with it what held its end of the channel.
+  const onLinux = process.platform === 'linux' ? it : it.skip;
+
+  onLinux(
+    'run in another process where theirs was killed before they were sent, however late that is heard of',
+    async () => {
+      const background = processes.open(1);
+      const { value: place } = await background.add(tasks.whereAmI).settled;
+      process.kill(place?.pid as number, 'SIGKILL');
+      // Nothing is heard of it: the event loop does not turn.
+      while (hasThreads(place?.pid as number));
+      const after = await background.add(tasks.whereAmI).settled;
+      expect(after).toMatchObject({ state: 'completed', attempts: 1 });
+      expect(after.value).not.toEqual(place);
+    },
+  );
+
+  it('do no harm to the server by writing what it cannot read to its channel', async () => {
+    const background = processes.open(1);
+    const forged = [null, undefined, 'ready', { kind: 'unknown' }, { kind: 'written', bytes: serialize(null) }];
+    expect(await background.add(tasks.sendUnsilenced, forged).settled).toMatchObject({
+      state: 'completed',
+      value: 'sent',
+    });
+    expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3 });
+  });
+
   it('are not given to a process that has closed its channel, and is still there', async () => {
     const forking = jest.spyOn(childProcess, 'fork');
     atEnd(() => forking.mockRestore());
@@ -191,6 +219,12 @@ describe('tasks in processes', () => {
     expect(await waiting.settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
   });
 });
+
+/** Of one that has ended, the system keeps the first thread until its exit code is read. */
+function hasThreads(pid: number): boolean {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return !(/^State:\tZ/m.test(status) && /^Threads:\t1$/m.test(status));
+}
 
 /** Unlike one that is gone, it has been taken note of: its exit code was read. */
 function hasNoSuch(pid: number): boolean {

@@ -42,7 +42,10 @@ export class ChildProcess implements PoolWorker {
   readonly #exit: Promise<void>;
   #startFailure: Error | undefined;
   #sent = 0;
-  /** How many of them have reached it, as it said before it left. One that was killed says nothing. */
+  /**
+   * How many of them have reached it, where it is certain: it said so before it left, or was gone before it was sent the
+   * last. One that is killed says nothing.
+   */
   #received: number | undefined;
   #isEnding = false;
 
@@ -75,7 +78,10 @@ export class ChildProcess implements PoolWorker {
   }
 
   run([message]: readonly TaskMessage[]): void {
-    this.#send(message as TaskMessage);
+    // The system has refused to take it: nobody is there to read it.
+    this.#send(message as TaskMessage, () => {
+      this.#received ??= this.#sent - 1;
+    });
     this.#sent += 1;
     this.#hold();
   }
@@ -122,12 +128,15 @@ export class ChildProcess implements PoolWorker {
     });
   }
 
-  #send(order: Order): void {
-    // Errors are ignored: if the child has just died, its exit reports that.
-    this.#child.send(order, () => {});
+  /** Errors are no more than noted: if the child has just died, its exit reports that. */
+  #send(order: Order, onRefused: () => void = () => {}): void {
+    this.#child.send(order, (error) => {
+      if (error !== null) onRefused();
+    });
   }
 
-  #hear(message: ProcessReply): void {
+  #hear(message: unknown): void {
+    if (!isReply(message)) return;
     switch (message.kind) {
       case 'ready':
         this.#letGo();
@@ -168,17 +177,24 @@ export class ChildProcess implements PoolWorker {
   }
 }
 
-function read({ bytes }: WrittenReply): Reply {
+function read({ bytes }: WrittenReply): unknown {
   try {
-    return deserialize(bytes) as Reply;
+    return deserialize(bytes);
   } catch (thrown) {
-    return { kind: 'value-lost', reason: toError(thrown).message, ranMs: undefined };
+    return { kind: 'value-lost', reason: toError(thrown).message, ranMs: undefined } satisfies Reply;
   }
 }
 
 /** `process.send()` is silenced in the child, but a task module may have other ways to write to the channel. */
 function isOurs(message: unknown): message is ProcessMessage {
   return typeof message === 'object' && message !== null && REPLY in message;
+}
+
+const KINDS = ['ready', 'leaving', 'written', 'stray', 'value', 'value-lost', 'error'] satisfies ProcessReply['kind'][];
+
+/** Whatever else came from there must not end the server, which is what processes are for. */
+function isReply(message: unknown): message is ProcessReply {
+  return (KINDS as readonly unknown[]).includes((message as Partial<ProcessReply> | null | undefined)?.kind);
 }
 
 /** Of the limits, the two that Node has options for. */
