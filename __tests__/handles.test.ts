@@ -99,6 +99,27 @@ describe('a handle', () => {
       expect(background.stats()).toMatchObject({ added: 2, settled: 2 });
     });
 
+    it('in its turn, or by the `when` of another, says how its response ended', async () => {
+      const background = makeBackground();
+      const gate = makeGate();
+      const [asked, first, second] = await inRequest(background, (tasks) => {
+        const when = (): boolean => cancelled.cancel();
+        const handles = [
+          tasks.with({ when }).add(() => gate.opened),
+          tasks.add(() => {}),
+          tasks.add(() => {}),
+        ] as const;
+        const [, cancelled] = handles;
+        return handles;
+      });
+      expect(await first.settled).toMatchObject({ state: 'cancelled', response: { ended: 'sent', statusCode: 200 } });
+      expect([asked.state, second.state]).toEqual(['running', 'waiting']);
+      second.cancel();
+      expect(await second.settled).toMatchObject({ state: 'cancelled', response: { ended: 'sent', statusCode: 200 } });
+      gate.open();
+      await asked.settled;
+    });
+
     it.each([
       ['an error', new Error('the order was withdrawn'), ': the order was withdrawn.'],
       ['an error whose message is a sentence', new Error('The order was withdrawn.'), ': The order was withdrawn.'],

@@ -84,9 +84,11 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
 
   /** The response has ended, now or before a task was added: what `when` rules out settles, the rest starts. */
   #release(end: ResponseEnd): void {
+    this.#end = end;
+    // Before all else: a `when` or a listener may cancel any of them.
+    for (let at = this.#judged; at < this.#runs.length; at += 1) this.#runs[at]?.responseEnded(end);
     // A `when` or a listener may add a task meanwhile: it is judged in its turn, and nothing starts until all are judged.
     if (this.#isJudging) return;
-    this.#end = end;
     const first = this.#judged;
     this.#isJudging = true;
     for (let run = this.#runs[first]; run !== undefined; run = this.#runs[this.#judged]) {
@@ -95,7 +97,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
     }
     this.#isJudging = false;
     for (const run of this.#runs.slice(first, this.#judged)) {
-      if (isStartable(run) && this.#waitsForNone(run)) run.start(end);
+      if (isStartable(run) && this.#waitsForNone(run)) run.start();
     }
     this.#advance();
   }
@@ -103,9 +105,9 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   #judge(run: TaskRun, end: ResponseEnd): void {
     if (run.isSettled) return;
     try {
-      if (!isWanted(run.policy.when, end, this.#res)) run.skip(end);
+      if (!isWanted(run.policy.when, end, this.#res)) run.skip();
     } catch (thrown) {
-      run.fail(toError(thrown), end);
+      run.fail(toError(thrown));
     }
   }
 
@@ -133,11 +135,11 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
 
   #start(run: TaskRun): void {
     if (this.#instance.options.order === 'parallel') {
-      run.start(this.#end);
+      run.start();
       return;
     }
     this.#isBusy = true;
-    run.start(this.#end, () => {
+    run.start(() => {
       this.#isBusy = false;
       this.#advance();
     });

@@ -150,22 +150,24 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return this.#waiting.promise;
   }
 
+  /** What its outcome will say of its response, however the task ends. */
+  responseEnded(end: ResponseEnd): void {
+    this.#response = end;
+  }
+
   /** Begins the first attempt. `onSettled` is called when there will be no other. */
-  start(response?: ResponseEnd, onSettled?: () => void): void {
-    this.#response = response;
+  start(onSettled?: () => void): void {
     this.#onSettled = onSettled;
     this.#beginAttempt();
   }
 
   /** Settles a task that will not be run. */
-  skip(response?: ResponseEnd): void {
-    this.#response = response;
+  skip(): void {
     this.#settle({ state: 'skipped' });
   }
 
   /** Settles a task that could not be started. */
-  fail(error: Error, response?: ResponseEnd): void {
-    this.#response = response;
+  fail(error: Error): void {
     this.#settle({ state: 'failed', error });
   }
 
