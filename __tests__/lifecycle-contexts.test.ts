@@ -49,6 +49,36 @@ describe.each(frameworks)('under $name', (framework) => {
       ]);
     });
 
+    it('shows it to the `when` of a task, and to who is told that it did not run', async () => {
+      const seen: unknown[] = [];
+      const background = makeBackground();
+      background.on('settled', ({ state }) => seen.push([state, storage.getStore()]));
+      const no = (): boolean => {
+        seen.push(['no', storage.getStore()]);
+        return false;
+      };
+      const broken = (): boolean => {
+        throw new Error('no answer');
+      };
+      const listener = framework.listener([background, enter], (_req, res) => {
+        const tasks = res.locals.backgroundTasks;
+        tasks.add(() => {});
+        storage.run('no', () => tasks.with({ when: no }).add(() => {}));
+        storage.run('broken', () => tasks.with({ when: broken }).add(() => {}));
+        storage.exit(() => tasks.with({ when: 'failure' }).add(() => {}));
+        res.end();
+      });
+      await request(await serve(listener), { path: '/a' });
+      await background.idle();
+      expect(seen).toEqual([
+        ['no', 'no'],
+        ['skipped', 'no'],
+        ['failed', 'broken'],
+        ['skipped', undefined],
+        ['completed', 'request /a'],
+      ]);
+    });
+
     it('never shows it the store of another request, whether they overlap, share a connection or are pipelined', async () => {
       const seen: [unknown, unknown][] = [];
       const background = makeBackground();

@@ -103,12 +103,15 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   #judge(run: TaskRun, end: ResponseEnd): void {
-    if (run.isSettled) return;
-    try {
-      if (!isWanted(run.policy.when, end, this.#res)) run.skip();
-    } catch (thrown) {
-      run.fail(toError(thrown));
-    }
+    const { when } = run.policy;
+    if (when === 'always' || run.isSettled) return;
+    run.whereAdded(() => {
+      try {
+        if (!isWanted(when, end, this.#res)) run.skip();
+      } catch (thrown) {
+        run.fail(toError(thrown));
+      }
+    });
   }
 
   /**
@@ -159,8 +162,7 @@ function isStartable(run: TaskRun): boolean {
   return run.state === 'waiting' && run.attemptNumber === 0;
 }
 
-function isWanted(when: When, end: ResponseEnd, res: ServerResponse): boolean {
-  if (when === 'always') return true;
+function isWanted(when: Exclude<When, 'always'>, end: ResponseEnd, res: ServerResponse): boolean {
   if (typeof when === 'function') return ask('`when`', () => when({ ...end, res }));
   const succeeded = end.ended === 'sent' && end.statusCode < 400;
   return succeeded === (when === 'success');

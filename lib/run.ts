@@ -203,6 +203,12 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     (this.#addedIn ?? NOWHERE).runInAsyncScope(tell);
   }
 
+  /** What is asked of the task's own functions before it starts sees the async context of the place where it was added. */
+  whereAdded(ask: () => void): void {
+    if (this.#addedIn === undefined) ask();
+    else this.#addedIn.runInAsyncScope(ask);
+  }
+
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
     if (attempt !== this.#current) return;
     this.attempts += 1;
