@@ -384,6 +384,10 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
     expect(nodeOptions).toContain('--no-warnings');
   });
 
+  it('does not end while a task waits for the place of one that is about to exit', async () => {
+    expect(await runScript('script-waits-for-leaving.mjs', executor)).toBe('3\n');
+  });
+
   it('still runs a blocking task that it adds just before its end', async () => {
     expect(await runScript('script-add-and-end.mjs', executor)).toBe('end of script\nthe task ran\n');
   });

@@ -101,6 +101,10 @@ export class ChildProcess implements PoolWorker {
     this.#send({ cancel: id, attempt, reason: encodeError(reason) });
   }
 
+  holdUntilGone(): void {
+    this.#hold();
+  }
+
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#hold();
@@ -122,7 +126,7 @@ export class ChildProcess implements PoolWorker {
         const end = (): void => resolve({ code, signal });
         if (!this.#child.connected) end();
         // The end of the channel comes behind the last message. A grandchild may hold the channel open, however.
-        else setTimeout(end, LAST_WORDS_GRACE).unref();
+        else setTimeout(end, LAST_WORDS_GRACE);
         this.#child.once('disconnect', end);
       });
     });
@@ -161,7 +165,7 @@ export class ChildProcess implements PoolWorker {
     this.#observer.progressed({ ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
   }
 
-  /** While it runs a task, or ends, the child keeps this process alive. */
+  /** While it runs a task, or ends, or another waits for its place, the child keeps this process alive. */
   #hold(): void {
     this.#child.ref();
     this.#child.channel?.ref();

@@ -66,6 +66,11 @@ export class PiscinaThread {
     return this.#crash;
   }
 
+  /** As long as there is such a thread, it keeps the process alive. */
+  ref(): void {
+    this.#pool.threads[0]?.ref();
+  }
+
   /** Resolves when it is gone. */
   end(): Promise<void> {
     // A Piscina that was destroyed before, or whose thread threw, knows of no thread that it would have to wait for.

@@ -25,6 +25,8 @@ export interface PoolWorker {
   report(): void;
   /** Tells the running task to stop by its signal. */
   cancel(attempt: AttemptName, reason: Error): void;
+  /** Keeps this process alive until it is gone, as one that runs a task does: a task waits for its place. */
+  holdUntilGone(): void;
   /** Ends it, whatever it does; resolves when it is gone. From then on it tells nothing but its exit. */
   end(): Promise<void>;
 }

@@ -66,6 +66,10 @@ export class Thread implements PoolWorker {
     this.#send({ cancel: id, attempt, reason: encodeError(reason) });
   }
 
+  holdUntilGone(): void {
+    this.#thread.ref();
+  }
+
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#port?.close();

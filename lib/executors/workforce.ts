@@ -91,7 +91,10 @@ export class Workforce {
   /** A free worker, which is free no more. */
   take(): WorkerSlot | undefined {
     let slot = this.#free.pop();
-    while (slot?.worker.isLeaving) slot = this.#free.pop();
+    while (slot?.worker.isLeaving) {
+      slot.worker.holdUntilGone();
+      slot = this.#free.pop();
+    }
     return slot;
   }
 
