@@ -303,10 +303,16 @@ describe('a handle', () => {
   });
 });
 
+function throwNothing(): never {
+  throw null;
+}
+
 describe('a handle that is kept', () => {
   it.each<[string, AddOptions, (handle: TaskHandle) => unknown, () => unknown]>([
     ['completed', {}, () => {}, () => 'value'],
     ['failed', {}, () => {}, () => Promise.reject(new Error('refused'))],
+    ['failed', {}, () => {}, () => throwNothing()],
+    ['failed', { when: () => throwNothing() }, () => {}, () => {}],
     ['skipped', { when: 'failure' }, () => {}, () => {}],
     ['cancelled', {}, (handle) => handle.cancel(new Error('not needed')), () => {}],
     ['timed-out', { timeout: 10 }, () => {}, () => new Promise(() => {})],

@@ -3,7 +3,7 @@ import { Blob } from 'node:buffer';
 import { types } from 'node:util';
 import { DefaultSerializer, deserialize } from 'node:v8';
 import { describeKind } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { BackgroundTaskError, letGoOfFrames } from './errors.ts';
 import type { ExecutorName, WorkerKind } from './executor-names.ts';
 import { move, transferListOf } from './move.ts';
 import { toThisRealm } from './realm.ts';
@@ -147,11 +147,12 @@ function copyOfBytes(value: unknown): Uint8Array | undefined {
 
 /** Arguments that could be copied, and then not be sent or not be read: most are nested too deep for one of the stacks. */
 export function lostArguments(taskName: string, cause: Error): BackgroundTaskError {
-  return new BackgroundTaskError(
+  const error = new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_CLONEABLE',
     `Expected the arguments of task ${taskName} to get to its thread or process (${cause.message}): pass less, or what is nested less deep.`,
     { cause },
   );
+  return letGoOfFrames(error);
 }
 
 /** A result that cannot leave its thread. Only a warning, since the task itself has done its work. */

@@ -107,6 +107,15 @@ export function engineError(message: string, options?: { cause?: unknown }): Bac
   return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', message, options);
 }
 
+/**
+ * For an error that an outcome keeps. Until its stack is read, V8 keeps the functions on it, what they were called on, and
+ * all that these can reach: the request.
+ */
+export function letGoOfFrames<Kept extends Error>(error: Kept): Kept {
+  Reflect.get(error, 'stack');
+  return error;
+}
+
 /** The `code` of whatever was thrown, as Node's errors and ours have one. */
 export function codeOf(thrown: unknown): unknown {
   return (thrown as { readonly code?: unknown } | null | undefined)?.code;

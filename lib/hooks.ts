@@ -1,7 +1,7 @@
 /** Calls functions of the user's, and contains what they throw or reject with. */
 
 import { describe } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { BackgroundTaskError, letGoOfFrames } from './errors.ts';
 import { toError } from './to-error.ts';
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -32,7 +32,11 @@ export function notify(hook: () => unknown, onThrown: (thrown: unknown) => void)
 /** The error of a hook that threw. */
 export function hookError(name: string, thrown: unknown): BackgroundTaskError {
   const cause = toError(thrown);
-  return new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${name} not to throw: ${cause.message}`, { cause });
+  return wrongHook(`Expected ${name} not to throw: ${cause.message}`, { cause });
+}
+
+function wrongHook(message: string, options?: { cause: unknown }): BackgroundTaskError {
+  return letGoOfFrames(new BackgroundTaskError('ERR_BACKGROUND_HOOK', message, options));
 }
 
 /**
@@ -49,7 +53,7 @@ export function askNow(name: string, expected: string, hook: () => unknown): unk
   } catch (thrown) {
     throw hookError(name, thrown);
   }
-  throw new BackgroundTaskError('ERR_BACKGROUND_HOOK', `Expected ${name} to ${expected}, got ${describe(answer)}.`);
+  throw wrongHook(`Expected ${name} to ${expected}, got ${describe(answer)}.`);
 }
 
 /** The same of a predicate. */

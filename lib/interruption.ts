@@ -1,6 +1,6 @@
 /** Why a task ends before its own end: it was cancelled, its time is over, or that of `close`. */
 import { describe } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { BackgroundTaskError, letGoOfFrames } from './errors.ts';
 import type { UnsuccessfulOutcome } from './outcome.ts';
 import type { PendingState } from './task-state.ts';
 import { isError } from './to-error.ts';
@@ -39,7 +39,5 @@ export function abandoned(name: string, state: PendingState, sequel: string): In
 }
 
 function interruption(state: Interruption['state'], error: Error): Interruption {
-  // Until its stack is read, V8 keeps the functions on it and all that they can reach: the request, as long as the outcome is kept.
-  Reflect.get(error, 'stack');
-  return { state, error };
+  return { state, error: letGoOfFrames(error) };
 }

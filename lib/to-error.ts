@@ -1,6 +1,6 @@
 /** The one place where whatever was thrown becomes an `Error`. */
 import { describe } from './describe.ts';
-import { BackgroundTaskError } from './errors.ts';
+import { BackgroundTaskError, letGoOfFrames } from './errors.ts';
 
 /** Of any realm: errors of jest and of `vm` are no instances of this realm's Error. Throws for some proxies. */
 export function isErrorOfAnyRealm(value: unknown): value is Error {
@@ -22,9 +22,10 @@ export function isError(value: unknown): value is Error {
 /** Whatever was thrown, as an `Error`: itself where it is one, else wrapped with the thrown value as `cause`. */
 export function toError(thrown: unknown): Error {
   if (isError(thrown)) return thrown;
-  return new BackgroundTaskError(
+  const error = new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_AN_ERROR',
     `Expected an Error to be thrown, got ${describe(thrown)}.`,
     { cause: thrown },
   );
+  return letGoOfFrames(error);
 }
