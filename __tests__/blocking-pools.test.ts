@@ -300,6 +300,18 @@ describe('backgroundTasks() that throws', () => {
   });
 });
 
+describe.each(workerKinds)('a task whose $executor was gone before it began', ({ open, tasks }) => {
+  it('is given its whole time by the next, however long that takes to start', async () => {
+    const background = open(1, preloading('preload-slow.mjs'));
+    const leaving = background.add(tasks.returnAndExit, 0);
+    const next = background.with({ timeout: 600 }).add(tasks.add, 1, 2);
+    expect((await leaving.settled).state).toBe('completed');
+    const outcome = await next.settled;
+    expect(outcome).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
+    expect(outcome.ranMs).toBeLessThan(600);
+  });
+});
+
 it('a task that four processes died of before they had received it is not given to a fifth', async () => {
   const started: unknown[] = [];
   const log = openLogBook();

@@ -19,6 +19,8 @@ export interface Attempted {
   /** What {@link Attempt.kept} is at first. */
   readonly keptForExecutor: unknown;
   attemptStarted(attempt: TaskAttempt, at?: number): void;
+  attemptReturned(attempt: TaskAttempt): void;
+  attemptResumed(attempt: TaskAttempt, at?: number): void;
   attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void;
 }
 
@@ -64,6 +66,14 @@ export class TaskAttempt implements Attempt {
 
   started(at?: number): void {
     this.#run.attemptStarted(this, at);
+  }
+
+  returned(): void {
+    this.#run.attemptReturned(this);
+  }
+
+  resumed(at?: number): void {
+    this.#run.attemptResumed(this, at);
   }
 
   ended(result: AttemptResult, ranMs?: number): void {

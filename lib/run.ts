@@ -212,13 +212,28 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
     if (attempt !== this.#current) return;
     this.attempts += 1;
+    this.#firstStartedAt ??= at;
+    this.#runs(at);
+    this.#runtime.reporter.started(this);
+  }
+
+  /** Its time limit is for its code, and not for the wait for another thread or process. */
+  attemptReturned(attempt: TaskAttempt): void {
+    if (attempt !== this.#current) return;
+    this.#runtime.deadlines.clear(this);
+    this.#moveTo('waiting');
+  }
+
+  attemptResumed(attempt: TaskAttempt, at = performance.now()): void {
+    if (attempt === this.#current) this.#runs(at);
+  }
+
+  #runs(at: number): void {
     this.#attemptStartedAt = at;
-    this.#firstStartedAt ??= this.#attemptStartedAt;
     this.#moveTo('running');
     if (this.policy.timeout !== Number.POSITIVE_INFINITY) {
       this.#runtime.deadlines.set(this, this.policy.timeout, performance.now());
     }
-    this.#runtime.reporter.started(this);
   }
 
   attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void {

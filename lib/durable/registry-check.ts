@@ -77,6 +77,8 @@ function askWorker(module: string, executor: Executor): Promise<string[]> {
       priority: 0,
       isLast: true,
       started() {},
+      returned() {},
+      resumed() {},
       ended(result: AttemptResult) {
         if (!result.ok) reject(result.thrown);
         else if (result.warning === undefined) resolve(result.value as string[]);

@@ -30,6 +30,10 @@ export interface Attempt {
   readonly isLast: boolean;
   /** Called when the task's code is about to run, or when a worker reports that it has begun: at `at`, by `performance.now()`. */
   started(at?: number): void;
+  /** Called when it has not begun after all, since its worker was gone before: it waits again, until {@link resumed}. */
+  returned(): void;
+  /** Called in place of `started` when it begins, or so it seems, in another worker. */
+  resumed(at?: number): void;
   /** Called once, whatever happens. `ranMs`: how long the code ran, where its thread has measured that. */
   ended(result: AttemptResult, ranMs?: number): void;
 }

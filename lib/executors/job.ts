@@ -61,8 +61,10 @@ class OwnJob implements Queued<Job> {
   }
 
   takeBack(): void {
+    const wasStarted = this.state === 'started';
     this.state = 'queued';
     this.holder = undefined;
+    if (wasStarted) this.attempt.returned();
   }
 
   /** It is in no queue any more, no worker has it, and its run is about to be told. */
@@ -80,8 +82,11 @@ class OwnJob implements Queued<Job> {
   start(at?: number): void {
     if (this.state !== 'given') return;
     this.state = 'started';
-    // One that comes back from a worker that was gone before it began has been told as started: its time goes on.
-    if (this.#wasStarted) return;
+    // One that comes back from a worker that was gone before it began has been told as started.
+    if (this.#wasStarted) {
+      this.attempt.resumed(at);
+      return;
+    }
     this.#wasStarted = true;
     this.attempt.started(at);
   }
