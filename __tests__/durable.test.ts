@@ -842,11 +842,12 @@ describe('when the instance is closed', () => {
     expect(await app.until(id, 'completed')).toMatchObject({ value: ['order 7'] });
   });
 
-  it('adds no more, and does not wait for an engine that gives no answer', async () => {
+  it('adds no more, and does not wait for an engine that gives no answer; a task without a hold is not said to have one', async () => {
     const app = await durableApp(() => {}, { faults: { stage: NO_ANSWER, close: NO_ANSWER } });
     const { settled } = app.background.add(tasks.echo);
     const { abandoned } = await app.background.close({ timeout: 50 });
     expect(abandoned).toHaveLength(1);
+    expect(abandoned[0]?.error?.message).toMatch(/ran out of time\. If the engine has it, it runs\.$/);
     expect(codeOf(await settled)).toBe('ERR_BACKGROUND_ABANDONED');
     expect(thrownBy(() => app.background.add(tasks.echo)).code).toBe('ERR_BACKGROUND_CLOSED');
   });

@@ -3,10 +3,15 @@ import type { ExecutorName } from '../executor-names.ts';
 import type { Outcome } from '../outcome.ts';
 import { type NewTask, TaskRun } from '../run.ts';
 
+/** A task on its way to the engine: what its run has to know of it. */
+interface Handed {
+  readonly isHeld: boolean;
+}
+
 /** The hand-over. It has completed when the engine has the task and may let it run. */
 export class DurableRun extends TaskRun {
-  /** The task on its way to the engine: what the executor has to know of it. */
-  handed: unknown;
+  /** What the executor has to know of it. */
+  handed: Handed | undefined;
   #accepted: Promise<void> | undefined;
 
   override get executor(): ExecutorName {
@@ -26,7 +31,7 @@ export class DurableRun extends TaskRun {
   }
 
   protected override get whenAbandoned(): string {
-    return ' If the engine has it, it runs when its hold is over.';
+    return ` If the engine has it, it runs${this.handed?.isHeld ? ' when its hold is over' : ''}.`;
   }
 }
 

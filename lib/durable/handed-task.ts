@@ -46,6 +46,11 @@ export class HandedTask implements Held {
     return this.run.name;
   }
 
+  /** Not before the engine is asked to take it. */
+  get isHeld(): boolean {
+    return this.dueAt !== NOT_HELD;
+  }
+
   /** Whether the task must not run any more, however far it has come. */
   get isWithdrawn(): boolean {
     return WITHDRAWN_AFTER.has(this.run.state);
