@@ -8,7 +8,17 @@ const ASK_AGAIN_AFTER = 1 * SECOND;
  * BullMQ takes refusals for final: it asks for the next task at once, again and again, and takes the refusal of a result
  * for the failure of a task that has completed.
  */
-const ASKED_AGAIN = ['moveToActive', 'moveToCompleted', 'moveToFailed', 'moveToDelayed', 'retryJob'] as const;
+const ASKED_AGAIN = [
+  'waitForJob',
+  'moveToActive',
+  'moveToCompleted',
+  'moveToFailed',
+  'moveToDelayed',
+  'retryJob',
+] as const;
+
+/** Of these, what a worker that stops has no use for. What its tasks came to is told until it is disconnected. */
+const FETCHING: ReadonlySet<string> = new Set(['waitForJob', 'moveToActive'] satisfies (typeof ASKED_AGAIN)[number][]);
 
 /** The place of the argument by which a call that tells of a result also fetches the next task. */
 const FETCH_NEXT = 4;
@@ -20,8 +30,7 @@ export function askAgain(worker: Worker, onRefusal: (error: Error) => void): voi
   const backend = worker.getBackend() as unknown as Record<(typeof ASKED_AGAIN)[number], Call>;
   for (const name of ASKED_AGAIN) {
     const call = backend[name].bind(backend);
-    // A worker that stops has no use for another task. What its tasks came to is told until it is disconnected.
-    const isOver = (): boolean => name === 'moveToActive' && worker.closing !== undefined;
+    const isOver = (): boolean => FETCHING.has(name) && worker.closing !== undefined;
     backend[name] = async (...args) => {
       for (;;) {
         try {
