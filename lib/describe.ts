@@ -21,6 +21,13 @@ export function describe(value: unknown): string {
   }
 }
 
+const USUAL_NAME = /^\w[\w./#$-]{0,199}$/;
+
+/** A name or an id that others may have written: one that is not of the usual kind is quoted and shortened. */
+export function describeName(name: string): string {
+  return USUAL_NAME.test(name) ? name : describe(name);
+}
+
 /**
  * What the user of a URL stands behind. Looked for where a scheme begins, and not at each of its letters: that would take
  * the square of its length.

@@ -728,6 +728,92 @@ describeWithRedis('bullmq() with redis-server', () => {
     },
   );
 
+  it('a worker that is given a task again which it still runs ends the first run, and keeps the lock of the second when that has ended', async () => {
+    direct = new Redis(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const engine = await startEngine({ connection: redis.url, queue, lockDuration: 1_000, stalledInterval: 100 }, host);
+    const task = taskOf();
+    const [firstStarted, firstLost, firstMayEnd] = [makeGate(), makeGate<unknown>(), makeGate()];
+    const [secondStarted, secondMayEnd] = [makeGate(), makeGate()];
+    const started: WorkContext[] = [];
+    const working = await engine.work(
+      async (_envelope, context) => {
+        const { signal } = context;
+        started.push(context);
+        if (started.length > 1) {
+          secondStarted.open();
+          await secondMayEnd.opened;
+          return { kind: 'completed', value: 'second' };
+        }
+        signal.addEventListener('abort', () => firstLost.open(signal.reason));
+        firstStarted.open();
+        await firstMayEnd.opened;
+        return { kind: 'completed', value: 'first' };
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([task], {});
+    await firstStarted.opened;
+    const lock = `bull:${queue}:${task.envelope.id}:lock`;
+    await direct.del(lock);
+    await secondStarted.opened;
+    expect(await firstLost.opened).toMatchObject({
+      message: `The lock of task ${task.envelope.id} could not be renewed in time: this worker has been given it again.`,
+    });
+    firstMayEnd.open();
+    // Twice, since one renewal may have been under way.
+    for (let renewals = 0; renewals < 2; renewals += 1) {
+      let last = await direct.pttl(lock);
+      await untilHolds(async () => {
+        const [before, now] = [last, await direct.pttl(lock)];
+        last = now;
+        return now > before;
+      });
+    }
+    expect(started.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    secondMayEnd.open();
+    await untilHolds(async () => (await engine.find(task.envelope.id))?.state === 'completed');
+    expect(await engine.find(task.envelope.id)).toMatchObject({ attempts: 2, value: 'second' });
+    expect(host.errors).toEqual([]);
+    await working.stop();
+  });
+
+  it('where it gives up a task that has lost its worker too often it counts no attempt, ends what still runs of it, and says so in a few words', async () => {
+    direct = new Redis(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const timing = { lockDuration: 1_000, stalledInterval: 100, maxStalledCount: 0 };
+    const engine = await startEngine({ connection: redis.url, queue, ...timing }, host);
+    const [task, started, ended] = [taskOf(), makeGate(), makeGate()];
+    const working = await engine.work(
+      async (_envelope, { signal }) => {
+        started.open();
+        await once(signal, 'abort');
+        ended.open();
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([task], {});
+    await started.opened;
+    const { id } = task.envelope;
+    await direct.hset(`bull:${queue}:${id}`, 'name', `${'x'.repeat(1e6)}\n`);
+    await direct.del(`bull:${queue}:${id}:lock`);
+    await host.failed;
+    expect(host.errors[0]?.message).toMatch(
+      /^Task 'x+'\.\.\. 999901 more characters \([-0-9a-f]+\) lost its worker more than 0 times/,
+    );
+    expect(host.warnings).toEqual([
+      expect.stringMatching(`^Task ${id} lost its worker, .* unless that has happened more than 0 times\\.$`),
+    ]);
+    await untilHolds(async () => (await engine.find(id))?.state === 'failed');
+    expect(await engine.find(id)).toMatchObject({
+      attempts: 1,
+      error: { message: expect.stringContaining('stalled') },
+    });
+    await ended.opened;
+    await working.stop();
+  });
+
   it('reports once that no sentinel answers, and goes on when one does', async () => {
     const server = await startRedis();
     const sentinel = await startSentinel(server.port);
@@ -798,6 +884,38 @@ describeWithRedis('bullmq() with redis-server', () => {
     await secondStarted.opened;
     await untilHolds(async () => (await engine.find(first.envelope.id))?.state !== 'running');
     expect(await engine.find(first.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+    await working.stop();
+  });
+
+  it('asks each second whether there are tasks while Redis refuses that, and takes them when it does not any more', async () => {
+    const server = await startRedis();
+    direct = new Redis(server.url);
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    const ran = makeGate();
+    const working = await engine.work(
+      async () => {
+        ran.open();
+        return COMPLETED;
+      },
+      { concurrency: 1 },
+    );
+    const waiting = async () => /^id=(\d+) .* cmd=bzpopmin /m.exec((await direct.client('LIST')) as string)?.[1];
+    await untilHolds(async () => (await waiting()) !== undefined);
+    await direct.config('SET', 'min-replicas-to-write', '1');
+    const waits = jest.spyOn(globalThis, 'setTimeout');
+    atEnd(() => waits.mockRestore());
+    await direct.client('KILL', 'ID', Number(await waiting()));
+    const refusals = async (): Promise<number> =>
+      Number(/^cmdstat_bzpopmin:.*rejected_calls=(\d+)/m.exec(await direct.info('commandstats'))?.[1]);
+    await untilHolds(async () => (await refusals()) >= 3);
+    expect(await refusals()).toBeLessThanOrEqual(
+      1 + waits.mock.calls.filter(([, ms]) => ms === ASK_AGAIN_AFTER).length,
+    );
+    expect(host.errors.map(({ message }) => message)).toEqual([expect.stringMatching(/^NOREPLICAS/)]);
+    await direct.config('SET', 'min-replicas-to-write', '0');
+    await engine.stage([taskOf()], {});
+    await ran.opened;
     await working.stop();
   });
 

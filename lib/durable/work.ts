@@ -1,6 +1,6 @@
 /** One attempt at a task from an engine: looks up its name, checks its arguments, runs it, and answers with the result. */
 
-import { describe, describeKind } from '../describe.ts';
+import { describe, describeKind, describeName } from '../describe.ts';
 import { BackgroundTaskError, engineError } from '../errors.ts';
 import { isTooLate } from '../hooks.ts';
 import { taskRules } from '../options/task.ts';
@@ -61,7 +61,7 @@ export async function work(
     args = parsed(envelope, definition);
   } catch (thrown) {
     const error = toError(thrown);
-    host.warn({ id, name: nameForLog(name) }, error);
+    host.warn({ id, name: describeName(name) }, error);
     return failed(error, false);
   }
   const { attempt, retryInMs, signal } = context;
@@ -133,13 +133,6 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   );
 }
 
-const USUAL_NAME = /^[\w.$-]{1,200}$/;
-
-/** Others may have written the name: one that is not of the usual kind is quoted and shortened. */
-function nameForLog(name: string): string {
-  return USUAL_NAME.test(name) ? name : describe(name);
-}
-
 /** The name is not known here, but another worker may know it, or this one after its own deploy. */
 function postponeUnknown(
   { id, task: name }: TaskEnvelope,
@@ -154,7 +147,7 @@ function postponeUnknown(
     'ERR_BACKGROUND_UNKNOWN_TASK',
     `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
-  host.warn({ id, name: nameForLog(name) }, error);
+  host.warn({ id, name: describeName(name) }, error);
   if (isOver) return failed(error, false);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

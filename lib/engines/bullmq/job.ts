@@ -58,7 +58,10 @@ export function isTaskJob(job: BullMQJob): job is TaskJob {
   return isEnvelope(envelope, job.id) && isRetry(retry);
 }
 
-/** How many attempts have ended, those included whose worker died. A postponement is not an attempt. */
+/**
+ * How many attempts have ended, those included whose worker died. A postponement is not an attempt. Where BullMQ has given
+ * the job up, it is one too many: see {@link wasGivenUp}.
+ */
 export function attemptsOf(job: BullMQJob): number {
   return job.attemptsMade + job.stalledCounter;
 }
@@ -78,10 +81,15 @@ export function durableTask(job: TaskJob, state: string): DurableTask | undefine
     id: job.data.envelope.id,
     name: job.data.envelope.task,
     state: ours,
-    attempts: attemptsOf(job) + (ours === 'running' ? 1 : 0),
+    attempts: attemptsOf(job) + (ours === 'running' ? 1 : 0) - (ours === 'failed' && wasGivenUp(job) ? 1 : 0),
     ...(result?.value === undefined ? {} : { value: result.value }),
     ...(ours === 'completed' || error === undefined ? {} : { error }),
   };
+}
+
+/** Whether BullMQ has failed the job by itself, for having lost its worker too often: it counts that as an attempt. */
+function wasGivenUp({ stacktrace }: TaskJob): boolean {
+  return !stacktrace?.at(-1)?.includes(FACTS);
 }
 
 function stateOf(job: TaskJob, state: string): DurableState | undefined {

@@ -1,8 +1,8 @@
 /** One worker. BullMQ fetches, locks and counts; here each job is run, and its result is told to BullMQ in BullMQ's terms. */
 import type * as BullMQ from 'bullmq';
-import { describe } from '../../describe.ts';
+import { describe, describeName } from '../../describe.ts';
 import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
-import { type BackgroundTaskError, engineError } from '../../errors.ts';
+import { engineError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { takeOut } from '../../take-out.ts';
 import { doneWithin, SECOND } from '../../timers.ts';
@@ -31,6 +31,8 @@ interface InFlight {
   readonly id: string;
   readonly controller: AbortController;
   readonly ended: Promise<unknown>;
+  /** Set when this worker is given the task again meanwhile. */
+  next?: InFlight;
 }
 
 export class BullMQWorker implements EngineWorker {
@@ -70,21 +72,23 @@ export class BullMQWorker implements EngineWorker {
 
   #listen(): void {
     const worker = this.#worker;
+    const { lockDuration, maxStalledCount } = this.#options;
     worker.on('error', (error) => this.#errors.tell(error));
     worker.on('stalled', (id) => {
       this.#host.warn(
-        `Task ${id} lost its worker, which ended or did not answer for ${this.#options.lockDuration} ms: it runs again.`,
+        `Task ${describeName(id)} lost its worker, which ended or did not answer for ${lockDuration} ms: it runs again, unless that has happened more than ${maxStalledCount} times.`,
       );
     });
     worker.on('lockRenewalFailed', (ids) => {
-      for (const { id, controller } of this.#inFlight) if (ids.includes(id)) controller.abort(lostLock(id));
+      for (const id of ids) this.#lose(id, 'another worker may have it');
     });
     worker.on('failed', (job) => {
       // All other failures came from #process, and are known.
       if (job?.deferredFailure === undefined) return;
+      this.#lose(job.id, 'it is kept as failed');
       this.#host.error(
         engineError(
-          `Task ${job.name} (${job.id}) lost its worker more than ${this.#options.maxStalledCount} times and is kept as failed: ${job.deferredFailure}.`,
+          `Task ${describeName(job.name)} (${describeName(String(job.id))}) lost its worker more than ${maxStalledCount} times and is kept as failed: ${job.deferredFailure}.`,
         ),
       );
     });
@@ -103,11 +107,27 @@ export class BullMQWorker implements EngineWorker {
     const retryInMs = retryInMsAfter(attempt, retry);
     const controller = new AbortController();
     const told = this.#run(envelope, { attempt, retryInMs, stagedAt: job.timestamp, signal: controller.signal })
-      .then((result) => this.#tell(job, token, result, retryInMs))
+      .then((result) => (controller.signal.aborted ? lost(entry) : this.#tell(job, token, result, retryInMs)))
       .finally(() => takeOut(this.#inFlight, entry));
     const entry: InFlight = { id: envelope.id, controller, ended: told.catch(() => {}) };
+    this.#supersede(entry);
     this.#inFlight.push(entry);
     return told;
+  }
+
+  /** No renewal will tell of a lock that was lost to this worker itself: BullMQ renews by the id, and has the new lock. */
+  #supersede(next: InFlight): void {
+    const before = this.#inFlight.findLast(({ id }) => id === next.id);
+    if (before === undefined) return;
+    before.next = next;
+    this.#lose(next.id, 'this worker has been given it again');
+  }
+
+  /** Ends the runs of a task, since the result of none can be kept. */
+  #lose(lost: string | undefined, sequel: string): void {
+    for (const { id, controller } of this.#inFlight) {
+      if (id === lost) controller.abort(engineError(`The lock of task ${id} could not be renewed in time: ${sequel}.`));
+    }
   }
 
   async #tell(
@@ -148,8 +168,11 @@ export class BullMQWorker implements EngineWorker {
   }
 }
 
-function lostLock(id: string): BackgroundTaskError {
-  return engineError(`The lock of task ${id} could not be renewed in time: another worker may have it.`);
+/** Tells BullMQ nothing: Redis would refuse the result of a run that has lost its lock. */
+async function lost({ next }: InFlight): Promise<never> {
+  // When a run has ended, BullMQ renews no lock of its task any more, be it that of a later run.
+  await next?.ended;
+  throw new DelayedError();
 }
 
 /** A new error for BullMQ: by its name or message it might take the task's error for one of its own. */

@@ -5,6 +5,7 @@
 
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
 import { deferred } from '../../deferred.ts';
+import { describeName } from '../../describe.ts';
 import type { EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { nextTurn } from '../../real-time.ts';
 import { retryInMsAfter } from '../../retry.ts';
@@ -163,7 +164,7 @@ export class PgBossWorker implements EngineWorker {
         ? 'it runs again'
         : 'it runs for the last time, and is kept as failed if that worker ends too';
     this.#parts.errors.warn({
-      message: `Task ${nameIn(id, data)} (${id}) lost its worker, which ended or sent no heartbeat for ${heartbeatSeconds} s: ${sequel}.`,
+      message: `Task ${describeName(nameIn(id, data))} (${id}) lost its worker, which ended or sent no heartbeat for ${heartbeatSeconds} s: ${sequel}.`,
       type: `${id} ${retryCount}`,
     });
   }
