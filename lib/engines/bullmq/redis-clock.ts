@@ -12,6 +12,8 @@ export class RedisClock {
   readonly #host: EngineHost;
   /** By how many milliseconds the clock of Redis is ahead. */
   #offset = 0;
+  /** The same of a clock that nobody sets. It stands still while the machine sleeps. */
+  #offsetOfSteady = 0;
   #timer: NodeJS.Timeout | undefined;
   #isToWarn = false;
   #hasWarned = false;
@@ -22,15 +24,18 @@ export class RedisClock {
   }
 
   now(): number {
-    return Date.now() + this.#offset;
+    // Where the clock here was set since the last look, or the machine slept, the earlier of the two is wrong, and would
+    // end holds too early.
+    return Math.max(Date.now() + this.#offset, Math.round(performance.now() + this.#offsetOfSteady));
   }
 
   async read(): Promise<void> {
-    const before = Date.now();
+    const [before, steadyBefore] = [Date.now(), performance.now()];
     const [seconds, microseconds] = (await this.#client.time()) as unknown as [string, string];
-    const after = Date.now();
+    const [after, steadyAfter] = [Date.now(), performance.now()];
     const theirs = Number(seconds) * SECOND + Math.floor(Number(microseconds) / 1_000);
     this.#offset = Math.round(theirs - (before + after) / 2);
+    this.#offsetOfSteady = theirs - (steadyBefore + steadyAfter) / 2;
     this.#warnIfDifferent();
   }
 
