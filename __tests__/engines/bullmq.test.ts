@@ -500,6 +500,21 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'retrying', attempts: 1 });
   });
 
+  it('holds a task as long as it is told to also where the clock here was set back since Redis was asked for its own', async () => {
+    direct = new Redis(redis.url);
+    const queue = randomUUID();
+    const engine = await startEngine({ connection: redis.url, queue });
+    const setBack = Date.now() - 3_600_000;
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(setBack);
+    atEnd(() => clock.mockRestore());
+    const task = taskOf({ holdMs: HELD });
+    await engine.stage([task], {});
+    clock.mockRestore();
+    const [, score] = await direct.zrange(`bull:${queue}:delayed`, 0, -1, 'WITHSCORES');
+    // BullMQ counts the jobs of one millisecond in the last twelve bits.
+    expect(Number(score) / 4_096 - Date.now()).toBeGreaterThan(HELD / 2);
+  });
+
   it('adds several tasks also when Redis has forgotten its scripts', async () => {
     direct = new Redis(redis.url);
     const engine = await startEngine({ connection: redis.url });
@@ -812,6 +827,33 @@ describeWithRedis('bullmq() with redis-server', () => {
     });
     await ended.opened;
     await working.stop();
+  });
+
+  it('reports once that a lock is lost, however long a task goes on after that', async () => {
+    direct = new Redis(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const engine = await startEngine({ connection: redis.url, queue, lockDuration: 200 }, host);
+    const [started, mayEnd] = [makeGate(), makeGate()];
+    const working = await engine.work(
+      async () => {
+        started.open();
+        await mayEnd.opened;
+        return COMPLETED;
+      },
+      { concurrency: 1 },
+    );
+    await engine.stage([taskOf()], {});
+    await started.opened;
+    await direct.config('RESETSTAT');
+    await direct.del(await direct.keys(`bull:${queue}:*:lock`));
+    const calls = async (): Promise<number> =>
+      Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(await direct.info('commandstats'))?.[1]);
+    await untilHolds(async () => (await calls()) >= 5);
+    mayEnd.open();
+    await working.stop();
+    expect(host.errors.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^could not renew lock for job /),
+    ]);
   });
 
   it('reports once that no sentinel answers, and goes on when one does', async () => {

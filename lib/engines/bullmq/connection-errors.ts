@@ -1,15 +1,14 @@
-/** Tells an error of a connection once, until that connection is there again; and what Redis refuses once in a while. */
+/** Tells an error of a connection once, until that connection is there again; and all else once in a while. */
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { SECOND } from '../../timers.ts';
 import { toError } from '../../to-error.ts';
 import { RecentlyTold } from '../recently-told.ts';
 import type { EngineClient } from './client.ts';
-import { isReplyError } from './patience.ts';
 
 /** What ioredis says each time that none of the sentinels has told it of a master. It adds when it asks again. */
 const NO_SENTINEL = 'All sentinels are unreachable';
-/** A refusal that repeats for longer than this is told again. */
+/** What repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
 
 export class ConnectionErrors {
@@ -18,7 +17,7 @@ export class ConnectionErrors {
   #isMuted = true;
   #isDown = false;
   #last: Error | undefined;
-  readonly #refusals = new RecentlyTold();
+  readonly #told = new RecentlyTold();
 
   constructor(host: EngineHost) {
     this.#host = host;
@@ -51,14 +50,13 @@ export class ConnectionErrors {
     const error = withoutCommand(toError(thrown));
     if (error === this.#last) return;
     if (isOfConnection(error)) this.#connectionFailed(error);
-    else if (!this.#isMuted && !this.#isKnown(error)) this.#host.error(error);
+    else if (!this.#isMuted && this.#isNews(error)) this.#host.error(error);
   }
 
-  /** Workers ask again and again for what Redis refuses. */
-  #isKnown(error: Error): boolean {
+  /** Workers ask again and again for what Redis refuses, and for a lock that they have lost. */
+  #isNews({ message }: Error): boolean {
     // Redis adds by which script it was asked.
-    const reason = error.message.replace(/ script: .*/s, '');
-    return isReplyError(error) && !this.#refusals.isNews(reason, REPEAT_AFTER);
+    return this.#told.isNews(message.replace(/ script: .*/s, ''), REPEAT_AFTER);
   }
 
   #connectionFailed(error: Error): void {

@@ -53,6 +53,6 @@ function fetchingNothing(arg: unknown, place: number): unknown {
 }
 
 /** Whether Redis has answered, with an error of its own. BullMQ's scripts say with a number what they have to say. */
-export function isReplyError(thrown: unknown): thrown is Error {
+function isReplyError(thrown: unknown): thrown is Error {
   return thrown instanceof Error && thrown.name === 'ReplyError';
 }
