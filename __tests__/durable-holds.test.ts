@@ -317,7 +317,7 @@ describe('discards without an answer', () => {
 });
 
 describe('a response that ends before the transaction of its task is committed', () => {
-  const inTransaction = async (statusCode: number) => {
+  const inTransaction = async (statusCode: number, options: AppOptions = {}) => {
     const transaction = new Transaction();
     const app = await durableApp(
       async (_req, res) => {
@@ -326,7 +326,7 @@ describe('a response that ends before the transaction of its task is committed',
         res.statusCode = statusCode;
         res.end(id);
       },
-      { durable: DURABLE, transactions: true },
+      { durable: DURABLE, transactions: true, ...options },
     );
     const { body: id } = await app.request();
     await app.background.idle();
@@ -434,4 +434,27 @@ describe('a response that ends before the transaction of its task is committed',
     expect(line).toMatchObject({ level: 'warn', task: 'tasks.echo' });
     expect(line?.message).toContain('it runs when its hold is over');
   });
+
+  it.each([
+    ['withdrawn', 'discard', 500, 'ERR_BACKGROUND_NOT_DISCARDED', 'it may run, or may have run'],
+    ['released', 'release', 200, 'ERR_BACKGROUND_ENGINE', 'it runs when its hold is over'],
+  ] as const)(
+    'leads to a warning where it is committed when nobody asks any more whether the task can be %s',
+    async (_what, method, statusCode, code, sequel) => {
+      const looked = makeGate();
+      const find: Fault = async (proceed) => {
+        const found = await proceed();
+        looked.open();
+        return found;
+      };
+      const durable = { hold: 1_000, acceptTimeout: 500 };
+      const { app, transaction } = await inTransaction(statusCode, { durable, faults: { find } });
+      await untilHolds(() => app.calls(method).length > 0);
+      await looked.opened;
+      await transaction.commit();
+      const [line] = await app.log.until(code);
+      expect(line).toMatchObject({ level: 'warn', task: 'tasks.echo' });
+      expect(line?.message).toContain(sequel);
+    },
+  );
 });

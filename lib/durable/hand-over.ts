@@ -86,8 +86,12 @@ export class HandOver implements Executor {
       'already',
     );
     if (last === 'released') return;
-    const found = await this.#calls.find(handed).catch(toError);
-    if (found === undefined || (!(found instanceof Error) && found.state !== 'held')) return;
+    const atNear = await this.#calls.find(handed).catch(toError);
+    if (atNear !== undefined && !(atNear instanceof Error) && atNear.state !== 'held') return;
+    // It may be committed after that, and nobody releases it any more.
+    const found =
+      atNear ?? (await this.#repetition.after(this.#calls.msUntilDue(handed), () => this.#calls.find(handed)));
+    if (found === undefined) return;
     const cause = [found, last].find((one) => one instanceof Error);
     this.#warn(handed, releasedTooLate(handed.name, cause));
   }

@@ -73,6 +73,11 @@ export class HoldCalls {
     return dueAt - this.#margin - performance.now();
   }
 
+  /** Below zero where the hold is over. */
+  msUntilDue({ dueAt }: Held): number {
+    return dueAt - performance.now();
+  }
+
   #isNear(task: Held): boolean {
     return this.msUntilNear(task) < 0;
   }

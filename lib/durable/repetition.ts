@@ -50,6 +50,12 @@ export class Repetition {
     return last;
   }
 
+  /** Makes a call once, after a wait. Never rejects. */
+  async after<Answer>(milliseconds: number, call: () => Promise<Answer>): Promise<Answer | Error> {
+    if (!this.#isClosed) await this.#pause(milliseconds);
+    return call().catch(toError);
+  }
+
   async #pause(milliseconds: number): Promise<void> {
     const { promise: woken, resolve: wake } = deferred();
     this.#wakes.add(wake);

@@ -1,7 +1,7 @@
 /** Takes tasks back that must not run, though the engine has them or may have them. */
 import { BackgroundTaskError } from '../errors.ts';
 import { toError } from '../to-error.ts';
-import type { DiscardResult } from './engine.ts';
+import type { DiscardResult, DurableTask } from './engine.ts';
 import { type Held, type HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { Repetition } from './repetition.ts';
 
@@ -43,7 +43,8 @@ export class Withdrawals {
     if (last === 'discarded') return;
     // A call whose answer was lost may have discarded the task: whether it is there, the engine can say.
     const isDoubtful = last === 'absent' || last instanceof Error;
-    const found = isDoubtful ? await this.#calls.find(task).catch(toError) : last;
+    const atNear = isDoubtful ? await this.#calls.find(task).catch(toError) : last;
+    const found = atNear ?? (acceptance === 'uncommitted' ? await this.#findWhenDue(task) : undefined);
     if (found === undefined) return;
     const cause = [last, found].find((one) => one instanceof Error);
     this.#tell(task, acceptance === 'accepted' && !(found instanceof Error), cause);
@@ -76,6 +77,11 @@ export class Withdrawals {
       },
       () => this.#calls.msUntilNear(task),
     );
+  }
+
+  /** A transaction may be committed when the end of the hold is near: nothing can be done about that, but to tell of it. */
+  #findWhenDue(task: Held): Promise<DurableTask | undefined | Error> {
+    return this.#repetition.after(this.#calls.msUntilDue(task), () => this.#calls.find(task));
   }
 
   #tell(task: Held, isThere: boolean, cause: Error | undefined): void {
