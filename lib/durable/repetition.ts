@@ -44,7 +44,7 @@ export class Repetition {
       if (isEnough(answer) || this.#isClosed) break;
       const untilLastCall = msUntilNear() - LAST_CALL_BEFORE;
       const wait = backoff.next();
-      await this.#pause(untilLastCall > 0 ? Math.min(wait, untilLastCall) : wait);
+      await this.#pause(Math.min(wait, untilLastCall > 0 ? untilLastCall : LAST_CALL_BEFORE));
       answer = await call().catch(toError);
     }
     return last;
