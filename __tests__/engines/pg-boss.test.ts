@@ -260,6 +260,56 @@ if (missing !== '') {
       });
     });
 
+    describe('a statement that Postgres gives up for the sake of another', () => {
+      it.each(['40001', '40P01'])('is sent again: it has done nothing (%s)', async (code) => {
+        const client = await connected();
+        let givenUp = 0;
+        let isFirst = false;
+        const executeSql = (text: string, values: unknown[] = []) => {
+          if (!isFirst) return client.query(text, values);
+          isFirst = false;
+          givenUp += 1;
+          return Promise.reject(Object.assign(new Error('could not serialize access'), { code }));
+        };
+        const engine = await started({ connection: { executeSql } });
+        const [wanted, unwanted] = [makeTask(), makeTask()];
+        const calls: readonly (() => Promise<unknown>)[] = [
+          () => engine.stage([wanted, unwanted], {}),
+          () => engine.release(idsOf([wanted])),
+          () => engine.discard(idsOf([unwanted])),
+          () => engine.find(wanted.envelope.id),
+          () => engine.stats(),
+        ];
+        const answers: unknown[] = [];
+        for (const call of calls) {
+          isFirst = true;
+          answers.push(await call());
+        }
+        expect(givenUp).toBe(calls.length);
+        expect(answers).toEqual([
+          undefined,
+          ['released'],
+          ['discarded'],
+          expect.objectContaining({ state: 'waiting' }),
+          expect.objectContaining({ held: 0, waiting: 1 }),
+        ]);
+      });
+
+      it('is given up for good where that goes on', async () => {
+        const client = await connected();
+        let mayRun = true;
+        const executeSql = (text: string, values: unknown[] = []) =>
+          mayRun
+            ? client.query(text, values)
+            : Promise.reject(Object.assign(new Error('deadlock detected'), { code: '40P01' }));
+        const engine = await started({ connection: { executeSql } });
+        const id = await stageOne(engine);
+        mayRun = false;
+        await expect(engine.release([id])).rejects.toMatchObject({ code: '40P01' });
+        mayRun = true;
+      });
+    });
+
     describe('connections', () => {
       it('may be a pool of the user, which stays open', async () => {
         const pool = new Pool({ connectionString: server.url });
@@ -347,6 +397,15 @@ if (missing !== '') {
           code: 'ERR_BACKGROUND_ENGINE',
           message: expect.stringMatching(/^Expected pg to read a timestamptz .*`ALTER ROLE … SET datestyle = 'ISO'`/),
         });
+      });
+
+      it('warns of a database that cannot hold every character', async () => {
+        await (await connected()).query("CREATE DATABASE narrow TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'");
+        const warnings: string[] = [];
+        const connection = server.url.replace(/postgres$/, 'narrow');
+        const engine = await start(fresh({ connection }), undefined, (message) => warnings.push(message));
+        expect(warnings).toEqual([expect.stringMatching(/^The database has the encoding LATIN1: .* with UTF8\.$/)]);
+        await expect(engine.stage([makeTask({ args: ['😀'] })], {})).rejects.toMatchObject({ code: '22P05' });
       });
 
       it('refuses a queue in which jobs wait for each other', async () => {

@@ -16,14 +16,21 @@ import type {
 import { engineError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { Connections } from './pg-boss/connections.ts';
-import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
+import {
+  type Database,
+  poolDatabase,
+  runAlone,
+  transactionDatabase,
+  watchPool,
+  whatWasGiven,
+} from './pg-boss/database.ts';
 import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
 import { durableTask, type Found, stagedJson } from './pg-boss/payload.ts';
 import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
-import { checkPostgres } from './pg-boss/server-check.ts';
+import { checkPostgres, warnOfEncoding } from './pg-boss/server-check.ts';
 import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/worker.ts';
 import { isTaskId } from './task-check.ts';
@@ -89,7 +96,7 @@ class PgBossEngine implements TaskEngine {
     const starting = await this.#prepare(host);
     try {
       this.#checkOpen();
-      const isConnected = await doneWithin(START_LIMIT, this.#connect(starting));
+      const isConnected = await doneWithin(START_LIMIT, this.#connect(starting, host));
       if (!isConnected) throw engineError(`no answer within ${START_LIMIT} ms`);
       this.#checkOpen();
     } catch (error) {
@@ -129,7 +136,7 @@ class PgBossEngine implements TaskEngine {
     };
   }
 
-  async #connect({ boss, database }: Started): Promise<void> {
+  async #connect({ boss, database }: Started, host: EngineHost): Promise<void> {
     const { queue } = this.#options;
     const own = database as { open?: () => Promise<void>; opened?: boolean };
     // The check comes before pg-boss makes tables, which an old Postgres can't have.
@@ -141,18 +148,21 @@ class PgBossEngine implements TaskEngine {
     else if (policy !== 'standard') {
       throw engineError(`Expected the queue ${queue} to have the policy standard, got ${policy}.`);
     }
+    await warnOfEncoding(database, host);
   }
 
   async stage(tasks: readonly StagedTask[], { transaction }: StageOptions): Promise<void> {
     const { database, errors } = this.#requireStarted('stage');
-    const target = transaction === undefined ? database : transactionDatabase(transaction);
+    const target = transaction === undefined ? undefined : transactionDatabase(transaction);
     if (tasks.length === 0) return;
-    await target.executeSql(this.#statements.stage, [
-      stagedJson(tasks, this.#options),
-      this.#options.queue,
-      this.#channel,
-    ]);
-    if (target === database) errors.answered();
+    const { queue } = this.#options;
+    const [text, values] = [this.#statements.stage, [stagedJson(tasks, this.#options), queue, this.#channel]];
+    if (target !== undefined) {
+      await target.executeSql(text, values);
+      return;
+    }
+    await runAlone(database, text, values);
+    errors.answered();
   }
 
   async release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
@@ -175,9 +185,9 @@ class PgBossEngine implements TaskEngine {
     const { database, errors } = this.#requireStarted(method);
     const known = ids.filter(isTaskId);
     if (known.length === 0) return new Set();
-    const { rows } = await database.executeSql(statement, [known, ...parameters]);
+    const { rows } = await runAlone(database, statement, [known, ...parameters]);
     errors.answered();
-    return new Set(rows.map(({ id }: { id: string }) => id));
+    return new Set((rows as { id: string }[]).map(({ id }) => id));
   }
 
   async work(run: WorkFunction, { concurrency }: EngineWorkOptions): Promise<EngineWorker> {
@@ -194,13 +204,13 @@ class PgBossEngine implements TaskEngine {
   async find(id: string): Promise<DurableTask | undefined> {
     const { database } = this.#requireStarted('find');
     if (!isTaskId(id)) return undefined;
-    const { rows } = await database.executeSql(this.#statements.find, [id, this.#options.queue]);
+    const { rows } = await runAlone(database, this.#statements.find, [id, this.#options.queue]);
     return rows[0] === undefined ? undefined : durableTask(id, rows[0] as Found);
   }
 
   async stats(): Promise<EngineStats> {
     const { database } = this.#requireStarted('stats');
-    const { rows } = await database.executeSql(this.#statements.stats, [this.#options.queue]);
+    const { rows } = await runAlone(database, this.#statements.stats, [this.#options.queue]);
     const { held, waiting, running, failed } = rows[0] as EngineStats;
     return { held, waiting, running, failed };
   }

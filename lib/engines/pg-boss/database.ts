@@ -1,7 +1,7 @@
 /** Ways to Postgres: a URL, a pool, an adapter or a transaction, each as pg-boss takes it. */
 
 import { describeKind } from '../../describe.ts';
-import { optionError } from '../../errors.ts';
+import { codeOf, optionError } from '../../errors.ts';
 import type { PgBossConnection } from './options.ts';
 
 export interface Listening {
@@ -47,6 +47,21 @@ export function whatWasGiven(connection: PgBossConnection): Given {
     return { kind: 'pool', pool: connection as unknown as Pool };
   }
   return { kind: 'options', config: { ...(connection as object) } };
+}
+
+/** SQLSTATE of a serialization failure, and of a deadlock. */
+const CONFLICTS: ReadonlySet<unknown> = new Set(['40001', '40P01']);
+const MOST_TRIES = 5;
+
+/** Runs a statement by itself. One that Postgres has given up for the sake of another has done nothing, and is sent again. */
+export async function runAlone(database: Database, text: string, values: unknown[]): Promise<{ rows: unknown[] }> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await database.executeSql(text, values);
+    } catch (thrown) {
+      if (tries === MOST_TRIES || !CONFLICTS.has(codeOf(thrown))) throw thrown;
+    }
+  }
 }
 
 /** A user's pool, as a database of pg-boss. */
