@@ -16,6 +16,7 @@ import { codeOf, engineError } from '../errors.ts';
 import { doneWithin, SECOND } from '../timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
 import { ConnectionErrors } from './bullmq/connection-errors.ts';
+import { guardedScripts } from './bullmq/guards.ts';
 import { durableTask, isOfOneMoment, isTaskJob, type JobData, newJob } from './bullmq/job.ts';
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
 import { Queue } from './bullmq/peers.ts';
@@ -109,7 +110,7 @@ class BullMQEngine implements TaskEngine {
     await queue.waitUntilReady();
     if (!client.isGuarded) {
       throw engineError(
-        'Expected BullMQ to have the scripts promote and removeJob: this version of it is not supported.',
+        `Expected BullMQ to have the scripts ${guardedScripts.join(', ')}: this version of it is not supported.`,
       );
     }
     const clock = new RedisClock(client, host);
