@@ -159,6 +159,33 @@ describe('releases', () => {
   });
 });
 
+describe('a release of a task that is not held any more', () => {
+  it('leads to a warning where the engine has lost the task, as one does that was replaced by an empty one', async () => {
+    const { app, hold } = await heldTasks();
+    const { handle, end } = await hold('/');
+    const other = app.engine.connect();
+    await other.start({ warn() {}, error() {} });
+    await other.discard([handle.id]);
+    end();
+    const [line] = await app.log.until('ERR_BACKGROUND_ENGINE');
+    expect(line).toMatchObject({ level: 'warn', task: 'tasks.echo' });
+    expect(line?.message).toContain('not there any more: unless it has run meanwhile, it never will.');
+    expect(await handle.settled).toMatchObject({ state: 'completed' });
+  });
+
+  it('leads to none where another has released it', async () => {
+    const { app, hold } = await heldTasks();
+    const { handle, end } = await hold('/');
+    const other = app.engine.connect();
+    await other.start({ warn() {}, error() {} });
+    await other.release([handle.id]);
+    end();
+    await handle.settled;
+    await app.background.close();
+    expect(app.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+});
+
 describe('discards', () => {
   const skipping = (_req: unknown, res: TaskedResponse): void => {
     const handle = res.locals.backgroundTasks.with({ when: 'failure' }).add(tasks.echo);

@@ -13,6 +13,7 @@ import { Staging } from './staging.ts';
 import { type Warn, Withdrawals } from './withdrawals.ts';
 
 export class HandOver implements Executor {
+  readonly #engine: string;
   readonly #warn: Warn;
   readonly #calls: HoldCalls;
   readonly #repetition = new Repetition();
@@ -20,9 +21,10 @@ export class HandOver implements Executor {
   readonly #staging: Staging;
 
   constructor(link: EngineLink, options: ResolvedDurableOptions, warn: Warn) {
+    this.#engine = link.engine.name;
     this.#warn = warn;
     this.#calls = new HoldCalls(link, options);
-    this.#withdrawals = new Withdrawals(this.#calls, this.#repetition, link.engine.name, warn);
+    this.#withdrawals = new Withdrawals(this.#calls, this.#repetition, this.#engine, warn);
     this.#staging = new Staging(link, options);
   }
 
@@ -68,12 +70,18 @@ export class HandOver implements Executor {
       const answer = await this.#calls.release(handed);
       attempt.ended({ ok: true, value: undefined });
       // Cancelled while the answer was on its way, it is being withdrawn.
-      if (answer !== 'already' || handed.transaction === undefined || handed.isWithdrawn) return;
-      this.#repetition.watch(this.#releaseLater(handed));
+      if (answer !== 'already' || handed.isWithdrawn) return;
+      this.#repetition.watch(handed.transaction === undefined ? this.#tellIfLost(handed) : this.#releaseLater(handed));
     } catch (thrown) {
       // The task runs when its hold is over.
       attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
     }
+  }
+
+  /** What is not held any more before its hold is over may have been released by others, or with an answer that was lost. */
+  async #tellIfLost(handed: HandedTask): Promise<void> {
+    const found = await this.#calls.find(handed).catch(toError);
+    if (found === undefined) this.#warn(handed, lostByEngine(handed.name, this.#engine));
   }
 
   /** A response may end before its transaction: the engine sees the task, held, only once the transaction is committed. */
@@ -104,6 +112,12 @@ export class HandOver implements Executor {
   close(grace: number): Promise<void> {
     return this.#repetition.close(grace);
   }
+}
+
+function lostByEngine(name: string, engine: string): BackgroundTaskError {
+  return engineError(
+    `Expected ${engine} to hold task ${name}, which it had accepted, but it is not there any more: unless it has run meanwhile, it never will.`,
+  );
 }
 
 function releasedTooLate(name: string, cause: Error | undefined): BackgroundTaskError {
