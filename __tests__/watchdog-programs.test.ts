@@ -322,6 +322,7 @@ describe('a process that is stopped and goes on', () => {
 describe('a machine that is busy', () => {
   const OTHERS = 4;
   const ENOUGH = 5;
+  const ENOUGH_STARTS = 2;
   const BRIEF = 25;
   const THRESHOLD = 60;
   /** Below the threshold: the loop does some work beside the task. */
@@ -332,14 +333,19 @@ describe('a machine that is busy', () => {
     execFileSync('/usr/bin/taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(child.pid)]);
   }
 
-  onOneCore('makes tasks take longer, and none of them is reported as if it had blocked', async () => {
-    const program = server({ threshold: THRESHOLD });
-    await program.untilWatched();
+  /** On the core that {@link pin} gives programs. */
+  function startOthers(): void {
     for (let count = 0; count < OTHERS; count += 1) {
       const other = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
       atEnd(() => other.kill('SIGKILL'));
       pin(other);
     }
+  }
+
+  onOneCore('makes tasks take longer, and none of them is reported as if it had blocked', async () => {
+    const program = server({ threshold: THRESHOLD });
+    await program.untilWatched();
+    startOthers();
     pin(program.child);
     const keptWaiting = (): Printed[] =>
       program.of('took').filter(({ ms, ownMs }) => ms > THRESHOLD && ownMs < SURELY_BRIEF);
@@ -355,6 +361,28 @@ describe('a machine that is busy', () => {
     const mayBeTold = program.of('took').filter(({ ownMs }) => ownMs >= SURELY_BRIEF);
     expect(told.slice(mayBeTold.length)).toEqual([]);
   });
+
+  onOneCore(
+    'makes the first work take longer, and it is not reported though the watchdog itself only starts',
+    async () => {
+      const [threshold, brief, surelyBrief] = [150, 40, 80];
+      startOthers();
+      for (let seen = 0; seen < ENOUGH_STARTS; ) {
+        const program = start('watchdog-first-turn.mjs', [String(threshold), String(brief)]);
+        await program.untilPrinted('ready');
+        pin(program.child);
+        program.child.stdin?.write('go');
+        const took = await program.untilPrinted('took');
+        // Earlier blocks would have been reported before this.
+        await program.until(() => program.blocks.find(({ task }) => task?.name === 'second'));
+        if (took.ms > threshold && took.ownMs < surelyBrief) {
+          seen += 1;
+          expect(program.blocks.filter(({ task }) => task?.name !== 'second')).toEqual([]);
+        }
+        await program.kill();
+      }
+    },
+  );
 });
 
 describe('watchdogs of several realms of one process', () => {

@@ -1,5 +1,6 @@
 /** The messages between the watched thread and the watchdog's. */
 import type { StackSample } from './stack-sample.ts';
+import type { SchedulingReading } from './thread/scheduling.ts';
 
 /** What the watchdog's thread is started with. */
 export interface ThreadData extends ThreadSettings {
@@ -14,6 +15,8 @@ export interface ThreadData extends ThreadSettings {
   readonly stacks: boolean;
   /** Where the system counts how long the watched thread ran and waited. */
   readonly schedulingFile: string | undefined;
+  /** Of that file, from when the watch began: under load, the thread starts much later. */
+  readonly firstReading: SchedulingReading;
 }
 
 /** What may change while the thread runs. */

@@ -10,7 +10,7 @@ import { RequestCounter } from './request-counter.ts';
 import { SamplingGate } from './sampling-gate.ts';
 import { turnMemory } from './sampling-turn.ts';
 import type { Stall } from './stall.ts';
-import { ownSchedulingFile } from './thread/scheduling.ts';
+import { ownSchedulingFile, readScheduling } from './thread/scheduling.ts';
 import { ThreadHandle } from './thread-handle.ts';
 import type { Block, Watched } from './watched.ts';
 import { WorkTracker } from './work-tracker.ts';
@@ -54,13 +54,16 @@ export class Watch {
     if (this.stacks && obstacle !== undefined) this.#stacksUnavailable(obstacle);
     const tickMs = Math.max(SHORTEST_TICK, this.threshold / TICKS_PER_THRESHOLD);
     this.#idleMs = eventLoopUtilization().idle;
+    const schedulingFile = ownSchedulingFile();
+    const firstReading = readScheduling(schedulingFile);
     this.#beat(sharedNow());
     const threadData = {
       memory: { heartbeat: this.#heartbeat.memory, gate: this.#gate.memory, turn: turnMemory() },
       threshold: this.threshold,
       tickMs,
       stacks: this.stacks && obstacle === undefined,
-      schedulingFile: ownSchedulingFile(),
+      schedulingFile,
+      firstReading,
       ...this.#threadSettings,
     };
     this.#thread = new ThreadHandle(threadData, {

@@ -1,12 +1,5 @@
 /** For how long the machine kept the watched thread from running: what the system counts is read at each tick. */
-import { sharedNow } from '../../clock.ts';
-import { readScheduling, type Scheduling } from './scheduling.ts';
-
-/** The reading thread may lose its core meanwhile: the counts are those of some moment between the two times. */
-interface Reading extends Partial<Scheduling> {
-  readonly askedAt: number;
-  readonly readAt: number;
-}
+import { readScheduling, type SchedulingReading } from './scheduling.ts';
 
 /** What lies between two readings. */
 interface Interval {
@@ -31,18 +24,20 @@ const MOST_READINGS = 2_048;
 export class SchedulingHistory {
   readonly #file: string | undefined;
   readonly #tickMs: number;
-  #readings: Reading[] = [];
+  /** The watched thread's own, from before this thread had started. */
+  readonly #first: SchedulingReading;
+  readonly #readings: SchedulingReading[];
 
-  constructor(file: string | undefined, tickMs: number) {
+  constructor(file: string | undefined, tickMs: number, first: SchedulingReading) {
     this.#file = file;
     this.#tickMs = tickMs;
+    this.#first = first;
+    this.#readings = [first];
     this.record();
   }
 
   record(): void {
-    const askedAt = sharedNow();
-    const scheduling = readScheduling(this.#file);
-    this.#readings.push({ ...scheduling, askedAt, readAt: sharedNow() });
+    this.#readings.push(readScheduling(this.#file));
     if (this.#readings.length > MOST_READINGS) this.#readings.splice(0, MOST_READINGS / 2);
   }
 
@@ -76,7 +71,10 @@ export class SchedulingHistory {
   *#intervalsSince(from: number): Generator<Interval> {
     let waited = 0;
     for (let index = this.#readings.length - 1; index > 0; index -= 1) {
-      const [before, after] = [this.#readings[index - 1] as Reading, this.#readings[index] as Reading];
+      const [before, after] = [this.#readings[index - 1], this.#readings[index]] as [
+        SchedulingReading,
+        SchedulingReading,
+      ];
       if (after.readAt <= from) return;
       const passed = after.readAt - before.readAt;
       const ran = (after.ranMs ?? 0) - (before.ranMs ?? 0);
@@ -84,7 +82,9 @@ export class SchedulingHistory {
       waited += (after.waitedMs ?? 0) - (before.waitedMs ?? 0);
       const waitedHere = Math.min(waited, passed);
       waited -= waitedHere;
-      const wasStopped = passed > LATE_TICK * this.#tickMs && ran + waitedHere < STOPPED_BELOW * passed;
+      // A thread takes its time to start: that its first reading comes late says nothing of the machine.
+      const isLate = passed > LATE_TICK * this.#tickMs && before !== this.#first;
+      const wasStopped = isLate && ran + waitedHere < STOPPED_BELOW * passed;
       yield { begin: before.askedAt, end: after.readAt, descheduledMs: wasStopped ? passed - ran : waitedHere };
     }
   }

@@ -19,12 +19,12 @@ const STDERR = 2;
 /** The time between the two samples of a block, as a part of the threshold. */
 const BETWEEN_SAMPLES = 0.25;
 
-const { memory, threshold, tickMs, stacks, schedulingFile } = workerData as ThreadData;
+const { memory, threshold, tickMs, stacks, schedulingFile, firstReading } = workerData as ThreadData;
 let { debuggerPort, logs } = workerData as ThreadData;
 const heartbeat = new Heartbeat(memory.heartbeat);
 const gate = new SamplingGate(memory.gate);
 const turn = new SamplingTurn(memory.turn, threadId);
-const scheduling = new SchedulingHistory(schedulingFile, tickMs);
+const scheduling = new SchedulingHistory(schedulingFile, tickMs, firstReading);
 const budget = new SamplingBudget();
 
 interface OngoingStall {
