@@ -1,6 +1,7 @@
 /** What a handle shows and does. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
+import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { type AddOptions, currentTask, type TaskHandle } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
@@ -68,6 +69,13 @@ describe('a handle', () => {
     expect(outcome.waitedMs).toBeGreaterThanOrEqual(0);
     expect(outcome.ranMs).toBeGreaterThanOrEqual(0);
     expect(outcome).not.toHaveProperty('response');
+  });
+
+  it('says in a log what it is', async () => {
+    const handle = makeBackground().add(function named() {});
+    await handle.settled;
+    expect(inspect(handle)).toBe(`TaskHandle { id: '${handle.id}', name: 'named', state: 'completed' }`);
+    expect(inspect({ of: { the: { order: handle } } }, { depth: 2 })).toBe('{ of: { the: { order: [TaskHandle] } } }');
   });
 
   it('becomes JSON that a client may see', () => {

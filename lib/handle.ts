@@ -1,5 +1,6 @@
 /** What `add` returns. */
 
+import { type InspectOptions, inspect } from 'node:util';
 import type { Outcome } from './outcome.ts';
 import type { TaskState } from './task-state.ts';
 
@@ -68,6 +69,11 @@ export class Handle implements TaskHandle {
 
   toJSON(): { id: string; name: string; state: TaskState } {
     return { id: this.id, name: this.name, state: this.state };
+  }
+
+  /** Its fields are private: without this, `console.log(handle)` shows none. */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return depth < 0 ? '[TaskHandle]' : `TaskHandle ${inspect(this.toJSON(), options)}`;
   }
 }
 
