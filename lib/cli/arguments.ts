@@ -10,7 +10,7 @@ Runs the durable tasks that the module <registry> registers with durable(), unti
   --engine <where>      redis://…, rediss://…, postgres://…, or a module whose default export is an engine.
                         Default: the environment variable BACKGROUND_TASKS_ENGINE, which process lists do not show.
   --queue <name>        the name of the queue, if the web processes set one
-  --concurrency <n>     how many tasks run at once (default: as many as threads)
+  --concurrency <n>     how many tasks it takes at once (default: as many as threads; more is for tasks on the event loop)
   --threads <n>         how many worker threads (default: one less than cores, at least 1)
   --timeout <ms>        how long running tasks may take to end after SIGTERM (default: 30000)
   --health-port <port>  answers GET with 200 while the worker takes tasks and the engine answers, else with 503
