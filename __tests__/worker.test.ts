@@ -7,6 +7,7 @@ import {
   type DurableBackgroundTasks,
   type DurableTask,
   durable,
+  type Outcome,
   type StagedTask,
   type TaskHandle,
   type TaskWorker,
@@ -177,7 +178,7 @@ describe('a worker', () => {
     const refused = await on.until(on.web.add(checked.echo, 'one'), 'failed');
     expect(refused).toMatchObject({ attempts: 1, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } });
     expect(refused.error?.message).toContain('expected a number, got one');
-    expect(on.log.withCode('ERR_BACKGROUND_ARGUMENTS')).toMatchObject([{ level: 'warn', task: 'checked.echo' }]);
+    expect(on.log.withCode('ERR_BACKGROUND_ARGUMENTS')).toMatchObject([{ level: 'error', task: 'checked.echo' }]);
   });
 
   it('refuses a promise from `parse`, and is not harmed if it rejects', async () => {
@@ -372,6 +373,25 @@ describe('a name that no worker knows', () => {
     const unknown = await stage(engine, { task: 'unheard.of' });
     await work({ unknownFor: 0 });
     expect(await untilState(unknown, 'failed')).toMatchObject({ error: { code: 'ERR_BACKGROUND_UNKNOWN_TASK' } });
+  });
+});
+
+describe('a task that fails for good without having been run', () => {
+  it.each<[string, object, Partial<WorkerOptions>, string]>([
+    ['its arguments do not pass', { task: 'checked.echo', args: ['one'] }, {}, 'ERR_BACKGROUND_ARGUMENTS'],
+    ['no worker has known it', { task: 'unheard.of' }, { unknownFor: 0 }, 'ERR_BACKGROUND_UNKNOWN_TASK'],
+  ])('is an error in the log and for `onError`: %s', async (_why, envelope, options, code) => {
+    const { engine, work, log } = setting();
+    const told = makeGate<[Error, Outcome]>();
+    const { id } = await stage(engine, envelope);
+    await work({ ...options, onError: (error, outcome) => told.open([error, outcome]) });
+    const [error, outcome] = await told.opened;
+    expect(error).toMatchObject({ code });
+    expect(outcome).toMatchObject({ id, executor: 'engine', state: 'failed', attempts: 0, ranMs: 0, error });
+    expect(outcome.waitedMs).toBeGreaterThanOrEqual(0);
+    expect(log.withCode(code)).toMatchObject([
+      { level: 'error', message: `Task ${outcome.name} failed: ${error.message}` },
+    ]);
   });
 });
 

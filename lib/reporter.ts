@@ -117,6 +117,13 @@ export class Reporter {
     });
   }
 
+  /** A task from an engine that will never be run: it has no run here, so it is neither counted nor an event. */
+  failedWithoutRun({ id, name }: NamedTask, error: Error, waitedMs: number): void {
+    const fields = { task: name, id, waitedMs: Math.round(waitedMs), error: errorFields(error) };
+    this.#log.write('error', `Task ${name} failed: ${error.message}`, fields);
+    this.#callOnError({ id, name, executor: 'engine', state: 'failed', attempts: 0, waitedMs, ranMs: 0, error });
+  }
+
   /** A function of the user's that the package called threw: the task's fate is decided without it. */
   hookThrew(error: Error): void {
     this.#log.write('error', error.message, { error: errorFields(error) });

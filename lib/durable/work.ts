@@ -18,6 +18,8 @@ export interface WorkHost {
   /** @throws where there is no room for the task. */
   run(definition: TaskDefinition, work: Work): WorkRun;
   warn(task: NamedTask, error: Error): void;
+  /** The task will not be run, neither here nor elsewhere: no run reports that. */
+  failed(task: NamedTask, error: Error, waitedMs: number): void;
 }
 
 /** Which tasks run here, and for how long others are put back for a worker that knows them. */
@@ -61,8 +63,7 @@ export async function work(
     args = parsed(envelope, definition);
   } catch (thrown) {
     const error = toError(thrown);
-    host.warn({ id, name: describeName(name) }, error);
-    return failed(error, false);
+    return failedForGood(envelope, context, error, host);
   }
   const { attempt, retryInMs, signal } = context;
   let run: WorkRun;
@@ -92,6 +93,19 @@ function resultOf(outcome: Outcome, { isTriedAgain }: WorkRun): WorkResult {
       // Abandoned by a worker that is closing: another may have the task at once.
       return { kind: 'postponed', delayMs: 0 };
   }
+}
+
+/** The engine keeps it as failed. */
+function failedForGood(
+  { id, task: name }: TaskEnvelope,
+  { stagedAt }: WorkContext,
+  error: Error,
+  host: WorkHost,
+): WorkResult {
+  // Others may have written the time: it may be none, or lie ahead.
+  const waitedMs = Math.max(0, Date.now() - stagedAt) || 0;
+  host.failed({ id, name: describeName(name) }, error, waitedMs);
+  return failed(error, false);
 }
 
 function failed(error: Error, retry: boolean): WorkResult {
@@ -135,19 +149,20 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
 
 /** The name is not known here, but another worker may know it, or this one after its own deploy. */
 function postponeUnknown(
-  { id, task: name }: TaskEnvelope,
-  { stagedAt }: WorkContext,
+  envelope: TaskEnvelope,
+  context: WorkContext,
   { unknownFor }: KnownTasks,
   host: WorkHost,
 ): WorkResult {
+  const { id, task: name } = envelope;
   // Others may have written the time: one far ahead, or `NaN`, must not bring the task back again and again.
-  const age = Math.abs(Date.now() - stagedAt);
+  const age = Math.abs(Date.now() - context.stagedAt);
   const isOver = !(age < unknownFor);
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_UNKNOWN_TASK',
     `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
+  if (isOver) return failedForGood(envelope, context, error, host);
   host.warn({ id, name: describeName(name) }, error);
-  if (isOver) return failed(error, false);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }
