@@ -41,6 +41,7 @@ import {
   type TaskList,
   type TaskState,
   type TaskWorker,
+  type UnsuccessfulOutcome,
 } from 'express-background-tasks';
 import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
 import winston from 'winston';
@@ -326,6 +327,7 @@ export function hooksWhoseRejectionsAreLoggedReturnWhatTheyLike(): void {
   expectTypeOf<ReturnType<EventListener<EventName>>>().toEqualTypeOf<unknown>();
   expectTypeOf<(error: Error) => Promise<void>>().toExtend<OnError>();
   expectTypeOf<(error: Error) => void>().toExtend<OnError>();
+  expectTypeOf<(error: Error, outcome: Outcome) => void>().toExtend<OnError>();
 }
 
 export function optionsAreCheckedByName(): void {
@@ -351,7 +353,7 @@ export function optionsAreCheckedByName(): void {
     history: 0,
     logger: false,
     logArguments: true,
-    onError: (error, outcome) => expectTypeOf([error, outcome]).toEqualTypeOf<(Error | Outcome)[]>(),
+    onError: (error, outcome) => expectTypeOf([error, outcome]).toEqualTypeOf<(Error | UnsuccessfulOutcome)[]>(),
     ambient: true,
     context: (req: Request) => ({ path: req.path }),
     mode: 'inline',

@@ -1,7 +1,7 @@
 /** The options of `backgroundTasks`, as a user writes them. */
 import type { TaskEngine } from '../durable/engine.ts';
 import type { Logger } from '../log.ts';
-import type { Outcome } from '../outcome.ts';
+import type { UnsuccessfulOutcome } from '../outcome.ts';
 import { type DurableOptions, durableRules, type WorkOptions, workRules } from './durable.ts';
 import { type ProcessOptions, processRules } from './process-pool.ts';
 import { aBoolean, aFunction, anInteger, anObjectOf, either, oneOf, type Rules } from './rules.ts';
@@ -84,7 +84,7 @@ export interface BackgroundTasksOptions {
    * @example
    * onError: (error, { name, id }) => errorTracker.capture(error, { tags: { task: name }, extra: { id } })
    */
-  readonly onError?: ((error: Error, outcome: Outcome) => unknown) | undefined;
+  readonly onError?: ((error: Error, outcome: UnsuccessfulOutcome) => unknown) | undefined;
   /**
    * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries one
    * more async context.
