@@ -94,6 +94,16 @@ describe('the command', () => {
       'Expected the registry nowhere.js to load',
     ],
     [
+      'a registry that throws, and where',
+      ['work', fileURLToPath(fixture('worker-registry-throwing.mjs')), '--engine', ENGINE],
+      'to load: no such database\nTypeError: no such database\n    at openDatabase (',
+    ],
+    [
+      'a registry in TypeScript where Node needs a loader',
+      ['work', fileURLToPath(fixture('worker-registry.tsx')), '--engine', ENGINE],
+      'cannot load TypeScript by itself: node --import tsx node_modules/express-background-tasks/dist/esm/cli/main.js work …',
+    ],
+    [
       'no engine',
       ['work', fileURLToPath(fixture('worker-registry.mjs'))],
       'Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.',

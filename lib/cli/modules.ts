@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withoutPassword } from '../describe.ts';
 import type { TaskEngine } from '../durable/engine.ts';
+import { codeOf } from '../errors.ts';
 import { toError } from '../to-error.ts';
 import { UsageError } from './arguments.ts';
 
@@ -64,6 +65,20 @@ async function importModule(path: string, what: string): Promise<Namespace> {
   try {
     return (await import(url)) as Namespace;
   } catch (thrown) {
-    throw new UsageError(`Expected ${what} ${path} to load: ${toError(thrown).message}`, { cause: thrown });
+    throw new UsageError(`Expected ${what} ${path} to load: ${inWords(toError(thrown))}`, { cause: thrown });
   }
+}
+
+/** As Node quotes it. */
+const EXTENSION_OF_TYPESCRIPT = /"\.(?:[cm]?ts|tsx)"/;
+const ADVICE_FOR_TYPESCRIPT =
+  'This version of Node cannot load TypeScript by itself: node --import tsx node_modules/express-background-tasks/dist/esm/cli/main.js work …';
+
+/** What Node could not find or read, its message names. Any other error came out of the module: its stack says where. */
+function inWords(error: Error): string {
+  const code = String(codeOf(error));
+  if (code === 'ERR_UNKNOWN_FILE_EXTENSION' && EXTENSION_OF_TYPESCRIPT.test(error.message)) {
+    return `${error.message}. ${ADVICE_FOR_TYPESCRIPT}`;
+  }
+  return code.startsWith('ERR_') ? error.message : `${error.message}\n${error.stack}`;
 }
