@@ -3,9 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { type Clone, lostResult } from '../cloneable.ts';
 import type { Callable, TaskTarget } from '../task.ts';
 import { toError } from '../to-error.ts';
-import { EventLoopExecutor } from './event-loop.ts';
+import { EventLoopExecutor, type Resolve } from './event-loop.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
-import { loadFunction } from './task-module.ts';
+import { loadedFunction, loadFunction } from './task-module.ts';
 
 /**
  * Test runners load modules in their own way (transforms, mocks): there the CommonJS build's `import()` is their
@@ -18,9 +18,10 @@ export function specifierHere(module: string): string {
   return takesPaths ? fileURLToPath(module) : module;
 }
 
-/** The function that an export is, loaded in this thread. */
-export function loadHere({ module, export: name }: Extract<TaskTarget, { kind: 'module' }>): Promise<Callable> {
-  return loadFunction(specifierHere(module), name);
+/** The function that an export is in this thread; a promise of it where its module has to be loaded. */
+export function loadHere({ module, export: name }: Extract<TaskTarget, { kind: 'module' }>): ReturnType<Resolve> {
+  const specifier = specifierHere(module);
+  return loadedFunction(specifier, name) ?? loadFunction(specifier, name);
 }
 
 /** For tests. Runs on clones of the arguments, so that a test finds what a worker would refuse or receive changed. */
