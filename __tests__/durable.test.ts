@@ -568,6 +568,16 @@ describe('`find`', () => {
     expect(await one.background.find(id.replace(/.$/, (digit) => (digit === '0' ? '1' : '0')))).toBeUndefined();
   });
 
+  it('still answers for a task of its own when it has worked on more tasks than the history keeps', async () => {
+    const one = await durableApp(() => {});
+    const { background } = await durableApp(() => {}, { engine: one.engine, work: true, history: 1 });
+    const own = background.add(() => 1);
+    await own.settled;
+    const { id } = one.background.add(localTasks.echo, 'ada');
+    await one.until(id, 'completed');
+    expect(await background.find(own.id)).toMatchObject({ state: 'completed', value: 1 });
+  });
+
   it('finds a task that the engine has never accepted', async () => {
     const { background } = await durableApp(() => {}, { faults: { stage: FAILED_CALL } });
     const handle = background.add(tasks.echo);

@@ -23,6 +23,8 @@ export interface Reported {
   readonly attemptNumber: number;
   readonly waitedMs: number;
   readonly ranMs: number;
+  /** Whether `find(id)` looks for it in this process. */
+  readonly isFoundHere: boolean;
 }
 
 /** The level and the text of each end's log line. The package's own errors name their task themselves. */
@@ -98,7 +100,7 @@ export class Reporter {
   }
 
   settled(run: Reported, outcome: Outcome): void {
-    this.history.keep(run.number, outcome);
+    if (run.isFoundHere) this.history.keep(run.number, outcome);
     this.durations.record(outcome);
     const { level, line } = ENDINGS[outcome.state];
     if (this.#log.hears(level)) {

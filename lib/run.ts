@@ -133,6 +133,10 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return undefined;
   }
 
+  get isFoundHere(): boolean {
+    return true;
+  }
+
   get waitedMs(): number {
     return (this.#firstStartedAt ?? performance.now()) - this.#addedAt;
   }

@@ -51,6 +51,11 @@ export class WorkRun extends TaskRun {
     return this.#retryInMs === undefined;
   }
 
+  /** Its engine is asked, in any process. */
+  override get isFoundHere(): boolean {
+    return false;
+  }
+
   protected override tryAgain(): boolean {
     this.isTriedAgain = true;
     return false;
