@@ -13,7 +13,7 @@ export interface WorkerOptions
   extends WorkOptions,
     Pick<
       BackgroundTasksOptions,
-      'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'history' | 'maxBacklog' | 'watchdog'
+      'pool' | 'processes' | 'logger' | 'logArguments' | 'onError' | 'maxBacklog' | 'watchdog'
     > {
   /** The engine that keeps the tasks. */
   readonly engine: TaskEngine;
@@ -21,7 +21,7 @@ export interface WorkerOptions
 
 const PLACE = 'createWorker()';
 
-const { engine, pool, processes, logger, logArguments, onError, history, maxBacklog, watchdog } = middlewareRules;
+const { engine, pool, processes, logger, logArguments, onError, maxBacklog, watchdog } = middlewareRules;
 export const workerRules: Rules<WorkerOptions> = {
   engine,
   ...workRules,
@@ -30,7 +30,6 @@ export const workerRules: Rules<WorkerOptions> = {
   logger,
   logArguments,
   onError,
-  history,
   maxBacklog,
   watchdog,
 };
