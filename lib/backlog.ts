@@ -1,8 +1,9 @@
 /** What was accepted and has not settled: admission, idleness, and the counts that show that nothing is lost. */
+
+import { NumberedSet } from './collections/numbered-set.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { TaskHandle } from './handle.ts';
-import { NumberedSet } from './numbered-set.ts';
 import { OUTCOME_STATES, type Outcome, type OutcomeState } from './outcome.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 

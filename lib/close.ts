@@ -5,8 +5,8 @@ import { EXECUTOR_NAMES } from './executor-names.ts';
 import type { Instance } from './instance.ts';
 import { check } from './options/check.ts';
 import { either, milliseconds, oneOf } from './options/rules.ts';
-import { now } from './real-time.ts';
-import { doneWithin, SECOND } from './timers.ts';
+import { now } from './time/real-time.ts';
+import { doneWithin, SECOND } from './time/timers.ts';
 
 /** Options of `close`. */
 export interface CloseOptions {

@@ -4,7 +4,6 @@ import { Admission } from './admission.ts';
 import { Backlog } from './backlog.ts';
 import { randomBytes } from './builtins.ts';
 import { CLONE_FOR_WORKER } from './cloneable.ts';
-import { Deadlines } from './deadlines.ts';
 import { checkNotTaken, DurableTasks } from './durable/durable-tasks.ts';
 import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './executor-names.ts';
 import { EventLoopExecutor, type Resolve } from './executors/event-loop.ts';
@@ -20,6 +19,7 @@ import type { Owner } from './owner.ts';
 import { Reporter } from './reporter.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
+import { Deadlines } from './time/deadlines.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';
 
 /** So many that no two processes of an application will have the same. */

@@ -1,5 +1,5 @@
 /** What waits for a free thread or process: the highest priority first, in the order added within one. */
-import { type Linked, LinkedList } from './linked-list.ts';
+import { type Linked, LinkedList } from './collections/linked-list.ts';
 
 /** What can stand in a {@link Queue}. */
 export interface Queued<Entry> extends Linked<Entry> {

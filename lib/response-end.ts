@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
 import { ServerResponse } from './builtins.ts';
 import type { ResponseEnd } from './outcome.ts';
-import { setImmediate } from './real-time.ts';
+import { setImmediate } from './time/real-time.ts';
 
 type Listener = (end: ResponseEnd) => void;
 

@@ -2,7 +2,6 @@
 import { AsyncContext, NOWHERE } from './async-context.ts';
 import { type Attempted, TaskAttempt } from './attempt.ts';
 import type { PendingRun } from './backlog.ts';
-import type { Limited } from './deadlines.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { AttemptResult } from './executors/executor.ts';
@@ -16,6 +15,7 @@ import { delayAfter, isWorthRetrying } from './retry.ts';
 import type { Runtime } from './runtime.ts';
 import type { TaskDefinition } from './task.ts';
 import type { PendingState, TaskState } from './task-state.ts';
+import type { Limited } from './time/deadlines.ts';
 import { toError } from './to-error.ts';
 
 /** What a task is made of when it is added. */

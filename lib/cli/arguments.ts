@@ -1,6 +1,6 @@
 /** Reads and checks the command line. */
 import { parseArgs } from 'node:util';
-import { LONGEST_TIMER } from '../timers.ts';
+import { LONGEST_TIMER } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 
 export const USAGE = `Usage: express-background-tasks work <registry> [options]

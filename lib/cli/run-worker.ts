@@ -1,7 +1,7 @@
 /** The command `work`: a worker as a program, from its start to the end of the tasks that run. */
 
 import { createWorker, type TaskWorker } from '../create-worker.ts';
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { WorkCommand } from './arguments.ts';
 import { type Health, type HealthReports, reportHealth } from './health.ts';

@@ -1,5 +1,5 @@
 /** Gathers items into few calls: what is added while calls are in flight goes together in the next. */
-import { queueMicrotask } from '../real-time.ts';
+import { queueMicrotask } from '../time/real-time.ts';
 
 /** How many calls are in flight at once. An engine that commits to disk does few at a time: more would only wait for each other. */
 const MOST_CALLS = 2;

@@ -2,8 +2,8 @@
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
-import { queueMicrotask } from '../real-time.ts';
-import { doneWithin, SECOND } from '../timers.ts';
+import { queueMicrotask } from '../time/real-time.ts';
+import { doneWithin, SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { EngineHost, TaskEngine } from './engine.ts';
 import { noAnswer, TimedCalls } from './timed-calls.ts';

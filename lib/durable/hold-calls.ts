@@ -1,7 +1,7 @@
 /** Calls about tasks that an engine holds: as few as possible, and none near the end of a hold. */
 import type { ResolvedDurableOptions } from '../options/durable.ts';
 import type { NamedTask } from '../task.ts';
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import { Batches } from './batches.ts';
 import type { DiscardResult, DurableTask, ReleaseResult } from './engine.ts';
 import type { EngineLink } from './engine-link.ts';

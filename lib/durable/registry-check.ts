@@ -6,7 +6,7 @@ import { specifierHere } from '../executors/inline.ts';
 import { isTaskName } from '../module-tasks.ts';
 import { moduleExports } from '../package-files.ts';
 import type { TaskDefinition } from '../task.ts';
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import { functionsOf } from './module-exports.ts';
 import { type RegisteredModule, registeredModules } from './registry.ts';

@@ -2,7 +2,7 @@
 
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
-import { doneWithin, SECOND } from '../timers.ts';
+import { doneWithin, SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { Near } from './hold-calls.ts';
 

@@ -1,5 +1,5 @@
 /** Calls to an engine that must be answered in time. */
-import { Deadlines, type Limited } from '../deadlines.ts';
+import { Deadlines, type Limited } from '../time/deadlines.ts';
 
 class PendingCall implements Limited {
   deadline = 0;

@@ -6,7 +6,7 @@ import { isTooLate } from '../hooks.ts';
 import { taskRules } from '../options/task.ts';
 import type { Outcome } from '../outcome.ts';
 import type { NamedTask, TaskDefinition } from '../task.ts';
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { WorkRun } from './durable-run.ts';
 import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';

@@ -13,7 +13,7 @@ import type {
   WorkFunction,
 } from '../durable/engine.ts';
 import { codeOf, engineError } from '../errors.ts';
-import { doneWithin, SECOND } from '../timers.ts';
+import { doneWithin, SECOND } from '../time/timers.ts';
 import { type EngineClient, producerClient } from './bullmq/client.ts';
 import { ConnectionErrors } from './bullmq/connection-errors.ts';
 import { guardedScripts } from './bullmq/guards.ts';

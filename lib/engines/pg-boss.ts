@@ -14,7 +14,7 @@ import type {
   WorkFunction,
 } from '../durable/engine.ts';
 import { engineError } from '../errors.ts';
-import { doneWithin, SECOND } from '../timers.ts';
+import { doneWithin, SECOND } from '../time/timers.ts';
 import { Connections } from './pg-boss/connections.ts';
 import {
   type Database,

@@ -2,7 +2,7 @@
  * What becomes of the tasks of a batch, in memory that the main thread and the worker thread share: it is known there
  * also when the thread has died, and telling it takes no message.
  */
-import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
+import { CLOCK_OFFSET, sharedNow } from '../time/clock.ts';
 
 /** The most tasks that go to a thread at once. */
 export const LARGEST_BATCH = 256;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
 import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { processEntry } from '../package-files.ts';
-import { clearTimeout, setTimeout } from '../real-time.ts';
+import { clearTimeout, setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';

@@ -3,8 +3,8 @@
 import { lostArguments } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import { Queue } from '../queue.ts';
-import { setTimeout } from '../real-time.ts';
 import type { TaskTarget } from '../task.ts';
+import { setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import type { Job } from './job.ts';

@@ -3,9 +3,9 @@
 import { type RunningTask, taskContext } from '../current-task.ts';
 import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
-import { queueMicrotask } from '../real-time.ts';
 import type { Callable } from '../task.ts';
-import { doneWithin } from '../timers.ts';
+import { queueMicrotask } from '../time/real-time.ts';
+import { doneWithin } from '../time/timers.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 
 /** How a target becomes a function to call; asynchronous where a module has to be loaded. */

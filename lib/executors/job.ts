@@ -2,9 +2,9 @@
 import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import type { Queued } from '../queue.ts';
-import { clearTimeout } from '../real-time.ts';
 import { toThisRealm } from '../realm.ts';
-import { setPatientTimeout } from '../timers.ts';
+import { clearTimeout } from '../time/real-time.ts';
+import { setPatientTimeout } from '../time/timers.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult } from './executor.ts';
 import type { PoolWorker } from './pool-worker.ts';

@@ -1,6 +1,6 @@
 /** Starts and ends of jobs that workers have reported, until the runs are told of them. */
 import { NOWHERE } from '../async-context.ts';
-import { queueMicrotask } from '../real-time.ts';
+import { queueMicrotask } from '../time/real-time.ts';
 import type { AttemptResult } from './executor.ts';
 import type { Job } from './job.ts';
 

@@ -1,6 +1,6 @@
 /** Where every task kills its worker, starting the next at once would keep a core busy with starts alone. */
 import { Backoff } from '../backoff.ts';
-import { clearTimeout, setTimeout } from '../real-time.ts';
+import { clearTimeout, setTimeout } from '../time/real-time.ts';
 
 /** How many workers may die in a row, with no task between them that ended well, before the pool waits with the next. */
 const CRASHES_WITHOUT_DELAY = 3;

@@ -4,7 +4,7 @@
  * timers and requests waiting all that time, if it were given more with each answer.
  */
 
-import { now, setImmediate } from '../real-time.ts';
+import { now, setImmediate } from '../time/real-time.ts';
 
 /** In milliseconds. */
 const MOST_A_TURN = 5;

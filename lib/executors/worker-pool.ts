@@ -2,7 +2,7 @@
 
 import { NOWHERE } from '../async-context.ts';
 import { deferred } from '../deferred.ts';
-import { doneWithin } from '../timers.ts';
+import { doneWithin } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { decodeError } from './error-codec.ts';

@@ -1,5 +1,5 @@
 /** The workers of a pool: how many there are, who is free, and when one has to go or another to come. */
-import { clearTimeout, setTimeout } from '../real-time.ts';
+import { clearTimeout, setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import type { Job } from './job.ts';
 import type { Progress, WorkerObserver } from './pool-worker.ts';

@@ -1,6 +1,6 @@
 /** How durable tasks are handed to an engine, and how this process runs them. */
 import { optionError } from '../errors.ts';
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import { check } from './check.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
 import { anInteger, type Complete, milliseconds, type Rule, type Rules } from './rules.ts';

@@ -1,6 +1,6 @@
 /** How one task is treated: the levels of options, laid over one another. */
 
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import type { RetryOptions, TaskOptions, When } from './task.ts';
 
 /** How one task is treated, all levels merged: nothing in it is optional. */

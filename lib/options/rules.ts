@@ -1,7 +1,7 @@
 /** What an option may be: rules that say what is expected. `check` holds options against them. */
 
 import { describeKind } from '../describe.ts';
-import { LONGEST_TIMER } from '../timers.ts';
+import { LONGEST_TIMER } from '../time/timers.ts';
 
 /** One option's rule. `expected` completes the sentence "Expected `name` to be …". */
 export interface Rule {

@@ -1,6 +1,6 @@
 /** What can be said of threads and of processes alike. */
 import { availableParallelism } from 'node:os';
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import {
   anArrayOf,
   anInteger,

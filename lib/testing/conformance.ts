@@ -1,5 +1,5 @@
 /** What every engine must do, as cases for any test runner. */
-import { SECOND } from '../timers.ts';
+import { SECOND } from '../time/timers.ts';
 import { holds } from './conformance/holds.ts';
 import { order } from './conformance/order.ts';
 import { outcomes } from './conformance/outcomes.ts';

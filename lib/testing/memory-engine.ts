@@ -12,7 +12,7 @@ import type {
   TaskEngine,
   WorkFunction,
 } from '../durable/engine.ts';
-import { nextTurn } from '../real-time.ts';
+import { nextTurn } from '../time/real-time.ts';
 import { MemoryStore, MemoryWorker } from './memory-store.ts';
 
 /** A method of a {@link TaskEngine}. */

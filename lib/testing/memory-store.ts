@@ -11,7 +11,7 @@ import type {
   WorkResult,
 } from '../durable/engine.ts';
 import { retryInMsAfter } from '../retry.ts';
-import { LONGEST_TIMER } from '../timers.ts';
+import { LONGEST_TIMER } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 
 /** How many ended tasks can still be found; the oldest are forgotten first. */

@@ -1,6 +1,6 @@
 /** Counts requests, and those among them that had to wait for a stall to end. */
-import { sharedNow } from '../clock.ts';
-import { nextTurn } from '../real-time.ts';
+import { sharedNow } from '../time/clock.ts';
+import { nextTurn } from '../time/real-time.ts';
 
 /** After so many turns of the loop without a new request, all that had waited have been counted. */
 const QUIET_TURNS = 2;

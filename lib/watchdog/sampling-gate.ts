@@ -1,5 +1,5 @@
 /** Keeps the process from exiting during sampling: Node would print that it waits for the debugger to disconnect, and wait. */
-import { now } from '../real-time.ts';
+import { now } from '../time/real-time.ts';
 
 const [SAMPLING, CLOSED] = [0, 1];
 const BYTES = 2 * Int32Array.BYTES_PER_ELEMENT;

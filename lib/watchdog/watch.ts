@@ -1,6 +1,6 @@
 /** The watched thread's side: it gives heartbeats, measures stalls, and tells the instances what has caused them. */
-import { CLOCK_OFFSET, sharedNow } from '../clock.ts';
-import { eventLoopUtilization, setInterval } from '../real-time.ts';
+import { CLOCK_OFFSET, sharedNow } from '../time/clock.ts';
+import { eventLoopUtilization, setInterval } from '../time/real-time.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
 import { GarbageCollections } from './garbage-collections.ts';
 import { Heartbeat } from './heartbeat.ts';

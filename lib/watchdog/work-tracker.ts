@@ -1,7 +1,8 @@
 /** Follows which work the watched thread is in, so that a stall can be traced to it. */
-import { sharedNow } from '../clock.ts';
+
 import { type RunningTask, taskContext } from '../current-task.ts';
-import { queueMicrotask } from '../real-time.ts';
+import { sharedNow } from '../time/clock.ts';
+import { queueMicrotask } from '../time/real-time.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import type { CurrentWork } from './stack-sample.ts';
 import type { SampledWork, TaskTurn } from './stall.ts';

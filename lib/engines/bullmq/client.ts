@@ -1,6 +1,6 @@
 /** The engine's own connections to Redis. */
 import type { Callback, RedisOptions } from 'ioredis';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
 import { isClient, urlWithout } from './options.ts';
 import { Redis } from './peers.ts';

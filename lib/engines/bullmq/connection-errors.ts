@@ -1,7 +1,7 @@
 /** Tells an error of a connection once, until that connection is there again; and all else once in a while. */
 
 import type { EngineHost } from '../../durable/engine.ts';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
 import { RecentlyTold } from '../recently-told.ts';
 import type { EngineClient } from './client.ts';

@@ -12,7 +12,7 @@ import {
   type Rule,
   type Rules,
 } from '../../options/rules.ts';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import { ENCODED, isUrl, NOT_SET } from '../url.ts';
 
 /** How long finished tasks can be found. Whichever limit is reached first holds. */

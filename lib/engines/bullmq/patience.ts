@@ -1,6 +1,6 @@
 /** A Redis that lacks replicas, can't write to its disk or runs a long script refuses commands for a while. A worker waits for its end. */
 import type { Worker } from 'bullmq';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 
 const ASK_AGAIN_AFTER = 1 * SECOND;
 

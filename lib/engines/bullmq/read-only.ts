@@ -1,6 +1,6 @@
 /** After a planned failover the old master lives on as a replica: it keeps its connections, and refuses every write. */
 import type { RedisOptions } from 'ioredis';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 
 /** For how long refused commands are sent again. After that they reject. */
 const RESENT_FOR = 2 * SECOND;

@@ -1,6 +1,6 @@
 /** The clock of Redis, by which tasks are staged. Workers use their own clock to tell whether a hold is over. */
 import type { EngineHost } from '../../durable/engine.ts';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import type { EngineClient } from './client.ts';
 
 const READ_EVERY = 60 * SECOND;

@@ -1,12 +1,12 @@
 /** One worker. BullMQ fetches, locks and counts; here each job is run, and its result is told to BullMQ in BullMQ's terms. */
 import type * as BullMQ from 'bullmq';
+import { takeOut } from '../../collections/take-out.ts';
 import { type Deferred, deferred } from '../../deferred.ts';
 import { describe, describeName } from '../../describe.ts';
 import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
 import { engineError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
-import { takeOut } from '../../take-out.ts';
-import { doneWithin, SECOND } from '../../timers.ts';
+import { doneWithin, SECOND } from '../../time/timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
 import type { ConnectionErrors } from './connection-errors.ts';
 import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';

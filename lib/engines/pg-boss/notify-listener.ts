@@ -2,7 +2,7 @@
  * Listens for the NOTIFY that is sent when a task becomes ready. A notification may come for nothing, or get lost: workers
  * poll as well.
  */
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import type { Database, Listening } from './database.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
 

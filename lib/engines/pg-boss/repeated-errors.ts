@@ -2,7 +2,7 @@
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
 import { RecentlyTold } from '../recently-told.ts';
 

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../backoff.ts';
 import { Batches } from '../../durable/batches.ts';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import type { Database } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
 

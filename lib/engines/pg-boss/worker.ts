@@ -4,13 +4,13 @@
  */
 
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
+import { takeOut } from '../../collections/take-out.ts';
 import { deferred } from '../../deferred.ts';
 import { describeName } from '../../describe.ts';
 import type { EngineWorker, WorkFunction, WorkResult } from '../../durable/engine.ts';
-import { nextTurn } from '../../real-time.ts';
 import { retryInMsAfter } from '../../retry.ts';
-import { takeOut } from '../../take-out.ts';
-import { doneWithin, SECOND } from '../../timers.ts';
+import { nextTurn } from '../../time/real-time.ts';
+import { doneWithin, SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';

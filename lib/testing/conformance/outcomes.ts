@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { EngineRetry, WorkResult } from '../../durable/engine.ts';
-import { SECOND } from '../../timers.ts';
+import { SECOND } from '../../time/timers.ts';
 import { type Cases, COMPLETED, isSame, MOST_OF, type Rig, type Start } from './rig.ts';
 
 /** How far the clocks of an engine and of this process may differ. */

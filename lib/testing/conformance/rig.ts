@@ -18,7 +18,7 @@ import type {
   WorkResult,
 } from '../../durable/engine.ts';
 import { durableId } from '../../durable/task-id.ts';
-import { doneWithin, SECOND } from '../../timers.ts';
+import { doneWithin, SECOND } from '../../time/timers.ts';
 
 /** An engine over a store that holds nothing yet, and that nobody else uses. */
 export interface EngineUnderTest {

@@ -1,7 +1,7 @@
 /** Pauses the main thread from another one, through Node's inspector. No other file knows the inspector's protocol. */
 import { type Debugger, type Runtime, Session } from 'node:inspector';
-import { sharedNow } from '../../clock.ts';
 import { deferred } from '../../deferred.ts';
+import { sharedNow } from '../../time/clock.ts';
 import { DebuggedError } from './debugger-presence.ts';
 
 /** How long the main thread is paused at most, in milliseconds. */

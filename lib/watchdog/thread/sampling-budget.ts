@@ -1,5 +1,5 @@
 /** How much of the watched thread's time sampling may take: a sample takes longer the larger the thread's heap is. */
-import { sharedNow } from '../../clock.ts';
+import { sharedNow } from '../../time/clock.ts';
 
 /** The most that can be saved up, in milliseconds. */
 const MOST_SAVED = 2_000;

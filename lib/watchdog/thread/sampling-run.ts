@@ -1,7 +1,7 @@
 /** Finds out where the main thread is while it is blocked: its stack, its task, and whether it is still there a moment later. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { sharedNow } from '../../clock.ts';
-import { doneWithin } from '../../timers.ts';
+import { sharedNow } from '../../time/clock.ts';
+import { doneWithin } from '../../time/timers.ts';
 import type { SamplingGate } from '../sampling-gate.ts';
 import type { SamplingTurn } from '../sampling-turn.ts';
 import type { StackSample } from '../stack-sample.ts';

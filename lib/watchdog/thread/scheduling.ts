@@ -1,6 +1,6 @@
 /** What Linux counts for each thread: how long it ran, and how long it waited for a core. */
 import { readFileSync, readlinkSync } from 'node:fs';
-import { sharedNow } from '../../clock.ts';
+import { sharedNow } from '../../time/clock.ts';
 
 const NANOSECONDS_PER_MS = 1_000_000;
 

@@ -1,8 +1,8 @@
 /** The watchdog's thread: while the watched thread gives no heartbeat, it samples its stack. */
 import { writeSync } from 'node:fs';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
-import { sharedNow } from '../../clock.ts';
 import { onOneLine } from '../../one-line.ts';
+import { sharedNow } from '../../time/clock.ts';
 import { Heartbeat } from '../heartbeat.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from '../messages.ts';
 import { SamplingGate } from '../sampling-gate.ts';

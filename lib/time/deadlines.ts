@@ -1,6 +1,6 @@
 /** Time limits of tasks and calls. Most share one duration, so that they pass in the order in which they were set. */
-import { NOWHERE } from './async-context.ts';
-import { type Linked, LinkedList } from './linked-list.ts';
+import { NOWHERE } from '../async-context.ts';
+import { type Linked, LinkedList } from '../collections/linked-list.ts';
 import * as real from './real-time.ts';
 import { SECOND } from './timers.ts';
 
