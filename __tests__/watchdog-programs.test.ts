@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
@@ -329,9 +329,11 @@ describe('a machine that is busy', () => {
   const SURELY_BRIEF = 50;
   const onOneCore = existsSync('/usr/bin/taskset') ? onLinux : it.skip;
 
-  function pin(child: ChildProcess): void {
-    execFileSync('/usr/bin/taskset', ['--all-tasks', '--pid', '--cpu-list', '0', String(child.pid)]);
+  function pin(child: ChildProcess, cores = '0'): void {
+    execFileSync('/usr/bin/taskset', ['--all-tasks', '--pid', '--cpu-list', cores, String(child.pid)]);
   }
+
+  const unpin = (child: ChildProcess): void => pin(child, `0-${cpus().length - 1}`);
 
   /** On the core that {@link pin} gives programs. */
   function startOthers(): void {
@@ -373,6 +375,7 @@ describe('a machine that is busy', () => {
         pin(program.child);
         program.child.stdin?.write('go');
         const took = await program.untilPrinted('took');
+        unpin(program.child);
         // Earlier blocks would have been reported before this.
         await program.until(() => program.blocks.find(({ task }) => task?.name === 'second'));
         if (took.ms > threshold && took.ownMs < surelyBrief) {
