@@ -338,6 +338,15 @@ describe('a name that no worker knows', () => {
     for (const task of all) expect(await untilState(task, 'waiting')).toMatchObject({ attempts: 0 });
   });
 
+  it('has one line in the log, however many tasks have it', async () => {
+    const { engine, work, log } = setting();
+    for (let count = 0; count < 5; count += 1) await stage(engine, { task: 'unheard.of' });
+    await stage(engine, { task: 'unheard.ofAtLast' });
+    await work({ concurrency: 1 });
+    const lines = await log.until('ERR_BACKGROUND_UNKNOWN_TASK', 2);
+    expect(lines.map(({ task }) => task)).toEqual(['unheard.of', 'unheard.ofAtLast']);
+  });
+
   it('is quoted and shortened in the log: anybody who can write to the broker can choose it', async () => {
     const { engine, work, log } = setting();
     await stage(engine, { task: `forged\n${'x'.repeat(10_000)}` });

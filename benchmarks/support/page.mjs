@@ -15,7 +15,10 @@ export function save(results, plots = {}) {
   const file = new URL(`results-node${major}.json`, folder);
   const before = existsSync(file) ? read(file).rows : {};
   const date = new Date().toISOString().slice(0, 10);
-  const measured = Object.fromEntries(Object.entries(results).map(([name, result]) => [name, { date, ...result }]));
+  const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? 'of an unknown kind'}`;
+  const measured = Object.fromEntries(
+    Object.entries(results).map(([name, result]) => [name, { date, machine, ...result }]),
+  );
   const rows = Object.fromEntries(
     Object.entries({ ...before, ...measured }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
   );
@@ -24,13 +27,7 @@ export function save(results, plots = {}) {
     result.plot = `${name}-node${major}.svg`;
     writeFileSync(new URL(result.plot, folder), plots[name] ?? plotOf(result));
   }
-  const run = {
-    node: process.versions.node,
-    cores: availableParallelism(),
-    processor: cpus()[0]?.model ?? 'unknown',
-    rows,
-  };
-  writeFileSync(file, `${JSON.stringify(run, undefined, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify({ node: process.versions.node, rows }, undefined, 2)}\n`);
   writeFileSync(new URL('README.md', folder), page());
 }
 
@@ -126,24 +123,24 @@ function rivalsOf({ rival, others }) {
 
 const capitalized = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
-function section({ node, cores, processor, rows }) {
+function section({ node, rows }) {
   return `## Node ${node}
 
-${cores} cores, ${processor}. Measured on ${datesOf(rows)}.
+Measured ${placesOf(rows)}.
 
 ${markdownTable([HEADINGS, HEADINGS.map(() => '---'), ...lines(rows)])}
 ${Object.entries(rows).map(beside).join('')}`;
 }
 
-/** Rows may be measured on different days. */
-function datesOf(rows) {
-  const dates = [...new Set(Object.values(rows).map(({ date }) => date))].sort();
-  const [newest, ...others] = dates.toReversed();
-  const namesOf = (day) =>
+/** Rows may be measured on different days, and machines. */
+function placesOf(rows) {
+  const placeOf = ({ date, machine }) => `on ${date} with ${machine}`;
+  const places = [...new Set(Object.values(rows).map(placeOf))].sort();
+  const namesAt = (place) =>
     Object.keys(rows)
-      .filter((name) => rows[name].date === day)
+      .filter((name) => placeOf(rows[name]) === place)
       .map((name) => `\`${name}\``);
-  return [newest, ...others.map((day) => `on ${day} ${namesOf(day).join(', ')}`)].join('; ');
+  return places.map((place) => `${place}: ${namesAt(place).join(', ')}`).join('; ');
 }
 
 /** The facts and the plot of a row. */

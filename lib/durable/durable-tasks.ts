@@ -12,6 +12,7 @@ import { toError } from '../to-error.ts';
 import type { DurableTask, EngineHost, EngineStats, EngineWorker, TaskEngine } from './engine.ts';
 import { EngineLink } from './engine-link.ts';
 import { HandOver } from './hand-over.ts';
+import { RecentlyTold } from './recently-told.ts';
 import { checkRegistry } from './registry-check.ts';
 import { type KnownTasks, type WorkHost, work } from './work.ts';
 
@@ -88,7 +89,7 @@ export class DurableTasks {
     await this.#link.started;
     if (this.#stopping !== undefined) return;
     const { concurrency, unknownFor } = workOptions;
-    const known: KnownTasks = { byName: tasks, unknownFor };
+    const known: KnownTasks = { byName: tasks, unknownFor, unknown: new RecentlyTold() };
     this.#worker = await this.#link.untilDone(async () => {
       if (this.#stopping !== undefined) return undefined;
       return this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });

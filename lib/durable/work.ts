@@ -12,6 +12,7 @@ import type { WorkRun } from './durable-run.ts';
 import type { TaskEnvelope, WorkContext, WorkResult } from './engine.ts';
 import { jsonOrNothing } from './json.ts';
 import { keptError } from './kept-error.ts';
+import type { RecentlyTold } from './recently-told.ts';
 
 /** What work needs of the instance that it runs in. */
 export interface WorkHost {
@@ -27,7 +28,12 @@ export interface KnownTasks {
   readonly byName: ReadonlyMap<string, TaskDefinition>;
   /** In milliseconds. */
   readonly unknownFor: number;
+  /** The names of others, of which the log has a line. */
+  readonly unknown: RecentlyTold;
 }
+
+/** After half a deploy, thousands of tasks may have the same name. */
+const UNKNOWN_AGAIN_AFTER = 60 * SECOND;
 
 /** One attempt at a task that an engine has handed out. */
 export interface Work {
@@ -151,7 +157,7 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
 function postponeUnknown(
   envelope: TaskEnvelope,
   context: WorkContext,
-  { unknownFor }: KnownTasks,
+  { unknownFor, unknown }: KnownTasks,
   host: WorkHost,
 ): WorkResult {
   const { id, task: name } = envelope;
@@ -163,6 +169,6 @@ function postponeUnknown(
     `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
   if (isOver) return failedForGood(envelope, context, error, host);
-  host.warn({ id, name: describeName(name) }, error);
+  if (unknown.isNews(name, UNKNOWN_AGAIN_AFTER)) host.warn({ id, name: describeName(name) }, error);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

@@ -1,9 +1,9 @@
 /** Tells an error of a connection once, until that connection is there again; and all else once in a while. */
 
 import type { EngineHost } from '../../durable/engine.ts';
+import { RecentlyTold } from '../../durable/recently-told.ts';
 import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
-import { RecentlyTold } from '../recently-told.ts';
 import type { EngineClient } from './client.ts';
 
 /** What ioredis says each time that none of the sentinels has told it of a master. It adds when it asks again. */

@@ -1,10 +1,10 @@
 /** Tells errors that belong to no call. What failed is tried again and again: an error that repeats is told once. */
 
 import type { EngineHost } from '../../durable/engine.ts';
+import { RecentlyTold } from '../../durable/recently-told.ts';
 import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
-import { RecentlyTold } from '../recently-told.ts';
 
 /** An error that repeats for longer than this is told again. */
 const REPEAT_AFTER = 60 * SECOND;
