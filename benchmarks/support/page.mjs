@@ -5,29 +5,32 @@ import { bars } from './bars.mjs';
 import { decisive, HEADINGS, lines } from './results.mjs';
 
 const folder = new URL('../../docs/benchmarks/', import.meta.url);
-const RESULTS = /^results-node(\d+)\.json$/;
+const RESULTS = /^results-.+\.json$/;
 const rowsFolder = new URL('../rows/', import.meta.url);
 
-/** Rows that were not measured this time stay as they were, unless their file is gone. A row's plot lies beside the results of its Node. */
+/** As in `AMD EPYC`, without what a maker adds. */
+const processor = (cpus()[0]?.model ?? 'unknown processor').replaceAll(/\(\w+\)| (?:CPU|Processor)\b.*/g, '').trim();
+const cores = availableParallelism();
+const majorOf = ({ node }) => node.split('.')[0];
+
+/** Rows that were not measured this time stay as they were, unless their file is gone. Each Node and machine has a file, and plots. */
 export function save(results, plots = {}) {
   mkdirSync(folder, { recursive: true });
-  const [major] = process.versions.node.split('.');
-  const file = new URL(`results-node${major}.json`, folder);
+  const { node } = process.versions;
+  const place = `node${majorOf({ node })}-${processor.toLowerCase().replaceAll(/\W+/g, '-')}-${cores}-cores`;
+  const file = new URL(`results-${place}.json`, folder);
   const before = existsSync(file) ? read(file).rows : {};
   const date = new Date().toISOString().slice(0, 10);
-  const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? 'of an unknown kind'}`;
-  const measured = Object.fromEntries(
-    Object.entries(results).map(([name, result]) => [name, { date, machine, ...result }]),
-  );
+  const measured = Object.fromEntries(Object.entries(results).map(([name, result]) => [name, { date, ...result }]));
   const rows = Object.fromEntries(
     Object.entries({ ...before, ...measured }).filter(([name]) => existsSync(new URL(`${name}.mjs`, rowsFolder))),
   );
   for (const [name, result] of Object.entries(rows)) {
     if (result.plot !== undefined) continue;
-    result.plot = `${name}-node${major}.svg`;
+    result.plot = `${name}-${place}.svg`;
     writeFileSync(new URL(result.plot, folder), plots[name] ?? plotOf(result));
   }
-  writeFileSync(file, `${JSON.stringify({ node: process.versions.node, rows }, undefined, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify({ node, processor, cores, rows }, undefined, 2)}\n`);
   writeFileSync(new URL('README.md', folder), page());
 }
 
@@ -49,8 +52,8 @@ const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
 function page() {
   const runs = readdirSync(folder)
     .filter((name) => RESULTS.test(name))
-    .sort((a, b) => Number(RESULTS.exec(a)[1]) - Number(RESULTS.exec(b)[1]))
-    .map((name) => read(new URL(name, folder)));
+    .map((name) => read(new URL(name, folder)))
+    .sort((one, other) => one.processor.localeCompare(other.processor) || majorOf(one) - majorOf(other));
   const described = Object.assign({}, ...runs.map(({ rows }) => rows));
   return `# Benchmarks
 
@@ -58,7 +61,7 @@ Written by \`npm run bench -- --save\` from the JSON files beside it: do not edi
 
 ## At a glance
 
-The figure that decides each row: a ratio against its rival in the same run, or, if it has a unit, the figure itself.
+The figure that decides each row, by Node and machine: a ratio against its rival in the same run, or, if it has a unit, the figure itself.
 
 ${markdownTable(glance(described, runs))}
 
@@ -89,7 +92,7 @@ npm run bench -- --json results.json   # writes the results to a file
 npm run bench -- --save                # writes the results to this page
 \`\`\`
 
-The ratios hold on other machines, the figures do not. A missed target does not fail the command; wrong results
+Ratios differ by machine as well, though less than the figures they are made of. A missed target does not fail the command; wrong results
 do. [What was tried](notes.md) for the rows whose targets are missed. A row takes about a minute or two. Ten minutes of mixed load with faults are a program of their own, \`npm run soak\`: [what it printed](../faults.md#soak). \`fastapi\` is left out where there is no \`python3\` with \`fastapi\` and \`uvicorn\`.
 
 ${runs.map(section).join('\n')}
@@ -102,7 +105,13 @@ ${Object.entries(described)
 }
 
 function glance(described, runs) {
-  const headings = ['row', 'figure', 'against', 'target', ...runs.map(({ node }) => `Node ${node.split('.')[0]}`)];
+  const headings = [
+    'row',
+    'figure',
+    'against',
+    'target',
+    ...runs.map((run) => `Node ${majorOf(run)}, ${run.processor}`),
+  ];
   const rows = Object.entries(described).map(([name, { title, rival, figures }]) => {
     const verdicts = runs.map(({ rows: { [name]: row } }) => row && decisive(row));
     // A limit that depends on the rival differs by Node, and so does the number at which a cost grows most.
@@ -123,24 +132,24 @@ function rivalsOf({ rival, others }) {
 
 const capitalized = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
-function section({ node, rows }) {
-  return `## Node ${node}
+function section({ node, processor, cores, rows }) {
+  return `## Node ${node} on ${processor}, ${cores} cores
 
-Measured ${placesOf(rows)}.
+Measured on ${datesOf(rows)}.
 
 ${markdownTable([HEADINGS, HEADINGS.map(() => '---'), ...lines(rows)])}
 ${Object.entries(rows).map(beside).join('')}`;
 }
 
-/** Rows may be measured on different days, and machines. */
-function placesOf(rows) {
-  const placeOf = ({ date, machine }) => `on ${date} with ${machine}`;
-  const places = [...new Set(Object.values(rows).map(placeOf))].sort();
-  const namesAt = (place) =>
+/** Rows may be measured on different days. */
+function datesOf(rows) {
+  const dates = [...new Set(Object.values(rows).map(({ date }) => date))].sort();
+  const [newest, ...others] = dates.toReversed();
+  const namesOf = (day) =>
     Object.keys(rows)
-      .filter((name) => placeOf(rows[name]) === place)
+      .filter((name) => rows[name].date === day)
       .map((name) => `\`${name}\``);
-  return places.map((place) => `${place}: ${namesAt(place).join(', ')}`).join('; ');
+  return [newest, ...others.map((day) => `on ${day} ${namesOf(day).join(', ')}`)].join('; ');
 }
 
 /** The facts and the plot of a row. */
