@@ -74,11 +74,23 @@ const EXTENSION_OF_TYPESCRIPT = /"\.(?:[cm]?ts|tsx)"/;
 const ADVICE_FOR_TYPESCRIPT =
   'This version of Node cannot load TypeScript by itself: node --import tsx node_modules/express-background-tasks/dist/esm/cli/main.js work …';
 
-/** What Node could not find or read, its message names. Any other error came out of the module: its stack says where. */
+/** What Node says of a module that it cannot find or may not load: the message names it, and the stack is Node's own. */
+const SAID_BY_THE_LOADER: ReadonlySet<unknown> = new Set([
+  'ERR_INVALID_MODULE_SPECIFIER',
+  'ERR_INVALID_PACKAGE_CONFIG',
+  'ERR_MODULE_NOT_FOUND',
+  'ERR_PACKAGE_IMPORT_NOT_DEFINED',
+  'ERR_PACKAGE_PATH_NOT_EXPORTED',
+  'ERR_UNKNOWN_FILE_EXTENSION',
+  'ERR_UNSUPPORTED_DIR_IMPORT',
+  'ERR_UNSUPPORTED_ESM_URL_SCHEME',
+]);
+
+/** Any other error came out of the module, be it one of Node's or of this package's: its stack says where. */
 function inWords(error: Error): string {
-  const code = String(codeOf(error));
+  const code = codeOf(error);
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION' && EXTENSION_OF_TYPESCRIPT.test(error.message)) {
     return `${error.message}. ${ADVICE_FOR_TYPESCRIPT}`;
   }
-  return code.startsWith('ERR_') ? error.message : `${error.message}\n${error.stack}`;
+  return SAID_BY_THE_LOADER.has(code) ? error.message : (error.stack ?? error.message);
 }
