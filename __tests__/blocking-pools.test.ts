@@ -18,7 +18,7 @@ import { expectNoProcessFaults } from './support/process-faults.ts';
 import { untilGone } from './support/process-ids.ts';
 import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
-import { blockFor, untilTimersComeNext, work } from './support/time.ts';
+import { blockFor, untilHolds, untilTimersComeNext, work } from './support/time.ts';
 import { processes, threads, type WorkerKind, type WorkerOptions, workerKinds } from './support/worker-kinds.ts';
 
 expectNoProcessFaults();
@@ -309,6 +309,21 @@ describe.each(workerKinds)('a task whose $executor was gone before it began', ({
     const outcome = await next.settled;
     expect(outcome).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
     expect(outcome.ranMs).toBeLessThan(600);
+  });
+});
+
+describe.each(workerKinds)('a $executor whose exit never ends', ({ open, tasks, executor }) => {
+  it('is ended when a task has waited for its place for some seconds, and that is logged', async () => {
+    const log = openLogBook();
+    const background = open(1, {}, { logger: log.logger });
+    const file = join(makeDirectory(), 'leaving');
+    expect((await background.add(tasks.returnAndNeverExit, file).settled).state).toBe('completed');
+    await untilHolds(() => existsSync(file));
+    // What was sent before the file was there is read in this turn.
+    await untilTimersComeNext();
+    expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
+    const [line] = log.withCode('ERR_BACKGROUND_STRAY');
+    expect(line?.message).toMatch(new RegExp(`^Between two tasks: The ${executor} `));
   });
 });
 

@@ -9,7 +9,7 @@ import { clearTimeout, setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
-import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
+import { type AttemptName, LONGEST_LEAVING, type PoolWorker, type WorkerObserver } from './pool-worker.ts';
 import {
   type Order,
   type ProcessMessage,
@@ -103,6 +103,7 @@ export class ChildProcess implements PoolWorker {
 
   holdUntilGone(): void {
     this.#hold();
+    setTimeout(() => this.#child.kill('SIGKILL'), LONGEST_LEAVING).unref();
   }
 
   async end(): Promise<void> {

@@ -1,6 +1,13 @@
 /** The interface between a pool and one of its workers, be it a thread or a process. */
 import type { Movable } from '../move.ts';
+import { SECOND } from '../time/timers.ts';
 import type { Result, StrayMessage, TaskMessage } from './wire.ts';
+
+/**
+ * How long a worker that leaves by itself may take when a task waits for its place, in milliseconds. Listeners of its exit may
+ * have something to finish, and may never end.
+ */
+export const LONGEST_LEAVING: number = 3 * SECOND;
 
 /** Which attempt at which task. */
 export interface AttemptName {
@@ -25,7 +32,10 @@ export interface PoolWorker {
   report(): void;
   /** Tells the running task to stop by its signal. */
   cancel(attempt: AttemptName, reason: Error): void;
-  /** Keeps this process alive until it is gone, as one that runs a task does: a task waits for its place. */
+  /**
+   * To be called for one that is leaving, when a task waits for its place. Keeps this process alive until it is gone, as
+   * one that runs a task does; it is ended after {@link LONGEST_LEAVING}, and tells its exit as that of any that died.
+   */
   holdUntilGone(): void;
   /** Ends it, whatever it does; resolves when it is gone. From then on it tells nothing but its exit. */
   end(): Promise<void>;

@@ -3,11 +3,12 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Movable } from '../move.ts';
 import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
+import { setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import { packBatch } from './batch-codec.ts';
 import { encodeError } from './error-codec.ts';
 import { PiscinaThread } from './piscina-thread.ts';
-import type { AttemptName, PoolWorker, WorkerObserver } from './pool-worker.ts';
+import { type AttemptName, LONGEST_LEAVING, type PoolWorker, type WorkerObserver } from './pool-worker.ts';
 import { Receipt } from './receipt.ts';
 import { ThreadBatch } from './thread-batch.ts';
 import { HELLO, type HelloMessage, type Result, type TaskMessage, type ThreadOrder, type ThreadReply } from './wire.ts';
@@ -68,6 +69,7 @@ export class Thread implements PoolWorker {
 
   holdUntilGone(): void {
     this.#thread.ref();
+    setTimeout(() => void this.#thread.end(), LONGEST_LEAVING).unref();
   }
 
   async end(): Promise<void> {
