@@ -285,6 +285,15 @@ describe('a server with processes', () => {
     expect(below - server).toBe(5);
   });
 
+  it.each([
+    ['idle', undefined],
+    ['running', 'failed'],
+  ])('is not kept alive by the channel of a process that is gone, which another holds: %s', async (state, outcome) => {
+    const { holder, ...seen } = JSON.parse(await runScript('script-channel-held.mjs', state));
+    atEnd(() => process.kill(holder, 'SIGKILL'));
+    expect(seen).toEqual({ waitsForTimer: false, outcome });
+  });
+
   it('is told by each task that processes cannot start, if Node refuses their options', async () => {
     const refused = { state: 'failed', attempts: 0, code: 'ERR_BACKGROUND_PROCESS_START' };
     const lines = (await runScript('script-process-bad-flag.mjs')).trim().split('\n');

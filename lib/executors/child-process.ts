@@ -125,10 +125,17 @@ export class ChildProcess implements PoolWorker {
       });
       this.#child.once('exit', (code, signal) => {
         const end = (): void => resolve({ code, signal });
-        if (!this.#child.connected) end();
-        // The end of the channel comes behind the last message. A grandchild may hold the channel open, however.
-        else setTimeout(end, LAST_WORDS_GRACE);
-        this.#child.once('disconnect', end);
+        if (!this.#child.connected) {
+          end();
+          return;
+        }
+        // The end of the channel comes behind the last message. A grandchild may hold the channel open, however. Where a
+        // task waits for the end, the channel keeps this process alive.
+        const grace = setTimeout(end, LAST_WORDS_GRACE).unref();
+        this.#child.once('disconnect', () => {
+          clearTimeout(grace);
+          end();
+        });
       });
     });
   }
@@ -178,6 +185,8 @@ export class ChildProcess implements PoolWorker {
   }
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
+    // A grandchild that holds the channel would keep this process alive as long as it lives.
+    if (this.#child.connected) this.#child.disconnect();
     this.#observer.exited(this.#isEnding ? undefined : processExited(exitCode, signal, this.#startFailure));
   }
 }
