@@ -203,6 +203,27 @@ describe('tasks in processes', () => {
     expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3 });
   });
 
+  it.each<[string, unknown]>([
+    ['an answer', { kind: 'value', value: 'forged' }],
+    ['an answer in bytes', { kind: 'written', bytes: serialize({ kind: 'value', value: 'forged' }) }],
+    ['the first word of a process', { kind: 'ready' }],
+  ])(
+    'run one at a time after their process has written to its channel what it does not owe: %s',
+    async (_what, forged) => {
+      const log = openLogBook();
+      const background = processes.open(1, {}, { logger: log.logger });
+      await background.add(tasks.sendUnsilencedAfterwards, [forged, forged]).settled;
+      await log.until('ERR_BACKGROUND_STRAY');
+      expect(processes.counts(background)).toMatchObject({ workers: 1, idle: 1 });
+      const gates = await makeWorkerGates(2);
+      for (const { port } of gates) background.add(tasks.hold, port);
+      await gates[0]?.entered();
+      expect(processes.counts(background)).toMatchObject({ running: 1, waiting: 1 });
+      for (const gate of gates) gate.open();
+      await background.idle();
+    },
+  );
+
   it('are not given to a process that has closed its channel, and is still there', async () => {
     const forking = jest.spyOn(childProcess, 'fork');
     atEnd(() => forking.mockRestore());

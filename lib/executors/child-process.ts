@@ -41,6 +41,8 @@ export class ChildProcess implements PoolWorker {
   readonly #observer: WorkerObserver;
   readonly #exit: Promise<void>;
   #startFailure: Error | undefined;
+  /** Nothing else that looks like one of these comes from this package: it must not make the process free a second time. */
+  #owes: 'first word' | 'answer' | undefined = 'first word';
   #sent = 0;
   /**
    * How many of them have reached it, where it is certain: it said so before it left, or was gone before it was sent the
@@ -83,6 +85,7 @@ export class ChildProcess implements PoolWorker {
       this.#received ??= this.#sent - 1;
     });
     this.#sent += 1;
+    this.#owes = 'answer';
     this.#hold();
   }
 
@@ -151,8 +154,7 @@ export class ChildProcess implements PoolWorker {
     if (!isReply(message)) return;
     switch (message.kind) {
       case 'ready':
-        this.#letGo();
-        this.#observer.ready();
+        if (this.#paid('first word')) this.#observer.ready();
         break;
       case 'leaving':
         this.#received = message.received;
@@ -169,8 +171,16 @@ export class ChildProcess implements PoolWorker {
   }
 
   #answered(result: Result, ranMs: number | undefined): void {
-    this.#letGo();
+    if (!this.#paid('answer')) return;
     this.#observer.progressed({ ended: [{ result, ranMs }], nextStartedAt: undefined, isFree: true });
+  }
+
+  /** Whether it owed that. */
+  #paid(what: 'first word' | 'answer'): boolean {
+    if (this.#owes !== what) return false;
+    this.#owes = undefined;
+    this.#letGo();
+    return true;
   }
 
   /** While it runs a task, or ends, or another waits for its place, the child keeps this process alive. */
@@ -204,11 +214,20 @@ function isOurs(message: unknown): message is ProcessMessage {
   return typeof message === 'object' && message !== null && REPLY in message;
 }
 
-const KINDS = ['ready', 'leaving', 'written', 'stray', 'value', 'value-lost', 'error'] satisfies ProcessReply['kind'][];
+const KINDS = {
+  ready: true,
+  leaving: true,
+  written: true,
+  stray: true,
+  value: true,
+  'value-lost': true,
+  error: true,
+} as const satisfies Record<ProcessReply['kind'], true>;
 
 /** Whatever else came from there must not end the server, which is what processes are for. */
 function isReply(message: unknown): message is ProcessReply {
-  return (KINDS as readonly unknown[]).includes((message as Partial<ProcessReply> | null | undefined)?.kind);
+  const kind: unknown = (message as Partial<ProcessReply> | null | undefined)?.kind;
+  return typeof kind === 'string' && Object.hasOwn(KINDS, kind);
 }
 
 /** Of the limits, the two that Node has options for. */
