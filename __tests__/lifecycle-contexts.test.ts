@@ -1,12 +1,15 @@
 /** The lifecycle contract, row by row: which async context a task sees. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from '@jest/globals';
-import { currentTask } from 'express-background-tasks';
+import { currentTask, type TaskAdder, type TaskHandle } from 'express-background-tasks';
+import { memoryEngine } from 'express-background-tasks/testing/engine';
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
+import { tasks as durableTasks } from './support/durable-app.ts';
 import { makeGate } from './support/gates.ts';
 import { frameworks, type Middleware, serve, type TaskedResponse } from './support/servers.ts';
 import { work } from './support/time.ts';
+import { processes, threads } from './support/worker-kinds.ts';
 
 describe.each(frameworks)('under $name', (framework) => {
   describe('when async contexts differ', () => {
@@ -78,6 +81,42 @@ describe.each(frameworks)('under $name', (framework) => {
         ['completed', 'request /a'],
       ]);
     });
+
+    it.each<[string, (adder: TaskAdder) => TaskHandle]>([
+      ['thread', (adder) => adder.add(threads.tasks.nothing)],
+      ['process', (adder) => adder.add(processes.tasks.nothing)],
+      ['engine', (adder) => adder.add(durableTasks.fail, 'not run')],
+    ])(
+      'shows it to the `when` of a task for the executor %s, and never that of another task',
+      async (executor, add) => {
+        const seen: unknown[] = [];
+        const background = makeBackground({ engine: memoryEngine() });
+        background.on('settled', (outcome) => {
+          if (outcome.executor === executor) seen.push([outcome.state, storage.getStore()]);
+        });
+        const no = (): boolean => {
+          seen.push(['no', storage.getStore()]);
+          return false;
+        };
+        const listener = framework.listener([background, enter], (_req, res) => {
+          const tasks = res.locals.backgroundTasks;
+          storage.run('another', () => tasks.add(() => {}));
+          storage.run('no', () => add(tasks.with({ when: no })));
+          storage.exit(() => add(tasks.with({ when: no })));
+          storage.run('failure', () => add(tasks.with({ when: 'failure' })));
+          res.end();
+        });
+        await request(await serve(listener), { path: '/a' });
+        await background.idle();
+        expect(seen).toEqual([
+          ['no', 'no'],
+          ['skipped', 'no'],
+          ['no', undefined],
+          ['skipped', undefined],
+          ['skipped', undefined],
+        ]);
+      },
+    );
 
     it('never shows it the store of another request, whether they overlap, share a connection or are pipelined', async () => {
       const seen: [unknown, unknown][] = [];

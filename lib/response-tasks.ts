@@ -105,7 +105,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   #judge(run: TaskRun, end: ResponseEnd): void {
     const { when } = run.policy;
     if (when === 'always' || run.isSettled) return;
-    run.whereAdded(() => {
+    run.inOwnContext(() => {
       try {
         if (!isWanted(when, end, this.#res)) run.skip();
       } catch (thrown) {

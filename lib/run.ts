@@ -55,7 +55,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   next: Limited | undefined;
 
   #id: string | undefined;
-  /** Holds the async context of the place where the task was added. Threads have one of their own. */
+  /** Holds the async context of the place where the task was added, for what is called here: its function, or its `when`. */
   readonly #addedIn: AsyncContext | undefined;
   readonly #addedAt = performance.now();
   /** Where it is until it has settled. */
@@ -84,7 +84,8 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.attempts = task.attemptsBefore ?? 0;
     this.#attemptNumber = this.attempts;
     this.number = this.#runtime.backlog.nextNumber;
-    this.#addedIn = this.executor === 'event-loop' ? new AsyncContext() : undefined;
+    const isCalledHere = this.executor === 'event-loop' || typeof this.policy.when === 'function';
+    this.#addedIn = isCalledHere ? new AsyncContext() : undefined;
   }
 
   get #runtime(): Runtime {
@@ -202,15 +203,12 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
 
-  /** Listeners, those of its signal among them, must not see the async context of the code that cancels. */
-  #inOwnContext(tell: () => void): void {
-    (this.#addedIn ?? NOWHERE).runInAsyncScope(tell);
-  }
-
-  /** What is asked of the task's own functions before it starts sees the async context of the place where it was added. */
-  whereAdded(ask: () => void): void {
-    if (this.#addedIn === undefined) ask();
-    else this.#addedIn.runInAsyncScope(ask);
+  /**
+   * Its `when` and listeners, those of its signal among them, must see neither the async context of the code that cancels
+   * nor that of another task of the response.
+   */
+  inOwnContext(call: () => void): void {
+    (this.#addedIn ?? NOWHERE).runInAsyncScope(call);
   }
 
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
@@ -302,12 +300,12 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     const attempt = this.#current;
     if (attempt === undefined) {
       clearTimeout(this.#retryTimer);
-      this.#inOwnContext(() => this.#settle(interruption));
+      this.inOwnContext(() => this.#settle(interruption));
       return;
     }
     const isBeingEnded = this.#interruption !== undefined;
     this.#interruption = interruption;
-    if (!isBeingEnded) this.#inOwnContext(() => attempt.executor.abort(attempt, interruption.error));
+    if (!isBeingEnded) this.inOwnContext(() => attempt.executor.abort(attempt, interruption.error));
   }
 
   #settle(verdict: Verdict): void {
