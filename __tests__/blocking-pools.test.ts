@@ -339,6 +339,76 @@ it('a task that four processes died of before they had received it is not given 
   expect(log.withCode('ERR_BACKGROUND_STRAY')).toHaveLength(3);
 });
 
+describe('a task that is back, since its process was gone before it began', () => {
+  /** The next process does not start until the gate is opened. */
+  async function addReturned() {
+    const directory = makeDirectory();
+    const [FIRST, GATE, ran] = ['first', 'gate', 'ran'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const file of [FIRST, GATE]) writeFileSync(file, '');
+    const log = openLogBook();
+    const env = { ...process.env, FIRST, GATE };
+    const background = processes.open(1, { ...preloading('preload-returns-task.mjs'), env }, { logger: log.logger });
+    const started: unknown[] = [];
+    background.on('started', ({ id }) => started.push([id, background.find(id)?.state]));
+    const handle = background.add(processes.tasks.writeFile, ran);
+    const addedAt = performance.now();
+    // By this line it is back.
+    await log.until('ERR_BACKGROUND_STRAY');
+    expect(started).toEqual([[handle.id, 'running']]);
+    return {
+      background,
+      handle,
+      started,
+      waitedMs: () => performance.now() - addedAt,
+      open: () => unlinkSync(GATE),
+      hasRun: () => existsSync(ran),
+    };
+  }
+
+  it('waits, and once it has run its outcome counts the second wait, too', async () => {
+    const { background, handle, started, waitedMs, open, hasRun } = await addReturned();
+    expect(handle.state).toBe('waiting');
+    expect(background.stats()).toMatchObject({ added: 1, waiting: 1, running: 0, retrying: 0, settled: 0 });
+    expect(processes.counts(background)).toMatchObject({ waiting: 1, running: 0 });
+    const waited = waitedMs();
+    open();
+    const outcome = await handle.settled;
+    expect(outcome).toMatchObject({ state: 'completed', attempts: 1 });
+    expect(outcome.waitedMs).toBeGreaterThanOrEqual(waited);
+    expect(started).toHaveLength(1);
+    expect(hasRun()).toBe(true);
+  });
+
+  it('never runs if it is cancelled then', async () => {
+    const { background, handle, waitedMs, open, hasRun } = await addReturned();
+    const waited = waitedMs();
+    expect(handle.cancel('not needed')).toBe(true);
+    expect(handle.state).toBe('cancelled');
+    expect(background.stats()).toMatchObject({ waiting: 0, running: 0, settled: 1, outcomes: { cancelled: 1 } });
+    const outcome = await handle.settled;
+    expect(outcome).toMatchObject({ attempts: 1, ranMs: 0, error: { code: 'ERR_BACKGROUND_CANCELLED' } });
+    expect(outcome.waitedMs).toBeGreaterThanOrEqual(waited);
+    open();
+    expect((await background.add(processes.tasks.add, 1, 2).settled).value).toBe(3);
+    expect(hasRun()).toBe(false);
+  });
+
+  it('is named as waiting if close() runs out of time then', async () => {
+    const { background, handle, hasRun } = await addReturned();
+    const { completed, failed, abandoned } = await background.close({ timeout: 50 });
+    expect({ completed, failed, abandoned }).toMatchObject({ completed: 0, failed: 0, abandoned: [{ id: handle.id }] });
+    const outcome = await handle.settled;
+    expect(outcome).toMatchObject({ state: 'abandoned', attempts: 1, ranMs: 0 });
+    expect(outcome.error?.message).toContain('while it was waiting');
+    expect(background.stats()).toMatchObject({ waiting: 0, running: 0, settled: 1 });
+    expect(hasRun()).toBe(false);
+  });
+});
+
 describe.each(workerKinds)('close() with $plural', (kind) => {
   const { tasks } = kind;
 

@@ -219,15 +219,18 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.#runtime.reporter.started(this);
   }
 
-  /** Its time limit is for its code, and not for the wait for another thread or process. */
+  /** Its time limit is for its code, and not for the wait for another thread or process. A start that was none is forgotten. */
   attemptReturned(attempt: TaskAttempt): void {
     if (attempt !== this.#current) return;
     this.#runtime.deadlines.clear(this);
+    if (this.#firstStartedAt === this.#attemptStartedAt) this.#firstStartedAt = undefined;
     this.#moveTo('waiting');
   }
 
   attemptResumed(attempt: TaskAttempt, at = performance.now()): void {
-    if (attempt === this.#current) this.#runs(at);
+    if (attempt !== this.#current) return;
+    this.#firstStartedAt ??= at;
+    this.#runs(at);
   }
 
   #runs(at: number): void {
