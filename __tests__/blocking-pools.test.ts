@@ -77,16 +77,26 @@ describe.each(workerKinds)('$plural', (kind) => {
     const background = kind.open(4, { min: 2 });
     while (kind.counts(background).idle < 2) await background.add(work, 5).settled;
     await Promise.all([background.add(tasks.nothing).settled, background.add(tasks.nothing).settled]);
-    const [first, second] = [background.add(tasks.add, 1, 1), background.add(tasks.add, 2, 2)];
+    // From within the reading of messages, one answer would be read in this turn, and the other in the next.
+    await untilTimersComeNext();
+    const directory = makeDirectory();
+    const files = [join(directory, 'first'), join(directory, 'second')] as const;
+    const [first, second] = [
+      background.add(tasks.writeFileAfterwards, files[0]),
+      background.add(tasks.writeFileAfterwards, files[1]),
+    ];
+    let heardFirst: string | undefined;
     background.on('settled', ({ id }) => {
+      if (id !== first.id && id !== second.id) return;
+      heardFirst ??= id;
       // What comes in the same turn of the loop is heard of, and what waits is given out in the next.
-      if (id === first.id) blockFor(10);
-      if (id === first.id || id === second.id) background.add(tasks.nothing);
+      if (id === heardFirst) blockFor(10);
+      background.add(tasks.nothing);
     });
     background.add(tasks.nothing);
     expect(kind.counts(background).workers).toBe(3);
-    // Both answer meanwhile.
-    blockFor(20);
+    // Nothing is heard of the answers until both have been sent.
+    while (!files.every((file) => existsSync(file)));
     await Promise.all([first.settled, second.settled]);
     expect(kind.counts(background).workers).toBe(3);
     await background.idle();
