@@ -890,6 +890,19 @@ describeWithRedis('bullmq() with redis-server', () => {
     await working.stop();
   });
 
+  it('says in a few words why a task was given up, also where others have written that', async () => {
+    direct = new Redis(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const engine = await startEngine({ connection: redis.url, queue }, host);
+    const task = taskOf();
+    await engine.stage([task], {});
+    await direct.hset(`bull:${queue}:${task.envelope.id}`, 'defa', `forged\n${'x'.repeat(1e6)}`);
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    await host.failed;
+    expect(host.errors[0]?.message).toMatch(/ is kept as failed: 'forged\\nx+'\.\.\. 999907 more characters\.$/);
+    await working.stop();
+  });
+
   it('reports once that a lock is lost, however long a task goes on after that', async () => {
     direct = new Redis(redis.url);
     const [queue, host] = [randomUUID(), makeHost()];

@@ -96,7 +96,7 @@ export class BullMQWorker implements EngineWorker {
       this.#lose(job.id, 'it is kept as failed');
       this.#host.error(
         engineError(
-          `Task ${describeName(job.name)} (${describeName(String(job.id))}) lost its worker more than ${maxStalledCount} times and is kept as failed: ${job.deferredFailure}.`,
+          `Task ${describeName(job.name)} (${describeName(String(job.id))}) lost its worker more than ${maxStalledCount} times and is kept as failed: ${describe(job.deferredFailure)}.`,
         ),
       );
     });
