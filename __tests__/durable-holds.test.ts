@@ -1,7 +1,7 @@
 /** What an engine is asked to do with tasks that it holds, and when no further call is made. */
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { TaskHandle } from 'express-background-tasks';
-import { atEnd } from './support/cleanup.ts';
+import { later } from './support/clock.ts';
 import {
   type AppOptions,
   type DurableApp,
@@ -21,13 +21,6 @@ const MARGIN = 10_000;
 const DURABLE = { hold: HOLD, acceptTimeout: MARGIN };
 const QUICK = { hold: HOLD, acceptTimeout: 200 };
 const SHORT = { hold: 3_000, acceptTimeout: 1_500 };
-
-/** Moves the clock forward by this many milliseconds. Timers do not fire earlier for it. */
-function later(milliseconds: number): void {
-  const now = performance.now.bind(performance);
-  const spy = jest.spyOn(performance, 'now').mockImplementation(() => now() + milliseconds);
-  atEnd(() => spy.mockRestore());
-}
 
 /** Held, until its response ends. */
 interface HeldTask {

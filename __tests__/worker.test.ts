@@ -11,13 +11,16 @@ import {
   type StagedTask,
   type TaskHandle,
   type TaskWorker,
+  type WorkContext,
   type WorkerOptions,
   type WorkFunction,
+  type WorkResult,
 } from 'express-background-tasks';
 import { type MemoryEngine, memoryEngine } from 'express-background-tasks/testing/engine';
 import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
+import { later } from './support/clock.ts';
 import { localTasks, tasks, until } from './support/durable-app.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
@@ -106,6 +109,27 @@ async function stage(engine: MemoryEngine, envelope: object): Promise<{ id: stri
   return { id };
 }
 
+/** Hands tasks to a worker as an engine does, and resolves to what it answers. */
+async function handingTo(
+  options: Partial<WorkerOptions>,
+): Promise<(envelope: object, context?: Partial<WorkContext>) => Promise<WorkResult>> {
+  let run!: WorkFunction;
+  const engine = memoryEngine({
+    intercept(method, proceed, args) {
+      if (method === 'work') [run] = args as [WorkFunction];
+      return proceed();
+    },
+  });
+  const worker = await createWorker({ engine, logger: false, ...options });
+  atEnd(() => worker.close({ timeout: 0 }));
+  const { signal } = new AbortController();
+  return (envelope, context) =>
+    run(
+      { v: 1, id: randomUUID(), task: 'local.echo', args: [], ...envelope },
+      { attempt: 1, retryInMs: undefined, stagedAt: Date.now(), signal, ...context },
+    );
+}
+
 describe('a worker', () => {
   let worker: TaskWorker;
   let on: ReturnType<typeof openSetting>;
@@ -139,8 +163,8 @@ describe('a worker', () => {
     ['a process', isolated],
     ['its event loop', localTasks],
   ])('tries a task in %s again by the policy it was added with, and counts the attempts', async (_name, module) => {
-    const later = on.web.with({ retry: { attempts: 3 } }).add(module.failUntilAttempt, 3);
-    expect(await on.until(later, 'completed')).toMatchObject({ attempts: 3, value: 3 });
+    const thirdTime = on.web.with({ retry: { attempts: 3 } }).add(module.failUntilAttempt, 3);
+    expect(await on.until(thirdTime, 'completed')).toMatchObject({ attempts: 3, value: 3 });
     const never = on.web.with({ retry: { attempts: 2 } }).add(module.fail, 'no such order', 'ENOENT');
     expect(await on.until(never, 'failed')).toMatchObject({
       attempts: 2,
@@ -347,6 +371,25 @@ describe('a name that no worker knows', () => {
     expect(lines.map(({ task }) => task)).toEqual(['unheard.of', 'unheard.ofAtLast']);
   });
 
+  it('shares one line a minute with all others of which there are too many: anybody who can write to the broker can make up new ones', async () => {
+    const log = openLogBook();
+    const hand = await handingTo({ logger: log.logger });
+    const names = Array.from({ length: 1_100 }, (_, index) => `forged.name${index}`);
+    for (const task of names) await hand({ task });
+    const told = (): unknown[] => log.withCode('ERR_BACKGROUND_UNKNOWN_TASK').map(({ task }) => task);
+    expect(told()).toEqual(names.slice(0, 1_001));
+    later(60_000);
+    for (const task of names.slice(1_090)) await hand({ task });
+    expect(told()).toEqual([...names.slice(0, 1_001), ...names.slice(1_090)]);
+  });
+
+  it('has one line with those that look the same in the log', async () => {
+    const log = openLogBook();
+    const hand = await handingTo({ logger: log.logger });
+    for (const end of ['a', 'b']) await hand({ task: `${'x'.repeat(500)}${end}` });
+    expect(log.withCode('ERR_BACKGROUND_UNKNOWN_TASK')).toHaveLength(1);
+  });
+
   it('is quoted and shortened in the log: anybody who can write to the broker can choose it', async () => {
     const { engine, work, log } = setting();
     await stage(engine, { task: `forged\n${'x'.repeat(10_000)}` });
@@ -362,19 +405,12 @@ describe('a name that no worker knows', () => {
     ['knows no time', Number.NaN],
     ['has a time far ahead', Date.now() + 1e12],
   ])('is kept as failed where the engine %s at which it was staged', async (_what, stagedAt) => {
-    let run: WorkFunction | undefined;
-    const engine = memoryEngine({
-      intercept(method, proceed, args) {
-        if (method === 'work') [run] = args as [WorkFunction];
-        return proceed();
-      },
+    const hand = await handingTo({});
+    expect(await hand({ task: 'unheard.of' }, { stagedAt })).toMatchObject({
+      kind: 'failed',
+      error: { code: 'ERR_BACKGROUND_UNKNOWN_TASK' },
+      retry: false,
     });
-    const worker = await createWorker({ engine, logger: false });
-    atEnd(() => worker.close({ timeout: 0 }));
-    const envelope = { v: 1, id: randomUUID(), task: 'unheard.of', args: [] } as const;
-    const { signal } = new AbortController();
-    const result = await run?.(envelope, { attempt: 1, retryInMs: undefined, stagedAt, signal });
-    expect(result).toMatchObject({ kind: 'failed', error: { code: 'ERR_BACKGROUND_UNKNOWN_TASK' }, retry: false });
   });
 
   it('is kept as failed when it has been unknown for too long', async () => {

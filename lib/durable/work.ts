@@ -28,12 +28,9 @@ export interface KnownTasks {
   readonly byName: ReadonlyMap<string, TaskDefinition>;
   /** In milliseconds. */
   readonly unknownFor: number;
-  /** The names of others, of which the log has a line. */
+  /** The names of others, of which the log has a line: after half a deploy, thousands of tasks may have the same. */
   readonly unknown: RecentlyTold;
 }
-
-/** After half a deploy, thousands of tasks may have the same name. */
-const UNKNOWN_AGAIN_AFTER = 60 * SECOND;
 
 /** One attempt at a task that an engine has handed out. */
 export interface Work {
@@ -169,6 +166,7 @@ function postponeUnknown(
     `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
   if (isOver) return failedForGood(envelope, context, error, host);
-  if (unknown.isNews(name, UNKNOWN_AGAIN_AFTER)) host.warn({ id, name: describeName(name) }, error);
+  const described = describeName(name);
+  if (unknown.isNews(described)) host.warn({ id, name: described }, error);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

@@ -2,14 +2,11 @@
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { RecentlyTold } from '../../durable/recently-told.ts';
-import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
 import type { EngineClient } from './client.ts';
 
 /** What ioredis says each time that none of the sentinels has told it of a master. It adds when it asks again. */
 const NO_SENTINEL = 'All sentinels are unreachable';
-/** What repeats for longer than this is told again. */
-const REPEAT_AFTER = 60 * SECOND;
 
 export class ConnectionErrors {
   readonly #host: EngineHost;
@@ -56,7 +53,7 @@ export class ConnectionErrors {
   /** Workers ask again and again for what Redis refuses, and for a lock that they have lost. */
   #isNews({ message }: Error): boolean {
     // Redis adds by which script it was asked.
-    return this.#told.isNews(message.replace(/ script: .*/s, ''), REPEAT_AFTER);
+    return this.#told.isNews(message.replace(/ script: .*/s, ''));
   }
 
   #connectionFailed(error: Error): void {

@@ -6,8 +6,6 @@ import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
 
-/** An error that repeats for longer than this is told again. */
-const REPEAT_AFTER = 60 * SECOND;
 const WARNING_AFTER = 3_600 * SECOND;
 /** Classes of SQLSTATE: data that Postgres can't hold, conditions on rows, limits of the server. */
 const OF_CONTENT = /^(?:22|23|54)/;
@@ -17,7 +15,8 @@ const LOST = /terminated|timeout|connection|ECONN/i;
 
 export class RepeatedErrors {
   readonly #host: EngineHost;
-  readonly #told = new RecentlyTold();
+  readonly #errors = new RecentlyTold();
+  readonly #warnings = new RecentlyTold();
   #isMuted = false;
   #isDown = false;
 
@@ -42,11 +41,11 @@ export class RepeatedErrors {
       if (this.#isDown) return;
       this.#isDown = true;
     }
-    if (this.#told.isNews(error.message, REPEAT_AFTER)) this.#host.error(error);
+    if (this.#errors.isNews(error.message)) this.#host.error(error);
   }
 
   warn({ message, type }: { readonly message: string; readonly type: unknown }): void {
-    if (!this.#isMuted && this.#told.isNews(`warning ${String(type)}`, WARNING_AFTER)) this.#host.warn(message);
+    if (!this.#isMuted && this.#warnings.isNews(String(type), WARNING_AFTER)) this.#host.warn(message);
   }
 }
 
