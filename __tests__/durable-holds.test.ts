@@ -12,6 +12,7 @@ import {
   tasks,
   until,
 } from './support/durable-app.ts';
+import { readableError } from './support/failures.ts';
 import { type Gate, makeGate } from './support/gates.ts';
 import type { TaskedResponse } from './support/servers.ts';
 import { untilHolds, work } from './support/time.ts';
@@ -149,6 +150,19 @@ describe('releases', () => {
     expect(await app.until(id, 'completed')).toMatchObject({ attempts: 1 });
     expect(app.log.withCode('ERR_BACKGROUND_ENGINE')).toMatchObject([{ level: 'warn', task: 'local.echo' }]);
     expect(app.background.stats().executors.engine.outcomes).toMatchObject({ completed: 1 });
+  });
+});
+
+describe('a release whose error cannot be read any more when it is logged', () => {
+  it('is logged all the same, and the task settles', async () => {
+    const release: Fault = () => Promise.reject(readableError('code', 3));
+    const { app, hold } = await heldTasks({ faults: { release } });
+    const { handle, end } = await hold('/');
+    end();
+    expect(await handle.settled).toMatchObject({ state: 'completed' });
+    expect(app.log.lines.filter(({ level }) => level !== 'debug').map(({ message }) => message)).toEqual([
+      'Expected the error of task tasks.echo not to throw: read before',
+    ]);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   type TaskHandle,
 } from 'express-background-tasks';
 import { request } from './support/clients.ts';
+import { readableError } from './support/failures.ts';
 import { makeGate } from './support/gates.ts';
 import { SENT } from './support/outcomes.ts';
 import { frameworks, type Handler, start } from './support/servers.ts';
@@ -163,14 +164,9 @@ describe.each(frameworks)('under $name', (framework) => {
       async (property) => {
         const lines: unknown[][] = [];
         const handles: TaskHandle[] = [];
-        const readOnce = (): Error => {
-          let reads = 0;
-          const get = (): unknown => (reads++ === 0 ? undefined : raise(new Error('read before')));
-          return Object.defineProperty(new Error('once'), property, { get });
-        };
         const handler: Handler = (_req, res) => {
           const list = res.locals.backgroundTasks.with({ name: 'bad', retry: { attempts: 2, delay: 0 } });
-          handles.push(list.add(() => Promise.reject(readOnce())));
+          handles.push(list.add(() => Promise.reject(readableError(property, 1))));
           handles.push(res.locals.backgroundTasks.add(() => 'unharmed'));
           res.end();
         };

@@ -22,9 +22,10 @@ import { atEnd } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { later } from './support/clock.ts';
 import { localTasks, tasks, until } from './support/durable-app.ts';
+import { readableError } from './support/failures.ts';
 import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
-import { openLogBook } from './support/log-book.ts';
+import { type LogBook, openLogBook } from './support/log-book.ts';
 import { optionNames } from './support/option-names.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { serve, type TaskedResponse } from './support/servers.ts';
@@ -41,6 +42,9 @@ const checked = durable<typeof durableTasks>('checked', fixture('durable-tasks.c
       return args.map((arg) => Number(arg) + 1);
     },
     fail: (args) => args as [string],
+    spinForEver() {
+      throw readableError('code', 2);
+    },
     // As a parser in JavaScript may be written.
     describeItself: (() => Promise.reject(new TypeError('looked up too late'))) as never,
   },
@@ -422,21 +426,65 @@ describe('a name that no worker knows', () => {
 });
 
 describe('a task that fails for good without having been run', () => {
-  it.each<[string, object, Partial<WorkerOptions>, string]>([
-    ['its arguments do not pass', { task: 'checked.echo', args: ['one'] }, {}, 'ERR_BACKGROUND_ARGUMENTS'],
-    ['no worker has known it', { task: 'unheard.of' }, { unknownFor: 0 }, 'ERR_BACKGROUND_UNKNOWN_TASK'],
-  ])('is an error in the log and for `onError`: %s', async (_why, envelope, options, code) => {
+  it.each<[string, object, Partial<WorkerOptions>, string, string]>([
+    [
+      'its arguments do not pass',
+      { task: 'checked.echo', args: ['one'] },
+      {},
+      'ERR_BACKGROUND_ARGUMENTS',
+      'event-loop',
+    ],
+    ['no worker has known it', { task: 'unheard.of' }, { unknownFor: 0 }, 'ERR_BACKGROUND_UNKNOWN_TASK', 'engine'],
+  ])('is an error in the log and for `onError`: %s', async (_why, envelope, options, code, executor) => {
     const { engine, work, log } = setting();
     const told = makeGate<[Error, Outcome]>();
     const { id } = await stage(engine, envelope);
     await work({ ...options, onError: (error, outcome) => told.open([error, outcome]) });
     const [error, outcome] = await told.opened;
     expect(error).toMatchObject({ code });
-    expect(outcome).toMatchObject({ id, executor: 'engine', state: 'failed', attempts: 0, ranMs: 0, error });
+    expect(outcome).toMatchObject({ id, executor, state: 'failed', attempts: 0, ranMs: 0, error });
     expect(outcome.waitedMs).toBeGreaterThanOrEqual(0);
     expect(log.withCode(code)).toMatchObject([
       { level: 'error', message: `Task ${outcome.name} failed: ${error.message}` },
     ]);
+  });
+
+  it('says how often it had been started before, as by a worker that knew it', async () => {
+    const [outcomes, lines]: [Outcome[], object[]] = [[], []];
+    const logger = { ...openLogBook().logger, error: (_message: string, fields: object) => lines.push(fields) };
+    const hand = await handingTo({ logger, onError: (_error, outcome) => outcomes.push(outcome) });
+    await hand({ task: 'checked.echo', args: ['one'] }, { attempt: 3 });
+    expect(outcomes).toMatchObject([{ attempts: 2 }]);
+    expect(lines).toMatchObject([{ task: 'checked.echo', attempt: 3, ranMs: 0 }]);
+  });
+
+  it('has its own name for `onError`, whatever that is, and a quoted one in the log', async () => {
+    const [names, log]: [string[], LogBook] = [[], openLogBook()];
+    const onError: WorkerOptions['onError'] = (_error, { name }) => names.push(name);
+    const hand = await handingTo({ unknownFor: 0, logger: log.logger, onError });
+    await hand({ task: 'mail.größe' });
+    expect(names).toEqual(['mail.größe']);
+    expect(log.lines.map(({ task, message }) => [task, message.slice(0, 25)])).toEqual([
+      ["'mail.größe'", "Task 'mail.größe' failed:"],
+    ]);
+  });
+
+  it('is answered with also where the error by which `parse` refused it cannot be read any more', async () => {
+    const log = openLogBook();
+    const hand = await handingTo({ logger: log.logger });
+    const refusal = { kind: 'failed', retry: false, error: { code: 'ERR_BACKGROUND_ARGUMENTS' } };
+    expect(await hand({ task: 'checked.spinForEver' })).toMatchObject(refusal);
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      'Expected the error of task checked.spinForEver not to throw: read before',
+    ]);
+  });
+
+  it('is answered with also where its own error cannot be read any more', async () => {
+    const hand = await handingTo({});
+    expect(await hand({ task: 'local.failReadableOnce' })).toMatchObject({
+      kind: 'failed',
+      error: { message: 'Expected the error of a task not to throw: read before' },
+    });
   });
 });
 

@@ -57,7 +57,7 @@ export class Instance implements Owner<Runtime> {
           return run;
         },
         warn: (task, error) => reporter.warned(task, error),
-        failed: (task, error, waitedMs) => reporter.failedWithoutRun(task, error, waitedMs),
+        failed: (outcome) => reporter.failedWithoutRun(outcome),
       });
     }
     this.runtime = {

@@ -1,6 +1,6 @@
 /** Where outcomes go: log line, event, history, statistics, the user's hook. Nothing here throws. */
 
-import { describe } from './describe.ts';
+import { describe, describeName } from './describe.ts';
 import { Durations } from './durations.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
 import type { ExecutorName } from './executor-names.ts';
@@ -84,7 +84,7 @@ export class Reporter {
   }
 
   retrying(run: Reported, error: Error, delayMs: number): void {
-    this.#tell(run, () =>
+    this.#tell(run.facts, () =>
       this.#log.write('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
         ...this.#fields(run),
         delayMs,
@@ -102,28 +102,38 @@ export class Reporter {
   settled(run: Reported, outcome: Outcome): void {
     if (run.isFoundHere) this.history.keep(run.number, outcome);
     this.durations.record(outcome);
-    const { level, line } = ENDINGS[outcome.state];
-    if (this.#log.hears(level)) {
-      this.#tell(run, () => this.#log.write(level, line(outcome), { ...this.#fields(run), ...errorOf(outcome) }));
-    }
-    if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
+    this.#logEnd(outcome, () => this.#fields(run));
+    if (outcome.error !== undefined && ENDINGS[outcome.state].level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', outcome, asItIs);
+  }
+
+  /** A task from an engine that will never be run: it has no run here, so it is neither counted nor an event. */
+  failedWithoutRun(outcome: UnsuccessfulOutcome): void {
+    const { id, attempts, waitedMs, ranMs } = outcome;
+    // Others may have written it: a line shows nothing uncut.
+    const name = describeName(outcome.name);
+    this.#logEnd({ ...outcome, name }, () => ({
+      task: name,
+      id,
+      attempt: attempts + 1,
+      waitedMs: Math.round(waitedMs),
+      ranMs,
+    }));
+    this.#callOnError(outcome);
+  }
+
+  #logEnd(outcome: Outcome, fieldsOf: () => Record<string, unknown>): void {
+    const { level, line } = ENDINGS[outcome.state];
+    if (!this.#log.hears(level)) return;
+    this.#tell(outcome, () => this.#log.write(level, line(outcome), { ...fieldsOf(), ...errorOf(outcome) }));
   }
 
   /** Worth a line, but changes no outcome: a result that could not cross, for instance. */
   warned(task: NamedTask, error: Error): void {
-    this.#log.write('warn', `Task ${task.name}: ${error.message}`, {
-      task: task.name,
-      id: task.id,
-      error: errorFields(error),
-    });
-  }
-
-  /** A task from an engine that will never be run: it has no run here, so it is neither counted nor an event. */
-  failedWithoutRun({ id, name }: NamedTask, error: Error, waitedMs: number): void {
-    const fields = { task: name, id, waitedMs: Math.round(waitedMs), error: errorFields(error) };
-    this.#log.write('error', `Task ${name} failed: ${error.message}`, fields);
-    this.#callOnError({ id, name, executor: 'engine', state: 'failed', attempts: 0, waitedMs, ranMs: 0, error });
+    const { id, name } = task;
+    this.#tell(task, () =>
+      this.#log.write('warn', `Task ${name}: ${error.message}`, { task: name, id, error: errorFields(error) }),
+    );
   }
 
   /** A function of the user's that the package called threw: the task's fate is decided without it. */
@@ -132,8 +142,8 @@ export class Reporter {
   }
 
   /** What a task has thrown may throw itself where it is read again: by a getter, or as a proxy. */
-  #tell({ facts }: Reported, write: () => void): void {
-    notify(write, (thrown) => this.hookThrew(hookError(`the error of task ${facts.name}`, thrown)));
+  #tell({ name }: NamedTask, write: () => void): void {
+    notify(write, (thrown) => this.hookThrew(hookError(`the error of task ${name}`, thrown)));
   }
 
   #callOnError(outcome: UnsuccessfulOutcome): void {

@@ -11,3 +11,13 @@ export function delaysOf(background: BackgroundTasks): readonly number[] {
   background.on('retrying', ({ delayMs }) => delays.push(delayMs));
   return delays;
 }
+
+/** An error one of whose properties can be read this often, and throws after that. */
+export function readableError(property: string, times: number): Error {
+  let reads = 0;
+  const get = (): undefined => {
+    reads += 1;
+    if (reads > times) throw new Error('read before');
+  };
+  return Object.defineProperty(new Error('once'), property, { get });
+}

@@ -1,10 +1,20 @@
 /** What an engine keeps of the error of a failed attempt. */
+import { hookError } from '../hooks.ts';
 
 /** In characters, for the message and for the stack: a store that is shared must not be filled by what a task has thrown. */
 const LARGEST = 16 * 2 ** 10;
 
 /** A copy with the same name and code, whose message and stack are no longer than that. */
-export function keptError(error: Error & { readonly code?: unknown }): Error {
+export function keptError(error: Error): Error {
+  try {
+    return copyOf(error);
+  } catch (thrown) {
+    // A property may be a getter, which did not throw before.
+    return copyOf(hookError('the error of a task', thrown));
+  }
+}
+
+function copyOf(error: Error & { readonly code?: unknown }): Error {
   const { name, message, stack, code } = error;
   const kept = Object.assign(new Error(cut(String(message))), { name: cut(String(name)) });
   // The message stands at the beginning of the stack: uncut, it would leave no room for where the error came from.

@@ -2,9 +2,10 @@
 
 import { describe, describeKind, describeName } from '../describe.ts';
 import { BackgroundTaskError, engineError } from '../errors.ts';
+import type { ExecutorName } from '../executor-names.ts';
 import { isTooLate } from '../hooks.ts';
 import { taskRules } from '../options/task.ts';
-import type { Outcome } from '../outcome.ts';
+import type { Outcome, UnsuccessfulOutcome } from '../outcome.ts';
 import type { NamedTask, TaskDefinition } from '../task.ts';
 import { SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
@@ -20,7 +21,7 @@ export interface WorkHost {
   run(definition: TaskDefinition, work: Work): WorkRun;
   warn(task: NamedTask, error: Error): void;
   /** The task will not be run, neither here nor elsewhere: no run reports that. */
-  failed(task: NamedTask, error: Error, waitedMs: number): void;
+  failed(outcome: UnsuccessfulOutcome): void;
 }
 
 /** Which tasks run here, and for how long others are put back for a worker that knows them. */
@@ -65,8 +66,7 @@ export async function work(
     timeout = timeoutOf(envelope);
     args = parsed(envelope, definition);
   } catch (thrown) {
-    const error = toError(thrown);
-    return failedForGood(envelope, context, error, host);
+    return failedForGood(envelope, context, definition.executor, toError(thrown), host);
   }
   const { attempt, retryInMs, signal } = context;
   let run: WorkRun;
@@ -101,13 +101,15 @@ function resultOf(outcome: Outcome, { isTriedAgain }: WorkRun): WorkResult {
 /** The engine keeps it as failed. */
 function failedForGood(
   { id, task: name }: TaskEnvelope,
-  { stagedAt }: WorkContext,
+  { attempt, stagedAt }: WorkContext,
+  executor: ExecutorName,
   error: Error,
   host: WorkHost,
 ): WorkResult {
   // Others may have written the time: it may be none, or lie ahead.
   const waitedMs = Math.max(0, Date.now() - stagedAt) || 0;
-  host.failed({ id, name: describeName(name) }, error, waitedMs);
+  // This attempt was never started.
+  host.failed({ id, name, executor, state: 'failed', attempts: attempt - 1, waitedMs, ranMs: 0, error });
   return failed(error, false);
 }
 
@@ -165,7 +167,7 @@ function postponeUnknown(
     'ERR_BACKGROUND_UNKNOWN_TASK',
     `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
-  if (isOver) return failedForGood(envelope, context, error, host);
+  if (isOver) return failedForGood(envelope, context, 'engine', error, host);
   const described = describeName(name);
   if (unknown.isNews(described)) host.warn({ id, name: described }, error);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };

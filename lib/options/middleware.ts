@@ -78,8 +78,8 @@ export interface BackgroundTasksOptions {
    */
   readonly logArguments?: boolean | undefined;
   /**
-   * Called once for each task that failed, timed out or was abandoned. It may be asynchronous. What it throws, or
-   * rejects with, is logged.
+   * Called once for each task that failed, timed out or was abandoned, and in a worker for each that it refuses for good.
+   * It may be asynchronous. What it throws, or rejects with, is logged.
    *
    * @example
    * onError: (error, { name, id }) => errorTracker.capture(error, { tags: { task: name }, extra: { id } })
