@@ -2,15 +2,14 @@
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { RecentlyTold } from '../../durable/recently-told.ts';
-import { codeOf } from '../../errors.ts';
 import { SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
+import { sqlStateOf } from './sql-state.ts';
 
 const WARNING_AFTER = 3_600 * SECOND;
 /** Classes of SQLSTATE: data that Postgres can't hold, conditions on rows, limits of the server. */
 const OF_CONTENT = /^(?:22|23|54)/;
 const OF_CONNECTION = /^(?:08|57P)/;
-const SQLSTATE = /^[0-9A-Z]{5}$/;
 const LOST = /terminated|timeout|connection|ECONN/i;
 
 export class RepeatedErrors {
@@ -50,12 +49,12 @@ export class RepeatedErrors {
 }
 
 function isOfConnection(error: Error): boolean {
-  const code = codeOf(error);
-  return typeof code === 'string' && SQLSTATE.test(code) ? OF_CONNECTION.test(code) : LOST.test(error.message);
+  const state = sqlStateOf(error);
+  return state === undefined ? LOST.test(error.message) : OF_CONNECTION.test(state);
 }
 
 /** Whether the same statement may succeed later. One that Postgres refuses for what is in it never does. */
 export function isPassing(thrown: unknown): boolean {
-  const code = codeOf(thrown);
-  return typeof code !== 'string' || !SQLSTATE.test(code) || !OF_CONTENT.test(code);
+  const state = sqlStateOf(thrown);
+  return state === undefined || !OF_CONTENT.test(state);
 }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../backoff.ts';
 import { Batches } from '../../durable/batches.ts';
 import { SECOND } from '../../time/timers.ts';
-import type { Database } from './database.ts';
+import { type Database, runAlone } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
 
 /** One attempt's result: a row of the input of the statement `writeResults`. */
@@ -56,7 +56,7 @@ export class ResultWriter {
     const backoff = new Backoff(FIRST_DELAY, LONGEST_DELAY);
     for (;;) {
       try {
-        await this.#database.executeSql(this.#statement, [JSON.stringify(rows), ...this.#parameters]);
+        await runAlone(this.#database, this.#statement, [JSON.stringify(rows), ...this.#parameters]);
         this.#errors.answered();
         return;
       } catch (error) {
