@@ -449,6 +449,21 @@ describe('a response that ends before the transaction of its task is committed',
     expect(app.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
   });
 
+  it.each(CALLS)(
+    'has its task looked for once when the process is closed before any commit: a %s',
+    async (method, statusCode) => {
+      let looks = 0;
+      const find: Fault = (proceed) => {
+        looks += 1;
+        return proceed();
+      };
+      const { app } = await inTransaction(statusCode, { faults: { find } });
+      await untilHolds(() => app.calls(method).length > 0);
+      await app.background.close();
+      expect(looks).toBe(1);
+    },
+  );
+
   it('leads to a warning where it is committed too late to be withdrawn', async () => {
     const { app, transaction } = await inTransaction(500);
     await untilHolds(() => app.calls('discard').length > 0);

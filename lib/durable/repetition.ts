@@ -50,9 +50,10 @@ export class Repetition {
     return last;
   }
 
-  /** Makes a call once, after a wait. Never rejects. */
-  async after<Answer>(milliseconds: number, call: () => Promise<Answer>): Promise<Answer | Error> {
-    if (!this.#isClosed) await this.#pause(milliseconds);
+  /** Makes a call again, after a wait. Once it is closed it doesn't: the answer would be the same. Never rejects. */
+  async after<Answer>(milliseconds: number, call: () => Promise<Answer>): Promise<Answer | Error | undefined> {
+    if (this.#isClosed) return undefined;
+    await this.#pause(milliseconds);
     return call().catch(toError);
   }
 
