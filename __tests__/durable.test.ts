@@ -852,6 +852,25 @@ describe('when the instance is closed', () => {
     expect(await app.until(id, 'completed')).toMatchObject({ value: ['order 7'] });
   });
 
+  it('a task that the engine was not asked to take yet is said to run when its hold is over, where it would have one', async () => {
+    const added = makeGate();
+    const app = await durableApp(
+      (_req, res) => {
+        res.locals.backgroundTasks.add(tasks.echo);
+        added.open();
+      },
+      { faults: { start: NO_ANSWER } },
+    );
+    app.request().catch(() => {});
+    await added.opened;
+    app.background.add(tasks.echo);
+    const { abandoned } = await app.background.close({ timeout: 0 });
+    expect(abandoned.map(({ error }) => error?.message)).toEqual([
+      expect.stringMatching(/ran out of time\. If the engine has it, it runs when its hold is over\.$/),
+      expect.stringMatching(/ran out of time\. If the engine has it, it runs\.$/),
+    ]);
+  });
+
   it('adds no more, and does not wait for an engine that gives no answer; a task without a hold is not said to have one', async () => {
     const app = await durableApp(() => {}, { faults: { stage: NO_ANSWER, close: NO_ANSWER } });
     const { settled } = app.background.add(tasks.echo);

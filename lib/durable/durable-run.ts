@@ -3,14 +3,14 @@ import type { ExecutorName } from '../executor-names.ts';
 import type { Outcome } from '../outcome.ts';
 import { type NewTask, TaskRun } from '../run.ts';
 
-/** A task on its way to the engine: what its run has to know of it. */
+/** The task on its way to the engine. Its executor knows more of it than its run has to. */
 interface Handed {
   readonly isHeld: boolean;
 }
 
 /** The hand-over. It has completed when the engine has the task and may let it run. */
 export class DurableRun extends TaskRun {
-  /** What the executor has to know of it. */
+  /** What is kept for the executor, until the run has settled. */
   handed: Handed | undefined;
   #accepted: Promise<void> | undefined;
 

@@ -46,9 +46,11 @@ export class HandedTask implements Held {
     return this.run.name;
   }
 
-  /** Not before the engine is asked to take it. */
+  /** Whether the engine holds it, or will once it has been asked to take it. */
   get isHeld(): boolean {
-    return this.dueAt !== NOT_HELD;
+    if (this.#staged === undefined) return this.dueAt !== NOT_HELD;
+    // One that may run already needs no hold. One that is to be withdrawn does: without a hold it would run.
+    return this.attempt === undefined || this.isWithdrawn;
   }
 
   /** Whether the task must not run any more, however far it has come. */
@@ -59,11 +61,10 @@ export class HandedTask implements Held {
   /** What the engine is given, once. */
   toStage(hold: number): StagedTask {
     const staged = this.#staged as Unheld;
+    const holdMs = this.isHeld ? hold : 0;
     this.#staged = undefined;
-    // One that may run already needs no hold. One that is to be withdrawn does: without a hold it would run.
-    if (this.attempt !== undefined && !this.isWithdrawn) return { ...staged, holdMs: 0 };
-    this.dueAt = performance.now() + hold;
-    return { ...staged, holdMs: hold };
+    if (holdMs > 0) this.dueAt = performance.now() + holdMs;
+    return { ...staged, holdMs };
   }
 
   /** Whether the engine has it. Resolves with the engine's final answer, even after the caller's own wait timed out. */
