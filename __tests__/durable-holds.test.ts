@@ -496,7 +496,8 @@ describe('a response that ends before the transaction of its task is committed',
         looked.open();
         return found;
       };
-      const durable = { hold: 1_000, acceptTimeout: 500 };
+      // The commit has a quarter of it, for a machine that is busy.
+      const durable = { hold: 2_000, acceptTimeout: 500 };
       const { app, transaction } = await inTransaction(statusCode, { durable, faults: { find } });
       await untilHolds(() => app.calls(method).length > 0);
       await looked.opened;

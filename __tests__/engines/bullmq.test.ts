@@ -32,6 +32,8 @@ const TLS_HANDSHAKE = 22;
 const LONGEST_SILENCE = 5_000;
 /** Between two questions that Redis refuses. */
 const ASK_AGAIN_AFTER = 1_000;
+/** A lock that is taken away is noticed soon; others hold also where the machine is busy. */
+const WATCHED = { lockDuration: 3_000, stalledInterval: 100 };
 const COMPLETED: WorkResult = { kind: 'completed', value: undefined };
 
 function taskOf(wish: Partial<StagedTask> & { task?: string } = {}): StagedTask {
@@ -574,7 +576,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     const full = await startRedis({ args: ['--maxmemory-policy', 'noeviction'] });
     direct = new Redis(full.url);
     const [queue, host] = [randomUUID(), makeHost()];
-    const engine = await startEngine({ connection: full.url, queue, lockDuration: 1_000, stalledInterval: 100 }, host);
+    const engine = await startEngine({ connection: full.url, queue, ...WATCHED }, host);
     const soon = { holdMs: HELD, retry: retryOf(2, 0) };
     const [lasting, tried, later, back, lost] = [
       taskOf({ holdMs: HELD, task: 'lasting' }),
@@ -807,7 +809,7 @@ describeWithRedis('bullmq() with redis-server', () => {
   it('a worker that is given a task again which it still runs ends the first run, and keeps the lock of the second when that has ended', async () => {
     direct = new Redis(redis.url);
     const [queue, host] = [randomUUID(), makeHost()];
-    const engine = await startEngine({ connection: redis.url, queue, lockDuration: 1_000, stalledInterval: 100 }, host);
+    const engine = await startEngine({ connection: redis.url, queue, ...WATCHED }, host);
     const task = taskOf();
     const [firstStarted, firstLost, firstMayEnd] = [makeGate(), makeGate<unknown>(), makeGate()];
     const [secondStarted, secondMayEnd] = [makeGate(), makeGate()];
