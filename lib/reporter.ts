@@ -23,8 +23,8 @@ export interface Reported {
   readonly attemptNumber: number;
   readonly waitedMs: number;
   readonly ranMs: number;
-  /** Whether `find(id)` looks for it in this process. */
-  readonly isFoundHere: boolean;
+  /** Whether `find(id)` needs its outcome: it asks the engine for what an engine has sent. */
+  readonly isKeptInHistory: boolean;
 }
 
 /** The level and the text of each end's log line. The package's own errors name their task themselves. */
@@ -100,7 +100,7 @@ export class Reporter {
   }
 
   settled(run: Reported, outcome: Outcome): void {
-    if (run.isFoundHere) this.history.keep(run.number, outcome);
+    if (run.isKeptInHistory) this.history.keep(run.number, outcome);
     this.durations.record(outcome);
     this.#logEnd(outcome, () => this.#fields(run));
     if (outcome.error !== undefined && ENDINGS[outcome.state].level === 'error') this.#callOnError(outcome);

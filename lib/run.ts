@@ -134,7 +134,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return undefined;
   }
 
-  get isFoundHere(): boolean {
+  get isKeptInHistory(): boolean {
     return true;
   }
 

@@ -52,7 +52,7 @@ export class WorkRun extends TaskRun {
   }
 
   /** Its engine is asked, in any process. */
-  override get isFoundHere(): boolean {
+  override get isKeptInHistory(): boolean {
     return false;
   }
 

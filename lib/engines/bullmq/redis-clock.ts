@@ -24,8 +24,8 @@ export class RedisClock {
   }
 
   now(): number {
-    // Where the clock here was set since the last look, or the machine slept, the earlier of the two is wrong, and would
-    // end holds too early.
+    // They differ where the clock here was set since the last look, or the machine slept. Set back, or after a sleep, it is
+    // the earlier that is wrong, and would end holds too early; set forward, it is the later: holds are longer by that much.
     return Math.max(Date.now() + this.#offset, Math.round(performance.now() + this.#offsetOfSteady));
   }
 
