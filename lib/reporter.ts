@@ -102,8 +102,9 @@ export class Reporter {
   settled(run: Reported, outcome: Outcome): void {
     if (run.isKeptInHistory) this.history.keep(run.number, outcome);
     this.durations.record(outcome);
-    this.#logEnd(outcome, () => this.#fields(run));
-    if (outcome.error !== undefined && ENDINGS[outcome.state].level === 'error') this.#callOnError(outcome);
+    const { level } = ENDINGS[outcome.state];
+    if (this.#log.hears(level)) this.#logEnd(outcome, () => this.#fields(run));
+    if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', outcome, asItIs);
   }
 
@@ -124,7 +125,6 @@ export class Reporter {
 
   #logEnd(outcome: Outcome, fieldsOf: () => Record<string, unknown>): void {
     const { level, line } = ENDINGS[outcome.state];
-    if (!this.#log.hears(level)) return;
     this.#tell(outcome, () => this.#log.write(level, line(outcome), { ...fieldsOf(), ...errorOf(outcome) }));
   }
 
