@@ -141,14 +141,14 @@ class PgBossEngine implements TaskEngine {
     const own = database as { open?: () => Promise<void>; opened?: boolean };
     // The check comes before pg-boss makes tables, which an old Postgres can't have.
     if (own.opened === false) await own.open?.();
-    await checkPostgres(database);
+    const encoding = await checkPostgres(database);
     await boss.start();
     const policy = (await boss.getQueue(queue))?.policy;
     if (policy === undefined) await boss.createQueue(queue);
     else if (policy !== 'standard') {
       throw engineError(`Expected the queue ${queue} to have the policy standard, got ${policy}.`);
     }
-    await warnOfEncoding(database, host);
+    warnOfEncoding(encoding, host);
   }
 
   async stage(tasks: readonly StagedTask[], { transaction }: StageOptions): Promise<void> {
