@@ -71,6 +71,20 @@ function makeHost(): Host {
   };
 }
 
+/** A worker whose tasks end when they may. */
+async function workAtTheGate(engine: TaskEngine, concurrency: number) {
+  const [started, mayEnd] = [makeGate(), makeGate()];
+  const working = await engine.work(
+    async () => {
+      started.open();
+      await mayEnd.opened;
+      return COMPLETED;
+    },
+    { concurrency },
+  );
+  return { working, started, mayEnd };
+}
+
 async function startEngine(options: BullMQOptions, host = makeHost()): Promise<TaskEngine> {
   const engine = makeEngine(options);
   await engine.start(host);
@@ -909,15 +923,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     direct = new Redis(redis.url);
     const [queue, host] = [randomUUID(), makeHost()];
     const engine = await startEngine({ connection: redis.url, queue, lockDuration: 200 }, host);
-    const [started, mayEnd] = [makeGate(), makeGate()];
-    const working = await engine.work(
-      async () => {
-        started.open();
-        await mayEnd.opened;
-        return COMPLETED;
-      },
-      { concurrency: 1 },
-    );
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
     await engine.stage([taskOf()], {});
     await started.opened;
     await direct.config('RESETSTAT');
@@ -1042,15 +1048,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     direct = new Redis(server.url);
     const host = makeHost();
     const engine = await startEngine({ connection: server.url }, host);
-    const [started, mayEnd] = [makeGate(), makeGate()];
-    const working = await engine.work(
-      async () => {
-        started.open();
-        await mayEnd.opened;
-        return COMPLETED;
-      },
-      { concurrency: 2 },
-    );
+    const { working, started, mayEnd } = await workAtTheGate(engine, 2);
     await engine.stage([taskOf()], {});
     await started.opened;
     await direct.config('SET', 'min-replicas-to-write', '1');
