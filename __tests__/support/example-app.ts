@@ -39,7 +39,12 @@ export async function startExample(): Promise<Example> {
       output += text;
     });
   }
-  const exited = once(app, 'close').then(([code]) => code as number | null);
+  let isStopping = false;
+  const exited = once(app, 'close').then(([code, signal]) => {
+    // Its clients only see that connections are refused: what it said is told here.
+    if (!isStopping) console.error(`the example application ended (${signal ?? `exit code ${code}`}):\n${output}`);
+    return code as number | null;
+  });
   const url = await Promise.race([urlIn(app.stdout), exited.then(() => undefined)]);
   if (url === undefined) throw new Error(`the example application did not start:\n${output}`);
   return {
@@ -47,6 +52,7 @@ export async function startExample(): Promise<Example> {
     folder,
     output: () => output,
     stop() {
+      isStopping = true;
       app.kill('SIGTERM');
       return exited;
     },
