@@ -4,7 +4,7 @@ import { isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
-import { type BlockingTask, carryDefinition, type TaskDefinition } from './task.ts';
+import { type BlockingTask, carryDefinition, type TaskDefinition, WHOLE_MODULE } from './task.ts';
 
 /** The functions that a module exports, each as a task. */
 export type BlockingModule<Module> = {
@@ -45,6 +45,7 @@ export function taskReferences<Module extends object>(
 
   return new Proxy(Object.create(null), {
     get(_target, property) {
+      if (property === WHOLE_MODULE) return true;
       if (typeof property === 'symbol' || !isTaskName(property)) return undefined;
       return references.get(property) ?? referenceTo(property);
     },

@@ -62,6 +62,13 @@ interface Defined {
   readonly [DEFINITION]: TaskDefinition;
 }
 
+/** What stands for a whole module answers `true` to it: no task, but easily taken for one. */
+export const WHOLE_MODULE: unique symbol = Symbol.for('express-background-tasks.module');
+
+interface WholeModule {
+  readonly [WHOLE_MODULE]: true;
+}
+
 /** Writes a definition on the function or reference that stands for it. */
 export function carryDefinition<T extends object>(carrier: T, definition: TaskDefinition): T & Defined {
   return Object.defineProperty(carrier, DEFINITION, { value: Object.freeze(definition) }) as T & Defined;
@@ -118,6 +125,9 @@ function adviceFor(task: unknown): string {
     return ' The function was called already: pass the function and its arguments separately, as in add(sendEmail, address).';
   }
   if (task === undefined) return ' Check the import: is the name right, and is there an import cycle?';
+  if ((task as Partial<WholeModule> | null)?.[WHOLE_MODULE]) {
+    return ' It stands for a module: name one of its exports, as in add(reports.summarise, rows).';
+  }
   return '';
 }
 
