@@ -126,7 +126,18 @@ describe('the code in the documents', () => {
     'compiles',
     async () => {
       const project = makeProject(built, projectOfAllBlocks(), [
-        ...['express', 'connect', 'winston', 'close-with-grace', 'supertest', 'tsx', 'expect', '@jest/globals', 'pg'],
+        ...[
+          'express',
+          'connect',
+          'winston',
+          'pino',
+          'close-with-grace',
+          'supertest',
+          'tsx',
+          'expect',
+          '@jest/globals',
+          'pg',
+        ],
         ...['node', 'express', 'express-serve-static-core', 'supertest', 'pg'].map((name) => `@types/${name}`),
       ]);
       const { code, stdout } = await runNode([commandOf('typescript', 'tsc'), '-p', '.'], project);
@@ -262,7 +273,7 @@ function projectOfAllBlocks(): Record<string, string | object> {
       },
     },
   };
-  for (const name of ['prelude', 'nestjs', 'opentelemetry', 'pino', 'serverless-http', 'vitest']) {
+  for (const name of ['prelude', 'nestjs', 'opentelemetry', 'serverless-http', 'vitest']) {
     files[`${name}.d.ts`] = read(`__tests__/fixtures/docs/${name}.d.ts`);
   }
   for (const document of documents) {

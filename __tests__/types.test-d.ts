@@ -44,6 +44,7 @@ import {
   type UnsuccessfulOutcome,
 } from 'express-background-tasks';
 import { type TaskMatchers, taskMatchers, watchTasks } from 'express-background-tasks/testing';
+import pino from 'pino';
 import winston from 'winston';
 
 const images = blocking<typeof import('./fixtures/typed-tasks.ts')>(
@@ -420,21 +421,14 @@ export async function findIsAwaitedWhereThereMayBeAnEngine(
   await background.close();
 }
 
-/** The overloads of pino, whose methods take an object or a text first. */
-interface PinoMethod {
-  <T>(object: T, message?: string, ...args: unknown[]): void;
-  (message: string, ...args: unknown[]): void;
-}
-type PinoLike = Readonly<Record<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent', PinoMethod>>;
-
-export function commonLoggersFit(pino: PinoLike): void {
+export function commonLoggersFit(): void {
   expectTypeOf(winston.createLogger()).toExtend<Logger>();
   expectTypeOf(winston).toExtend<Logger>();
   expectTypeOf(console).toExtend<Logger>();
-  expectTypeOf(pino).toExtend<Logger>();
+  expectTypeOf(pino()).toExtend<Logger>();
   backgroundTasks({ logger: winston.createLogger() });
   backgroundTasks({ logger: console });
-  backgroundTasks({ logger: pino });
+  backgroundTasks({ logger: pino().child({ part: 'tasks' }) });
   expectTypeOf<Pick<Console, 'error' | 'warn'>>().not.toExtend<Logger>();
 }
 

@@ -8,7 +8,7 @@ import { onOneLine } from './one-line.ts';
 import { here } from './package-files.ts';
 import { isError } from './to-error.ts';
 
-/** Anything with winston's four methods: winston itself, `console`, and most others. */
+/** Anything with winston's four methods: winston itself, pino, `console`, and most others. */
 export interface Logger {
   // biome-ignore lint/suspicious/noExplicitAny: every logger types its further arguments in its own way.
   error(message: string, ...meta: any[]): unknown;
@@ -62,8 +62,22 @@ export function createLog(logger: Logger | false | undefined): Log {
         return true;
       }
     },
-    write: (level, message, fields) => notify(() => target[level](message, fields), reportLogger),
+    write: (level, message, fields) => notify(() => tell(target, level, message, fields), reportLogger),
   };
+}
+
+/** In every logger of pino, children included. Registered, so it is the same whatever pino's version. */
+const PINO = Symbol.for('pino.serializers');
+
+type PinoLogger = Readonly<Record<Level, (fields: object, message: string) => unknown>>;
+
+function isPino(logger: Logger): logger is Logger & PinoLogger {
+  return PINO in logger;
+}
+
+/** pino takes the fields first: behind a text it would drop them. */
+function tell(logger: Logger, level: Level, message: string, fields: object): unknown {
+  return isPino(logger) ? logger[level](fields, message) : logger[level](message, fields);
 }
 
 function consoleLogger(): LoggerWithLevels {
