@@ -12,6 +12,7 @@ import {
   tasks,
   until,
 } from './support/durable-app.ts';
+import { FAILED_CALL } from './support/engine-faults.ts';
 import { readableError } from './support/failures.ts';
 import { type Gate, makeGate } from './support/gates.ts';
 import type { TaskedResponse } from './support/servers.ts';
@@ -64,8 +65,6 @@ async function heldTasks({ transaction, ...options }: HeldOptions = {}): Promise
     },
   };
 }
-
-const FAILED_CALL: Fault = () => Promise.reject(new Error('connection refused'));
 
 const CALLS = [
   ['release', 200],
