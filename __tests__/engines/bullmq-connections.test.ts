@@ -1,0 +1,118 @@
+/** The connections that bullmq() can be given: how it uses them, and how it leaves them. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { atEnd } from '../support/cleanup.ts';
+import { makeGate } from '../support/gates.ts';
+import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { untilHolds } from '../support/time.ts';
+import { makeEngine, makeHost, startEngine } from './support/bullmq-engines.ts';
+import { taskOf } from './support/bullmq-tasks.ts';
+import { starts, workAtTheGate } from './support/bullmq-workers.ts';
+import { COMPLETED } from './support/completed.ts';
+import { startRedis } from './support/redis-server.ts';
+import { describeWithRedis, openClient, shareRedis } from './support/shared-redis.ts';
+
+jest.setTimeout(60_000);
+expectNoProcessFaults();
+
+const TLS_HANDSHAKE = 22;
+/** Between two checks whether Redis is up. */
+const LONGEST_SILENCE = 5_000;
+
+const redis = shareRedis();
+
+describeWithRedis('bullmq() with redis-server', () => {
+  it('keeps its connection as a user who may not send PING: a refusal is an answer', async () => {
+    const user = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all', '-ping'];
+    const server = await startRedis({ args: user });
+    const link = jest.spyOn(globalThis, 'setInterval');
+    const engine = await startEngine({ connection: server.url });
+    const looks = link.mock.calls.filter(([, ms]) => ms === LONGEST_SILENCE).map(([look]) => look as () => void);
+    link.mockRestore();
+    expect(looks).not.toEqual([]);
+    const direct = openClient(server.url);
+    const connections = async () => ((await direct.client('LIST')) as string).match(/^id=\d+/gm);
+    const before = await connections();
+    for (let count = 0; count < 3; count += 1) {
+      for (const look of looks) look();
+      await engine.stats();
+    }
+    expect(await connections()).toEqual(before);
+  });
+
+  it.each([
+    ['by its URL', (port: number) => `rediss://127.0.0.1:${port}`],
+    ['by its URL in capitals', (port: number) => `REDISS://127.0.0.1:${port}`],
+    ['by its options', (port: number) => ({ port, tls: { rejectUnauthorized: false } })],
+    ['by the client', (port: number) => new Redis({ port, lazyConnect: true, tls: {} })],
+  ])('speaks TLS where it is told to %s', async (_how, connectionFor) => {
+    const firstByte = makeGate<number | undefined>();
+    const server = createServer((socket) => {
+      socket
+        .on('error', () => {})
+        .once('data', (data: Buffer) => {
+          firstByte.open(data[0]);
+          socket.destroy();
+        });
+    }).listen(0, '127.0.0.1');
+    atEnd(() => server.close());
+    await once(server, 'listening');
+    const engine = makeEngine({ connection: connectionFor((server.address() as AddressInfo).port) });
+    await expect(engine.start(makeHost())).rejects.toThrow(/Redis can't be reached/);
+    expect(await firstByte.opened).toBe(TLS_HANDSHAKE);
+  });
+
+  it('leaves the client that it was given open, and as it was', async () => {
+    const direct = openClient(redis.url);
+    const engine = await startEngine({ connection: direct });
+    await engine.stage([taskOf()], {});
+    await starts(engine, 1);
+    await engine.close();
+    expect(direct.options.maxRetriesPerRequest).toBe(20);
+    expect(direct.listenerCount('error')).toBe(0);
+    await expect(direct.ping()).resolves.toBe('PONG');
+  });
+
+  const unsuitable = {
+    scripts: { echo: { numberOfKeys: 0, lua: 'return ARGV[1]' } },
+    commandTimeout: 200,
+    socketTimeout: 200,
+    blockingTimeout: 200,
+    stringNumbers: true,
+  };
+
+  it.each([
+    ['a client', (port: number) => new Redis({ port, lazyConnect: true, ...unsuitable })],
+    ['options', (port: number) => ({ port, ...unsuitable })],
+    ['a URL', (port: number) => `redis://127.0.0.1:${port}/0?maxRetriesPerRequest=3&stringNumbers=true&lazyConnect=`],
+    ['a URL among options', (port: number) => ({ url: `redis://127.0.0.1:${port}?stringNumbers=true` })],
+  ])('does not take over an option that it could not work with: %s', async (_what, connectionFor) => {
+    const host = makeHost();
+    const engine = await startEngine({ connection: connectionFor(redis.port) }, host);
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
+    mayEnd.open();
+    // For longer than an answer may take by those options. Redis counts how many seconds have begun since it was asked.
+    const direct = openClient(redis.url);
+    const waits = async () => / idle=[2-9].* cmd=bzpopmin /.test((await direct.client('LIST')) as string);
+    await untilHolds(async () => host.errors.length > 0 || (await waits()));
+    await engine.stage([taskOf()], {});
+    await started.opened;
+    await working.stop();
+    expect(await engine.stats()).toEqual({ held: 0, waiting: 0, running: 0, failed: 0 });
+    expect(host.errors).toEqual([]);
+  });
+
+  it('closes every connection that it has made', async () => {
+    const direct = openClient(redis.url);
+    const others = async (): Promise<number> => ((await direct.client('LIST')) as string).trim().split('\n').length - 1;
+    const before = await others();
+    const engine = await startEngine({ connection: redis.url });
+    const working = await engine.work(async () => COMPLETED, { concurrency: 1 });
+    expect(await others()).toBeGreaterThan(before);
+    await working.stop();
+    await engine.close();
+    while ((await others()) > before);
+  });
+});

@@ -1,0 +1,125 @@
+/** Locks of tasks that bullmq() has lost: to another run, for good, or while a task goes on. */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { expect, it, jest } from '@jest/globals';
+import type { WorkContext } from 'express-background-tasks/testing/engine';
+import { makeGate } from '../support/gates.ts';
+import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { untilHolds } from '../support/time.ts';
+import { makeHost, startEngine, WATCHED } from './support/bullmq-engines.ts';
+import { taskOf } from './support/bullmq-tasks.ts';
+import { workAtTheGate } from './support/bullmq-workers.ts';
+import { COMPLETED } from './support/completed.ts';
+import { describeWithRedis, openClient, shareRedis } from './support/shared-redis.ts';
+
+jest.setTimeout(60_000);
+expectNoProcessFaults();
+
+const redis = shareRedis();
+
+describeWithRedis('bullmq() with redis-server', () => {
+  it('a worker that is given a task again which it still runs ends the first run, and keeps the lock of the second when that has ended', async () => {
+    const direct = openClient(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const engine = await startEngine({ connection: redis.url, queue, ...WATCHED }, host);
+    const task = taskOf();
+    const [firstStarted, firstLost, firstMayEnd] = [makeGate(), makeGate<unknown>(), makeGate()];
+    const [secondStarted, secondMayEnd] = [makeGate(), makeGate()];
+    const started: WorkContext[] = [];
+    const working = await engine.work(
+      async (_envelope, context) => {
+        const { signal } = context;
+        started.push(context);
+        if (started.length > 1) {
+          secondStarted.open();
+          await secondMayEnd.opened;
+          return { kind: 'completed', value: 'second' };
+        }
+        signal.addEventListener('abort', () => firstLost.open(signal.reason));
+        firstStarted.open();
+        await firstMayEnd.opened;
+        return { kind: 'completed', value: 'first' };
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([task], {});
+    await firstStarted.opened;
+    const lock = `bull:${queue}:${task.envelope.id}:lock`;
+    await direct.del(lock);
+    await secondStarted.opened;
+    expect(await firstLost.opened).toMatchObject({
+      message: `The lock of task ${task.envelope.id} could not be renewed in time: this worker has been given it again.`,
+    });
+    firstMayEnd.open();
+    // Twice, since one renewal may have been under way.
+    for (let renewals = 0; renewals < 2; renewals += 1) {
+      let last = await direct.pttl(lock);
+      await untilHolds(async () => {
+        const [before, now] = [last, await direct.pttl(lock)];
+        last = now;
+        return now > before;
+      });
+    }
+    expect(started.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    secondMayEnd.open();
+    await untilHolds(async () => (await engine.find(task.envelope.id))?.state === 'completed');
+    expect(await engine.find(task.envelope.id)).toMatchObject({ attempts: 2, value: 'second' });
+    expect(host.errors).toEqual([]);
+    await working.stop();
+  });
+
+  it('where it gives up a task that has lost its worker too often it counts no attempt, ends what still runs of it, and says so in a few words', async () => {
+    const direct = openClient(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const timing = { lockDuration: 1_000, stalledInterval: 100, maxStalledCount: 0 };
+    const engine = await startEngine({ connection: redis.url, queue, ...timing }, host);
+    const [task, started, ended] = [taskOf(), makeGate(), makeGate()];
+    const working = await engine.work(
+      async (_envelope, { signal }) => {
+        started.open();
+        await once(signal, 'abort');
+        ended.open();
+        return COMPLETED;
+      },
+      { concurrency: 2 },
+    );
+    await engine.stage([task], {});
+    await started.opened;
+    const { id } = task.envelope;
+    await direct.hset(`bull:${queue}:${id}`, 'name', `${'x'.repeat(1e6)}\n`);
+    await direct.del(`bull:${queue}:${id}:lock`);
+    await host.failed;
+    expect(host.errors[0]?.message).toMatch(
+      /^Task 'x+'\.\.\. 999901 more characters \([-0-9a-f]+\) lost its worker more than 0 times/,
+    );
+    expect(host.warnings).toEqual([
+      expect.stringMatching(`^Task ${id} lost its worker, .* unless that has happened more than 0 times\\.$`),
+    ]);
+    await untilHolds(async () => (await engine.find(id))?.state === 'failed');
+    expect(await engine.find(id)).toMatchObject({
+      attempts: 1,
+      error: { message: expect.stringContaining('stalled') },
+    });
+    await ended.opened;
+    await working.stop();
+  });
+
+  it('reports once that a lock is lost, however long a task goes on after that', async () => {
+    const direct = openClient(redis.url);
+    const [queue, host] = [randomUUID(), makeHost()];
+    const engine = await startEngine({ connection: redis.url, queue, lockDuration: 200 }, host);
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
+    await engine.stage([taskOf()], {});
+    await started.opened;
+    await direct.config('RESETSTAT');
+    await direct.del(await direct.keys(`bull:${queue}:*:lock`));
+    const calls = async (): Promise<number> =>
+      Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(await direct.info('commandstats'))?.[1]);
+    await untilHolds(async () => (await calls()) >= 5);
+    mayEnd.open();
+    await working.stop();
+    expect(host.errors.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^could not renew lock for job /),
+    ]);
+  });
+});

@@ -1,0 +1,83 @@
+/** What bullmq() asks of Redis when it starts, what it warns of, and when it does not start. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { expect, it, jest } from '@jest/globals';
+import { atEnd } from '../support/cleanup.ts';
+import { makeGate } from '../support/gates.ts';
+import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { makeEngine, makeHost, startEngine } from './support/bullmq-engines.ts';
+import { taskOf } from './support/bullmq-tasks.ts';
+import { starts } from './support/bullmq-workers.ts';
+import { startRedis } from './support/redis-server.ts';
+import { describeWithRedis, shareRedis } from './support/shared-redis.ts';
+
+jest.setTimeout(60_000);
+expectNoProcessFaults();
+
+const redis = shareRedis();
+
+describeWithRedis('bullmq() with redis-server', () => {
+  it('does not warn of a Redis that keeps what it is given', async () => {
+    const host = makeHost();
+    const engine = await startEngine({ connection: redis.url }, host);
+    await engine.stage([taskOf()], {});
+    await starts(engine, 1);
+    await engine.close();
+    expect([...host.warnings, ...host.errors]).toEqual([]);
+  });
+
+  it('warns of a Redis that writes nothing to disk, and of one that drops what it holds', async () => {
+    const careless = await startRedis({ appendonly: false, args: ['--maxmemory-policy', 'allkeys-lru'] });
+    const host = makeHost();
+    await startEngine({ connection: careless.url }, host);
+    expect(host.warnings).toEqual([
+      expect.stringMatching(/no append-only file.*`appendonly yes`/),
+      expect.stringMatching(/may drop tasks.*allkeys-lru.*`maxmemory-policy noeviction`/),
+    ]);
+  });
+
+  it('works with a Redis that answers no questions about its settings, as a user of it with a password', async () => {
+    const user = ['--user', 'shop', 'on', '>secret', '~tasks:*', '+@all', '-config', '--user', 'default', 'off'];
+    const closed = await startRedis({ args: user });
+    const host = makeHost();
+    const place = { host: '127.0.0.1', port: closed.port, username: 'shop', password: 'secret' };
+    const engine = await startEngine({ connection: place, prefix: 'tasks' }, host);
+    const task = taskOf();
+    await engine.stage([task], {});
+    const [[envelope] = []] = await starts(engine, 1);
+    expect(envelope).toEqual(task.envelope);
+    expect(host.warnings).toEqual([]);
+
+    const stranger = makeEngine({ connection: { ...place, password: 'wrong' }, prefix: 'tasks' });
+    await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
+  });
+
+  it('gives up a start that is under way when it is closed', async () => {
+    const asked = makeGate();
+    const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open)).listen(
+      0,
+      '127.0.0.1',
+    );
+    atEnd(() => silent.close());
+    await once(silent, 'listening');
+    const engine = makeEngine({ connection: `redis://127.0.0.1:${(silent.address() as AddressInfo).port}` });
+    const starting = engine.start(makeHost());
+    await asked.opened;
+    await engine.close();
+    await expect(starting).rejects.toThrow(/Connection is closed/);
+  });
+
+  it('does not start while Redis is down, and starts when it is there', async () => {
+    const late = await startRedis();
+    await late.kill();
+    const host = makeHost();
+    const engine = makeEngine({ connection: late.url });
+    await expect(engine.start(host)).rejects.toThrow(/Redis can't be reached: .*ECONNREFUSED/);
+    await late.start();
+    await engine.start(host);
+    await engine.stage([taskOf()], {});
+    await starts(engine, 1);
+    // The error of start() is reported by its caller.
+    expect(host.errors).toEqual([]);
+  });
+});
