@@ -1,6 +1,6 @@
-/** `with({ transaction })` as an application uses it: an order and its tasks are both there, or neither is. */
+/** Transactions of the user: an order and its tasks are both there, or neither is; and what the engine takes for one. */
 import { once } from 'node:events';
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import {
   type BackgroundTasksOptions,
   backgroundTasks,
@@ -17,10 +17,10 @@ import { makeGate } from '../support/gates.ts';
 import { type LogBook, openLogBook } from '../support/log-book.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { type Framework, frameworks, serve, type TaskedResponse } from '../support/servers.ts';
-import { missing } from './support/pg-boss-node.ts';
-import { type PostgresServer, startPostgres } from './support/postgres-server.ts';
-
-const TIMEOUT = 60_000;
+import { makeTask, stageOne } from './support/pg-boss-tasks.ts';
+import { watch } from './support/pg-boss-workers.ts';
+import { describeWithPostgres, sharePostgres } from './support/shared-postgres.ts';
+import { untilSoon } from './support/until-soon.ts';
 
 type When = NonNullable<BackgroundTasksOptions['when']>;
 
@@ -53,116 +53,187 @@ function overheard(engine: TaskEngine, answers: string[]): TaskEngine {
 
 expectNoProcessFaults();
 
-if (missing !== '') {
-  it.skip(`an order with tasks in its transaction (not tried: ${missing})`, () => {});
-} else {
-  describe('an order with tasks in its transaction', () => {
-    let server: PostgresServer;
-    let shops = 0;
+const { server, started, connected } = sharePostgres();
 
-    beforeAll(async () => {
-      server = await startPostgres({ until: 'file' });
-    }, TIMEOUT);
+describeWithPostgres('an order with tasks in its transaction', () => {
+  let shops = 0;
 
-    /** @param finish ends the transaction of an order whose tasks are staged, and answers. */
-    async function openShop(
-      finish: (client: Client, res: TaskedResponse) => Promise<unknown>,
-      when: When = 'always',
-    ): Promise<Shop> {
-      shops += 1;
-      const orders = `orders_${shops}`;
-      const pool = new Pool({ connectionString: server.url });
-      atEnd(() => pool.end());
-      await pool.query(`CREATE TABLE ${orders} (item text)`);
-      const log = openLogBook();
-      const answers: string[] = [];
-      const engine = pgBoss({ connection: server.url, queue: `shop-${shops}` });
-      const background = backgroundTasks({ engine: overheard(engine, answers), logger: log.logger, when });
-      atEnd(() => background.close({ timeout: 0 }));
-      await background.ready();
-      const handles: TaskHandle[] = [];
-      const framework = frameworks[0] as Framework;
-      const port = await serve(
-        framework.listener([background], async (_req, res) => {
-          const client = await pool.connect();
-          try {
-            await client.query('BEGIN');
-            await client.query(`INSERT INTO ${orders} VALUES ('a book')`);
-            const list = res.locals.backgroundTasks.with({ transaction: client });
-            const added = [list.add(tasks.echo, 'invoice'), list.add(tasks.echo, 'parcel')];
-            await Promise.all(added.map(({ accepted }) => accepted));
-            handles.push(...added);
-            await finish(client as unknown as Client, res);
-          } finally {
-            client.release();
-          }
-        }),
+  /** @param finish ends the transaction of an order whose tasks are staged, and answers. */
+  async function openShop(
+    finish: (client: Client, res: TaskedResponse) => Promise<unknown>,
+    when: When = 'always',
+  ): Promise<Shop> {
+    shops += 1;
+    const orders = `orders_${shops}`;
+    const pool = new Pool({ connectionString: server.url });
+    atEnd(() => pool.end());
+    await pool.query(`CREATE TABLE ${orders} (item text)`);
+    const log = openLogBook();
+    const answers: string[] = [];
+    const engine = pgBoss({ connection: server.url, queue: `shop-${shops}` });
+    const background = backgroundTasks({ engine: overheard(engine, answers), logger: log.logger, when });
+    atEnd(() => background.close({ timeout: 0 }));
+    await background.ready();
+    const handles: TaskHandle[] = [];
+    const framework = frameworks[0] as Framework;
+    const port = await serve(
+      framework.listener([background], async (_req, res) => {
+        const client = await pool.connect();
+        try {
+          await client.query('BEGIN');
+          await client.query(`INSERT INTO ${orders} VALUES ('a book')`);
+          const list = res.locals.backgroundTasks.with({ transaction: client });
+          const added = [list.add(tasks.echo, 'invoice'), list.add(tasks.echo, 'parcel')];
+          await Promise.all(added.map(({ accepted }) => accepted));
+          handles.push(...added);
+          await finish(client as unknown as Client, res);
+        } finally {
+          client.release();
+        }
+      }),
+    );
+    return {
+      background,
+      log,
+      port,
+      answers,
+      orders: async () => Number((await pool.query(`SELECT count(*) AS count FROM ${orders}`)).rows[0].count),
+      states: () => Promise.all(handles.map(async ({ id }) => (await engine.find(id))?.state)),
+    };
+  }
+
+  const warnings = ({ log }: Shop) => log.lines.filter(({ level }) => level !== 'debug' && level !== 'info');
+
+  it('is there with them when it was committed', async () => {
+    const shop = await openShop(async (client, res) => {
+      await client.query('COMMIT');
+      res.end();
+    });
+    expect((await request(shop.port)).status).toBe(200);
+    await shop.background.idle();
+    expect([await shop.orders(), await shop.states()]).toEqual([1, ['waiting', 'waiting']]);
+    expect(warnings(shop)).toEqual([]);
+  });
+
+  it('is not there, and nor are they, when it was rolled back', async () => {
+    const shop = await openShop(async (client, res) => {
+      await client.query('ROLLBACK');
+      res.statusCode = 500;
+      res.end();
+    }, 'success');
+    expect((await request(shop.port)).status).toBe(500);
+    await shop.background.idle();
+    expect([await shop.orders(), await shop.states()]).toEqual([0, [undefined, undefined]]);
+    await shop.background.close();
+    expect(warnings(shop)).toEqual([]);
+  });
+
+  it.each<[string, When, unknown]>([
+    ['without tasks that run after a success only', 'success', undefined],
+    ['with tasks that run in any case, and at once', 'always', 'waiting'],
+  ])('is there %s, when the client hung up before the commit', async (_what, when, state) => {
+    const isStaged = makeGate();
+    const hasCommitted = makeGate();
+    const shop = await openShop(async (client, res) => {
+      isStaged.open();
+      if (!res.closed) await once(res, 'close');
+      // The engine was called before there is anything to be found.
+      await until(
+        async () => shop.answers,
+        ({ length }) => length >= 2,
       );
-      return {
-        background,
-        log,
-        port,
-        answers,
-        orders: async () => Number((await pool.query(`SELECT count(*) AS count FROM ${orders}`)).rows[0].count),
-        states: () => Promise.all(handles.map(async ({ id }) => (await engine.find(id))?.state)),
-      };
-    }
+      expect(shop.answers.slice(0, 2)).toEqual(when === 'success' ? ['too-late', 'too-late'] : ['already', 'already']);
+      await client.query('COMMIT');
+      hasCommitted.open();
+    }, when);
+    const client = await RawClient.connect(shop.port);
+    client.send(getText());
+    await isStaged.opened;
+    expect(await shop.states()).toEqual([undefined, undefined]);
+    client.socket.destroy();
+    await hasCommitted.opened;
+    await until(shop.states, (states) => states.every((one) => one === state));
+    expect(await shop.orders()).toBe(1);
+    expect(warnings(shop)).toEqual([]);
+  });
+});
 
-    const warnings = ({ log }: Shop) => log.lines.filter(({ level }) => level !== 'debug' && level !== 'info');
+describeWithPostgres('pgBoss() on Postgres', () => {
+  describe('transactions', () => {
+    it('keep a task if they are committed, with whatever else they did', async () => {
+      const engine = await started();
+      const client = await connected();
+      const task = makeTask();
+      await client.query('CREATE TEMPORARY TABLE orders (id int)');
+      await client.query('BEGIN');
+      await client.query('INSERT INTO orders VALUES (1)');
+      await engine.stage([task], { transaction: client });
+      expect(await engine.find(task.envelope.id)).toBeUndefined();
+      await client.query('COMMIT');
+      expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
+    });
 
-    it('is there with them when it was committed', async () => {
-      const shop = await openShop(async (client, res) => {
-        await client.query('COMMIT');
-        res.end();
+    it('keep none if they are rolled back', async () => {
+      const engine = await started();
+      const client = await connected();
+      const tasks = [makeTask(), makeTask()];
+      await client.query('BEGIN');
+      await engine.stage(tasks, { transaction: client });
+      await client.query('ROLLBACK');
+      for (const { envelope } of tasks) expect(await engine.find(envelope.id)).toBeUndefined();
+    });
+
+    it('keep none if their client dies', async () => {
+      const engine = await started();
+      const client = await connected();
+      const killer = await connected();
+      const task = makeTask();
+      await client.query('BEGIN');
+      await engine.stage([task], { transaction: client });
+      const pid = await backendOf(client);
+      await killer.query('SELECT pg_terminate_backend($1)', [pid]);
+      await untilSoon('the backend is gone', async () => {
+        const { rows } = await killer.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [pid]);
+        return rows.length === 0;
       });
-      expect((await request(shop.port)).status).toBe(200);
-      await shop.background.idle();
-      expect([await shop.orders(), await shop.states()]).toEqual([1, ['waiting', 'waiting']]);
-      expect(warnings(shop)).toEqual([]);
+      expect(await engine.find(task.envelope.id)).toBeUndefined();
     });
 
-    it('is not there, and nor are they, when it was rolled back', async () => {
-      const shop = await openShop(async (client, res) => {
-        await client.query('ROLLBACK');
-        res.statusCode = 500;
-        res.end();
-      }, 'success');
-      expect((await request(shop.port)).status).toBe(500);
-      await shop.background.idle();
-      expect([await shop.orders(), await shop.states()]).toEqual([0, [undefined, undefined]]);
-      await shop.background.close();
-      expect(warnings(shop)).toEqual([]);
+    it('wake a worker when they are committed', async () => {
+      const engine = await started({ pollingIntervalSeconds: 600 });
+      const client = await connected();
+      const worker = await watch(engine);
+      const first = await stageOne(engine, { holdMs: 0 });
+      await worker.started(first);
+      const task = makeTask({ holdMs: 0 });
+      await client.query('BEGIN');
+      await engine.stage([task], { transaction: client });
+      await client.query('COMMIT');
+      await worker.started(task.envelope.id);
     });
 
-    it.each<[string, When, unknown]>([
-      ['without tasks that run after a success only', 'success', undefined],
-      ['with tasks that run in any case, and at once', 'always', 'waiting'],
-    ])('is there %s, when the client hung up before the commit', async (_what, when, state) => {
-      const isStaged = makeGate();
-      const hasCommitted = makeGate();
-      const shop = await openShop(async (client, res) => {
-        isStaged.open();
-        if (!res.closed) await once(res, 'close');
-        // The engine was called before there is anything to be found.
-        await until(
-          async () => shop.answers,
-          ({ length }) => length >= 2,
-        );
-        expect(shop.answers.slice(0, 2)).toEqual(
-          when === 'success' ? ['too-late', 'too-late'] : ['already', 'already'],
-        );
-        await client.query('COMMIT');
-        hasCommitted.open();
-      }, when);
-      const client = await RawClient.connect(shop.port);
-      client.send(getText());
-      await isStaged.opened;
-      expect(await shop.states()).toEqual([undefined, undefined]);
-      client.socket.destroy();
-      await hasCommitted.opened;
-      await until(shop.states, (states) => states.every((one) => one === state));
-      expect(await shop.orders()).toBe(1);
-      expect(warnings(shop)).toEqual([]);
+    it('may be an object with executeSql', async () => {
+      const engine = await started();
+      const client = await connected();
+      const executeSql = (text: string, values?: unknown[]) => client.query(text, values);
+      const task = makeTask();
+      await client.query('BEGIN');
+      await engine.stage([task], { transaction: { executeSql } });
+      await client.query('COMMIT');
+      expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
+    });
+
+    it('may be nothing else', async () => {
+      const engine = await started();
+      await expect(engine.stage([makeTask()], { transaction: { password: 'hunter2' } })).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_OPTION',
+        message: 'Expected `transaction` to be a client of pg, or an object with executeSql(), got an object.',
+      });
     });
   });
+});
+
+async function backendOf(client: Client): Promise<number> {
+  const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
+  return (rows[0] as { pid: number }).pid;
 }

@@ -1,4 +1,4 @@
-/** An engine starts with versions that it was tried with, and with no others. That of Postgres is tried in pg-boss.test.ts. */
+/** An engine starts with versions that it was tried with, and with no others. That of Postgres is tried in pg-boss-start.test.ts. */
 import { describe, expect, it } from '@jest/globals';
 import { bullmq } from 'express-background-tasks/bullmq';
 import { atEnd } from '../support/cleanup.ts';

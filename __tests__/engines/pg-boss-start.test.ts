@@ -1,0 +1,104 @@
+/** What pgBoss() asks of Postgres when it starts, what it makes there, and when it does not start. */
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import type { TaskEngine } from 'express-background-tasks';
+import { pgBoss } from 'express-background-tasks/pg-boss';
+import { types } from 'pg';
+import { atEnd } from '../support/cleanup.ts';
+import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { host, start, UNREACHABLE } from './support/pg-boss-engines.ts';
+import { noPgBoss } from './support/pg-boss-node.ts';
+import { makeTask, stageOne } from './support/pg-boss-tasks.ts';
+import { describeWithPostgres, sharePostgres } from './support/shared-postgres.ts';
+
+expectNoProcessFaults();
+
+const { server, fresh, connected } = sharePostgres();
+
+if (noPgBoss === undefined) {
+  describe('pgBoss()', () => {
+    it('refuses a Postgres that is too old, before it makes anything there', async () => {
+      const statements: string[] = [];
+      const executeSql = async (text: string) => {
+        statements.push(text);
+        return { rows: [{ version: '120017' }] };
+      };
+      const engine = pgBoss({ connection: { executeSql } });
+      await expect(engine.start(host())).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_ENGINE',
+        message: 'Expected Postgres 13 or later, got 12.',
+      });
+      expect(statements).toHaveLength(1);
+    });
+
+    it('closes within bounds after a start that failed', async () => {
+      const engine = pgBoss({ connection: UNREACHABLE });
+      await expect(engine.start(host())).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+      await engine.close();
+      await expect(engine.start(host())).rejects.toThrow('it was closed');
+    });
+  });
+}
+
+describeWithPostgres('pgBoss() on Postgres', () => {
+  describe('the start', () => {
+    it('fails without its tables if it may not create them', async () => {
+      const engine = pgBoss(fresh({ schema: 'nobody_made_it', migrate: false }));
+      atEnd(() => engine.close());
+      await expect(engine.start(host())).rejects.toThrow('pg-boss');
+      expect((await (await connected()).query("SELECT to_regnamespace('nobody_made_it') AS found")).rows).toEqual([
+        { found: null },
+      ]);
+    });
+
+    it('succeeds for many at once, on a database that has nothing yet', async () => {
+      const options = fresh({ schema: 'made_by_many' });
+      const engines = await Promise.all([1, 2, 3].map(() => start(options)));
+      const id = await stageOne(engines[0] as TaskEngine);
+      expect(await (engines[2] as TaskEngine).find(id)).toMatchObject({ state: 'held' });
+    });
+
+    it.each([
+      ['as DateStyle SQL writes them', "SET datestyle = 'SQL, DMY'", {}],
+      ['by a parser of the user', 'RESET datestyle', { types: { getTypeParser: readsNoTimes } }],
+    ])('fails where pg does not read times as they are: %s', async (_how, setting, options) => {
+      const role = `role_${randomUUID().slice(0, 8)}`;
+      await (await connected()).query(`CREATE ROLE ${role} SUPERUSER LOGIN; ALTER ROLE ${role} ${setting}`);
+      const place = { host: '127.0.0.1', port: server.port, database: 'postgres', user: role };
+      const engine = pgBoss(fresh({ connection: { ...place, ...options } }));
+      atEnd(() => engine.close());
+      await expect(engine.start(host())).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_ENGINE',
+        message: expect.stringMatching(/^Expected pg to read a timestamptz .*`ALTER ROLE … SET datestyle = 'ISO'`/),
+      });
+    });
+
+    it('warns of a database that cannot hold every character', async () => {
+      await (await connected()).query("CREATE DATABASE narrow TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'");
+      const warnings: string[] = [];
+      const connection = server.url.replace(/postgres$/, 'narrow');
+      const engine = await start(fresh({ connection }), undefined, (message) => warnings.push(message));
+      expect(warnings).toEqual([expect.stringMatching(/^The database has the encoding LATIN1: .* with UTF8\.$/)]);
+      await expect(engine.stage([makeTask({ args: ['😀'] })], {})).rejects.toMatchObject({ code: '22P05' });
+    });
+
+    it('refuses a queue in which jobs wait for each other', async () => {
+      const options = fresh();
+      await start(options);
+      const client = await connected();
+      await client.query("UPDATE pgboss.queue SET policy = 'singleton' WHERE name = $1", [options.queue]);
+      const engine = pgBoss(options);
+      atEnd(() => engine.close());
+      await expect(engine.start(host())).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_ENGINE',
+        message: `Expected the queue ${options.queue} to have the policy standard, got singleton.`,
+      });
+    });
+  });
+});
+
+const TIMESTAMPTZ = types.builtins.TIMESTAMPTZ;
+
+function readsNoTimes(type: number): (text: string) => unknown {
+  return type === TIMESTAMPTZ ? (text) => ({ text }) : types.getTypeParser(type);
+}
