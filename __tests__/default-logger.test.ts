@@ -79,5 +79,5 @@ describe('a message that has come with a request', () => {
 });
 
 function fieldsOf(task: string, { id, waitedMs, ranMs }: Failure): Record<string, unknown> {
-  return { task, id, attempt: 1, waitedMs: Math.round(waitedMs), ranMs: Math.round(ranMs) };
+  return { task, id, executor: 'event-loop', attempt: 1, waitedMs: Math.round(waitedMs), ranMs: Math.round(ranMs) };
 }

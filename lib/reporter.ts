@@ -110,12 +110,13 @@ export class Reporter {
 
   /** A task from an engine that will never be run: it has no run here, so it is neither counted nor an event. */
   failedWithoutRun(outcome: UnsuccessfulOutcome): void {
-    const { id, attempts, waitedMs, ranMs } = outcome;
+    const { id, executor, attempts, waitedMs, ranMs } = outcome;
     // Others may have written it: a line shows nothing uncut.
     const name = describeName(outcome.name);
     this.#logEnd({ ...outcome, name }, () => ({
       task: name,
       id,
+      executor,
       attempt: attempts + 1,
       waitedMs: Math.round(waitedMs),
       ranMs,
@@ -159,6 +160,7 @@ export class Reporter {
     return {
       task: run.facts.name,
       id: run.facts.id,
+      executor: run.facts.executor,
       attempt: run.attemptNumber,
       waitedMs: Math.round(run.waitedMs),
       ranMs: Math.round(run.ranMs),
