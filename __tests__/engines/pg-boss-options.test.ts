@@ -48,6 +48,7 @@ describe('pgBoss()', () => {
       /`heartbeatSecond` is not an option of pgBoss\(\)\. Did you mean `heartbeatSeconds`\?/,
     ],
     ['a schema that is no name', { connection: UNREACHABLE, schema: 'a"; --' }, /^Expected `schema` of pgBoss\(\)/],
+    ['a schema whose name Postgres keeps for itself', { connection: UNREACHABLE, schema: 'pg_jobs' }, /without pg_ /],
     ['a queue that is no name', { connection: UNREACHABLE, queue: 'a b' }, /^Expected `queue` of pgBoss\(\)/],
     ['no time at all', { connection: UNREACHABLE, heartbeatSeconds: 0 }, /^Expected `heartbeatSeconds` of pgBoss\(\)/],
     [

@@ -51,6 +51,13 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       ]);
     });
 
+    it('takes a word of SQL for the name of a schema, and one name however it is written', async () => {
+      const options = fresh({ schema: 'user' });
+      const [engine, other] = [await start(options), await start({ ...options, schema: 'User' })];
+      const worker = await watch(other);
+      await worker.started(await stageOne(engine, { holdMs: 0 }));
+    });
+
     it('succeeds for many at once, on a database that has nothing yet', async () => {
       const options = fresh({ schema: 'made_by_many' });
       const engines = await Promise.all([1, 2, 3].map(() => start(options)));

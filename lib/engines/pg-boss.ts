@@ -31,7 +31,7 @@ import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
 import { checkPostgres, warnOfEncoding } from './pg-boss/server-check.ts';
-import { channelFor, type Statements, statementsFor } from './pg-boss/statements.ts';
+import { channelFor, quoted, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/worker.ts';
 import { isTaskId } from './task-check.ts';
 
@@ -86,9 +86,10 @@ class PgBossEngine implements TaskEngine {
   #isClosed = false;
 
   constructor(options: ResolvedPgBossOptions) {
-    this.#options = options;
-    this.#statements = statementsFor(options.schema);
-    this.#channel = channelFor(options.schema, options.queue);
+    const schema = quoted(options.schema);
+    this.#options = { ...options, schema };
+    this.#statements = statementsFor(schema);
+    this.#channel = channelFor(schema, options.queue);
   }
 
   async start(host: EngineHost): Promise<void> {

@@ -34,7 +34,7 @@ export interface PgBossOptions {
    */
   readonly connection: PgBossConnection | undefined;
   /**
-   * The schema in which pg-boss has its tables.
+   * The schema in which pg-boss has its tables, in small letters whichever are given.
    *
    * @default 'pgboss'
    */
@@ -123,8 +123,8 @@ const keepSeconds = anInteger({ unit: 'seconds', from: 1, to: LARGEST_INT });
 const RULES: Rules<PgBossOptions> = {
   connection,
   schema: {
-    expected: 'a name of at most 50 letters, digits and underscores',
-    accepts: (value) => typeof value === 'string' && /^[a-z_]\w{0,49}$/i.test(value),
+    expected: 'a name of at most 50 letters, digits and underscores, without pg_ at the beginning',
+    accepts: (value) => typeof value === 'string' && /^(?!pg_)[a-z_]\w{0,49}$/i.test(value),
   },
   queue: {
     expected: 'a name of letters, digits, hyphens, underscores, dots and slashes',

@@ -44,6 +44,12 @@ const STATE = `CASE
     ELSE 'waiting'
   END`;
 
+/** A schema as SQL has it. Without quotes a name may be a word of SQL, as `user` is, and Postgres reads it in small letters. */
+export function quoted(schema: string): string {
+  return `"${schema.toLowerCase()}"`;
+}
+
+/** @param schema in quotes. */
 export function statementsFor(schema: string): Statements {
   const job = `${schema}.job`;
   return {
@@ -136,8 +142,12 @@ const stats = (job: string): string => `
     (count(*) FILTER (WHERE state = 'failed'))::int AS failed
   FROM (SELECT ${STATE} AS state FROM ${job} WHERE name = $1 AND state <> 'completed') AS jobs`;
 
-/** Channels are shared by the whole database, and their names are short. */
+/**
+ * Channels are shared by the whole database, and their names are short.
+ *
+ * @param schema in quotes.
+ */
 export function channelFor(schema: string, queue: string): string {
-  const digest = createHash('sha256').update(`${schema.toLowerCase()}.${queue}`).digest('hex');
+  const digest = createHash('sha256').update(`${schema}.${queue}`).digest('hex');
   return `background_tasks_${digest.slice(0, 24)}`;
 }
