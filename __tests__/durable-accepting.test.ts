@@ -139,6 +139,16 @@ describe('`accepted`', () => {
     expect(app.log.lines.filter(({ message }) => message === 'The engine memory: nobody is at home')).toHaveLength(1);
   });
 
+  it('says why no address of an engine answers, though the error of all of them together says nothing', async () => {
+    const refused = [new Error('connect ECONNREFUSED ::1:5432'), new Error('connect ECONNREFUSED 127.0.0.1:5432')];
+    // As Node's is for localhost.
+    const fault = () => Promise.reject(Object.assign(new AggregateError(refused, ''), { code: 'ECONNREFUSED' }));
+    const app = await durableApp(() => {}, { durable: { acceptTimeout: 100 }, faults: { start: fault } });
+    const said = 'connect ECONNREFUSED ::1:5432, connect ECONNREFUSED 127.0.0.1:5432';
+    await expect(app.background.add(tasks.echo).accepted).rejects.toThrow(said);
+    expect(app.log.lines.map(({ message }) => message)).toContain(`The engine memory: ${said}`);
+  });
+
   it('is resolved for tasks that are not durable', async () => {
     const background = makeBackground();
     await expect(background.add(() => 1).accepted).resolves.toBeUndefined();

@@ -1,6 +1,7 @@
 /** Log lines that are about no task's outcome: the engine, the registry, errors that nobody waits for, the end. */
 import { BackgroundTaskError, codeOf } from './errors.ts';
 import { errorFields, type Log } from './log.ts';
+import { messageOf } from './message-of.ts';
 import type { NamedTask } from './task.ts';
 
 export class Notices {
@@ -35,7 +36,7 @@ export class Notices {
 
   /** An error of the engine's that belongs to no task. */
   engineFailed(engine: string, error: Error): void {
-    this.#log.write('error', `The engine ${engine}: ${error.message}`, { engine, error: errorFields(error) });
+    this.#log.write('error', `The engine ${engine}: ${messageOf(error)}`, { engine, error: errorFields(error) });
   }
 
   /** A task that was over has thrown, where it ran. Its outcome stands, and no other task is harmed. */

@@ -7,6 +7,7 @@ import type { ExecutorName } from './executor-names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, errorFields, type Level, type Log } from './log.ts';
+import { messageOf } from './message-of.ts';
 import { Notices } from './notices.ts';
 import type { ResolvedOptions } from './options/resolved.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
@@ -32,7 +33,7 @@ const ENDINGS: Readonly<Record<OutcomeState, { readonly level: Level; readonly l
   {
     completed: { level: 'debug', line: ({ name }) => `Task ${name} completed` },
     skipped: { level: 'debug', line: ({ name }) => `Task ${name} was skipped` },
-    failed: { level: 'error', line: ({ name, error }) => `Task ${name} failed: ${error?.message}` },
+    failed: { level: 'error', line: ({ name, error }) => `Task ${name} failed: ${error && messageOf(error)}` },
     cancelled: { level: 'info', line: ({ error }) => `${error?.message}` },
     'timed-out': { level: 'error', line: ({ error }) => `${error?.message}` },
     abandoned: { level: 'error', line: ({ error }) => `${error?.message}` },
@@ -85,11 +86,15 @@ export class Reporter {
 
   retrying(run: Reported, error: Error, delayMs: number): void {
     this.#tell(run.facts, () =>
-      this.#log.write('warn', `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${error.message}`, {
-        ...this.#fields(run),
-        delayMs,
-        error: errorFields(error),
-      }),
+      this.#log.write(
+        'warn',
+        `Task ${run.facts.name} failed, and is tried again in ${delayMs} ms: ${messageOf(error)}`,
+        {
+          ...this.#fields(run),
+          delayMs,
+          error: errorFields(error),
+        },
+      ),
     );
     this.events.emit('retrying', run, ({ facts, attemptNumber }) => ({
       ...facts,

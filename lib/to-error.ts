@@ -12,7 +12,7 @@ export function isError(value: unknown): value is Error {
   try {
     if (!isErrorOfAnyRealm(value)) return false;
     const { name, message } = value;
-    for (const property of ['stack', 'code', 'cause'] as const) Reflect.get(value, property);
+    for (const property of ['stack', 'code', 'cause', 'errors']) Reflect.get(value, property);
     return typeof name === 'string' && typeof message === 'string';
   } catch {
     return false;

@@ -71,6 +71,31 @@ describeWithPostgres('pgBoss() without Postgres', () => {
   );
 
   it(
+    'reports once that it is down, also where an adapter wraps what its driver says',
+    async () => {
+      const server = await startPostgres();
+      const pool = new Pool({ connectionString: server.url });
+      pool.on('error', () => {});
+      atEnd(() => pool.end());
+      let refused = 0;
+      const executeSql = (text: string, values?: unknown[]) =>
+        pool.query(text, values).catch((cause: Error) => {
+          refused += 1;
+          throw new Error(`Failed query: ${text}`, { cause });
+        });
+      const told: Error[] = [];
+      const options = { heartbeatSeconds: 1, superviseIntervalSeconds: 1, pollingIntervalSeconds: 0.1 };
+      const engine = await start({ connection: { executeSql }, ...options }, (error) => told.push(error));
+      const { gate } = await runOne(engine);
+      await server.kill();
+      gate.open();
+      await untilSoon('much is refused', () => refused > 30);
+      expect(told).toHaveLength(1);
+    },
+    TIMEOUT,
+  );
+
+  it(
     'keeps what a task came to while Postgres took no writes, as one does whose disk is full or that has become a standby',
     async () => {
       const server = await startPostgres();

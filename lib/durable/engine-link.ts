@@ -1,7 +1,8 @@
 /** Starts an engine, again and again until it succeeds, and makes calls to it with a time limit. */
 import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
-import { BackgroundTaskError, codeOf } from '../errors.ts';
+import { type BackgroundTaskError, codeOf, engineError } from '../errors.ts';
+import { messageOf } from '../message-of.ts';
 import { queueMicrotask } from '../time/real-time.ts';
 import { doneWithin, SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
@@ -114,10 +115,8 @@ export class EngineLink {
   }
 
   #errorOf(what: string, cause: Error): BackgroundTaskError {
-    const because = this.#lastError === undefined ? cause.message : `${cause.message}; ${this.#lastError.message}`;
-    return new BackgroundTaskError('ERR_BACKGROUND_ENGINE', `Expected ${this.engine.name} to ${what}: ${because}`, {
-      cause,
-    });
+    const because = [cause, this.#lastError].filter((error) => error !== undefined).map(messageOf);
+    return engineError(`Expected ${this.engine.name} to ${what}: ${because.join('; ')}`, { cause });
   }
 
   /** Pending calls reject: they have had all the time there was. */
@@ -128,7 +127,7 @@ export class EngineLink {
     try {
       if (!(await doneWithin(limit, this.engine.close()))) throw noAnswer(limit);
     } catch (thrown) {
-      this.#host.error(new Error(`It could not be closed: ${toError(thrown).message}`, { cause: thrown }));
+      this.#host.error(new Error(`It could not be closed: ${messageOf(toError(thrown))}`, { cause: thrown }));
     }
   }
 }

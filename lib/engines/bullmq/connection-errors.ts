@@ -2,6 +2,7 @@
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { RecentlyTold } from '../../durable/recently-told.ts';
+import { messageOf } from '../../message-of.ts';
 import { toError } from '../../to-error.ts';
 import type { EngineClient } from './client.ts';
 
@@ -67,7 +68,7 @@ export class ConnectionErrors {
   reasonFor(thrown: unknown): Error {
     const error = withoutCommand(toError(thrown));
     if (!isGivenUp(error) || this.#last === undefined) return error;
-    return new Error(`Redis can't be reached: ${this.#last.message || this.#last.name}`, { cause: this.#last });
+    return new Error(`Redis can't be reached: ${messageOf(this.#last)}`, { cause: this.#last });
   }
 }
 

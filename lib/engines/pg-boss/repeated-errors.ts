@@ -2,9 +2,10 @@
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { RecentlyTold } from '../../durable/recently-told.ts';
+import { messageOf } from '../../message-of.ts';
 import { SECOND } from '../../time/timers.ts';
-import { toError } from '../../to-error.ts';
-import { sqlStateOf } from './sql-state.ts';
+import { isError, toError } from '../../to-error.ts';
+import { causesOf, sqlStateOf } from './sql-state.ts';
 
 const WARNING_AFTER = 3_600 * SECOND;
 /** Classes of SQLSTATE: data that Postgres can't hold, conditions on rows, limits of the server. */
@@ -50,7 +51,8 @@ export class RepeatedErrors {
 
 function isOfConnection(error: Error): boolean {
   const state = sqlStateOf(error);
-  return state === undefined ? LOST.test(error.message) : OF_CONNECTION.test(state);
+  if (state !== undefined) return OF_CONNECTION.test(state);
+  return causesOf(error).some((cause) => isError(cause) && LOST.test(messageOf(cause)));
 }
 
 /** Whether the same statement may succeed later. One that Postgres refuses for what is in it never does. */

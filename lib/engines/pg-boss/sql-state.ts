@@ -6,12 +6,18 @@ const DEEPEST_CAUSE = 4;
 
 /** That of the innermost cause: an adapter may have codes of its own that look the same. */
 export function sqlStateOf(thrown: unknown): string | undefined {
-  let found: string | undefined;
-  let error = thrown;
-  for (let depth = 0; depth <= DEEPEST_CAUSE; depth += 1) {
-    const code = codeOf(error);
-    if (typeof code === 'string' && SQLSTATE.test(code)) found = code;
-    error = (error as { readonly cause?: unknown } | null | undefined)?.cause;
+  return causesOf(thrown).map(codeOf).findLast(isSqlState);
+}
+
+function isSqlState(code: unknown): code is string {
+  return typeof code === 'string' && SQLSTATE.test(code);
+}
+
+/** What was thrown, and what has caused it, the innermost last. */
+export function causesOf(thrown: unknown): unknown[] {
+  const causes = [thrown];
+  for (let depth = 0; depth < DEEPEST_CAUSE; depth += 1) {
+    causes.push((causes.at(-1) as { readonly cause?: unknown } | null | undefined)?.cause);
   }
-  return found;
+  return causes;
 }
