@@ -31,6 +31,14 @@ describe('`find`', () => {
     expect(await background.find(own.id)).toMatchObject({ state: 'completed', value: 1 });
   });
 
+  it('still answers for a task of its own when it has handed over more tasks than the history keeps', async () => {
+    const { background } = await durableApp(() => {}, { history: 1 });
+    const own = background.add(() => 1);
+    await own.settled;
+    expect((await background.add(tasks.echo).settled).state).toBe('completed');
+    expect(await background.find(own.id)).toMatchObject({ state: 'completed', value: 1 });
+  });
+
   it('finds a task that the engine has never accepted', async () => {
     const { background } = await durableApp(() => {}, { faults: { stage: FAILED_CALL } });
     const handle = background.add(tasks.echo);

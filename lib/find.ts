@@ -27,12 +27,5 @@ export function find({ runtime }: Instance, id: string): FoundTask {
 export async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
   const isOnEngine = isPossible(id) && numberInId(id) !== undefined;
   const known = isOnEngine ? await instance.durable?.find(id) : undefined;
-  if (known !== undefined) return known;
-  const found = find(instance, id);
-  // Its outcome is only that of the hand-over. Whether the task has run, or still exists, is not known here.
-  return isHandedOver(found) && instance.durable !== undefined ? undefined : found;
-}
-
-function isHandedOver(found: FoundTask): boolean {
-  return found !== undefined && 'executor' in found && found.executor === 'engine' && found.state === 'completed';
+  return known ?? find(instance, id);
 }

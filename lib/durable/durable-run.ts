@@ -30,6 +30,11 @@ export class DurableRun extends TaskRun {
     return this.handed;
   }
 
+  /** What the engine has, the engine is asked for. */
+  override get isKeptInHistory(): boolean {
+    return this.state !== 'completed';
+  }
+
   protected override get whenAbandoned(): string {
     return ` If the engine has it, it runs${this.handed?.isHeld ? ' when its hold is over' : ''}.`;
   }
