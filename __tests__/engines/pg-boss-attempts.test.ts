@@ -146,6 +146,23 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       await worker.stop();
     });
 
+    it('that were cancelled by hand are told that this may have happened, and are kept as failed', async () => {
+      const engine = await started({ heartbeatSeconds: 1 });
+      const worker = await watch(engine, async ({ context: { signal } }) => {
+        if (!signal.aborted) await once(signal, 'abort');
+        return COMPLETED;
+      });
+      const id = await stageOne(engine, { holdMs: 0 });
+      await worker.started(id);
+      const client = await connected();
+      // As cancel() of pg-boss does.
+      await client.query("UPDATE pgboss.job SET state = 'cancelled', completed_on = now() WHERE id = $1", [id]);
+      await worker.stop();
+      const [start] = worker.starts as [Start];
+      expect((start.context.signal.reason as Error).message).toMatch(/ended by hand/);
+      expect(await engine.find(id)).toMatchObject({ state: 'failed', attempts: 1 });
+    });
+
     it('that were given to another are told so, and count no more', async () => {
       const options = fresh({ heartbeatSeconds: 1 });
       const engine = await start(options);

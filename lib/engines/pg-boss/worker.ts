@@ -22,6 +22,9 @@ import type { ResultRow, ResultWriter } from './result-writer.ts';
 const RETRY_AFTER = 0.25 * SECOND;
 /** How many heartbeats are sent in the time after which a claim lapses. */
 const BEATS = 3;
+/** pg-boss says of a job only that no heartbeat counts for it any more. */
+const NO_LONGER_OURS =
+  'The task was given to another worker, since this one sent no heartbeat in time, or was ended by hand.';
 
 /** Parts that the engine makes when it starts, and that its workers use as well. */
 export interface EngineParts {
@@ -204,7 +207,7 @@ export class PgBossWorker implements EngineWorker {
       const touched = new Set(settled);
       for (const claim of claims) {
         if (touched.has(claim.id) || !this.#claims.includes(claim)) continue;
-        claim.lost.abort(new Error('The task was given to another worker, since this one sent no heartbeat in time.'));
+        claim.lost.abort(new Error(NO_LONGER_OURS));
       }
     } catch (error) {
       if (!this.#isStopping) errors.tell(error);
