@@ -1,9 +1,10 @@
-/** Options that have no meaning for a task, and engines that are none or are taken: they are refused at once. */
+/** Options that have no meaning for a task, and engines that are none or are taken: they are refused at once. And what an engine may tell. */
 import { describe, expect, it } from '@jest/globals';
 import { backgroundTasks } from 'express-background-tasks';
 import { memoryEngine } from 'express-background-tasks/testing/engine';
-import { makeBackground } from './support/cleanup.ts';
+import { atEnd, makeBackground } from './support/cleanup.ts';
 import { tasks } from './support/durable-app.ts';
+import { openLogBook } from './support/log-book.ts';
 import { thrownBy } from './support/outcomes.ts';
 
 describe('options that have no meaning for a task', () => {
@@ -86,6 +87,26 @@ describe('options that have no meaning for a task', () => {
 });
 
 describe('an engine', () => {
+  it('may tell of whatever it has caught, be it no error or one that cannot be read', async () => {
+    const unreadable = Object.defineProperty(new Error('lost'), 'code', {
+      get() {
+        throw new Error('not to be read');
+      },
+    });
+    const engine = memoryEngine();
+    const start = engine.start.bind(engine);
+    engine.start = async (host) => {
+      for (const caught of [unreadable, 'no more room', undefined]) host.error(caught as Error);
+      await start(host);
+    };
+    const log = openLogBook();
+    const background = backgroundTasks({ engine, logger: log.logger });
+    atEnd(() => background.close());
+    await background.ready();
+    expect(log.withCode('ERR_BACKGROUND_NOT_AN_ERROR')).toHaveLength(3);
+    expect(log.lines[1]?.message).toMatch(/^The engine memory: .*'no more room'/);
+  });
+
   it('can be given again where backgroundTasks() has failed', async () => {
     const engine = memoryEngine();
     const pool = { minThreads: 1, execArgv: ['--no-such-option'] };

@@ -65,7 +65,7 @@ export class DurableTasks {
     taken.add(this.engine);
     const engineHost: EngineHost = {
       warn: (message) => notices.engineWarned(this.engine.name, message),
-      error: (error) => notices.engineFailed(this.engine.name, error),
+      error: (error) => notices.engineFailed(this.engine.name, toError(error)),
     };
     this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
     this.handOver = new HandOver(this.#link, options.durable, (task, error) => host.warn(task, error));
