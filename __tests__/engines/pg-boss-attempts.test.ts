@@ -1,5 +1,6 @@
 /** Attempts on Postgres: when the next is made, and what becomes of one whose worker is lost or was given its task again. */
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -10,14 +11,14 @@ import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { COMPLETED } from './support/completed.ts';
 import { start } from './support/pg-boss-engines.ts';
-import { stageOne } from './support/pg-boss-tasks.ts';
+import { makeTask, stageOne } from './support/pg-boss-tasks.ts';
 import { runOne, type Start, watch } from './support/pg-boss-workers.ts';
 import { describeWithPostgres, sharePostgres, TIMEOUT } from './support/shared-postgres.ts';
 import { untilSoon, untilState } from './support/until-soon.ts';
 
 expectNoProcessFaults();
 
-const { fresh, started, connected } = sharePostgres();
+const { server, fresh, started, connected } = sharePostgres();
 
 describeWithPostgres('pgBoss() on Postgres', () => {
   describe('attempts', () => {
@@ -98,6 +99,42 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect(await untilState(engine, id, 'completed')).toMatchObject({ attempts: 1 });
       expect(worker.starts).toHaveLength(1);
       expect(worker.starts[0]?.context.signal.aborted).toBe(false);
+    });
+
+    it('are locked for a heartbeat in the order in which their results are written: neither waits for the other', async () => {
+      // Where many tasks run, Postgres finds them by an index whose order is another than that of ids. Of few, it does without any.
+      const options = '-c enable_indexscan=off -c enable_bitmapscan=off';
+      const place = { host: '127.0.0.1', port: server.port, database: 'postgres', user: 'postgres' };
+      const engine = await started({ connection: { ...place, options }, schema: 'heartbeats', heartbeatSeconds: 1 });
+      const gate = makeGate();
+      const worker = await watch(engine, async () => {
+        await gate.opened;
+        return COMPLETED;
+      });
+      const [first, last] = [randomUUID(), randomUUID()].sort() as [string, string];
+      await engine.stage(
+        [last, first].map((id) => makeTask({ id, holdMs: 0 })),
+        {},
+      );
+      for (const id of [first, last]) await worker.started(id);
+
+      const [holder, client] = [await connected(), await connected()];
+      // A row that is written anew comes behind all others.
+      await client.query('UPDATE heartbeats.job SET output = output WHERE id = $1', [first]);
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM heartbeats.job WHERE id = $1 FOR UPDATE', [first]);
+      const { rows: pids } = await holder.query('SELECT pg_backend_pid() AS pid');
+      await untilSoon('a heartbeat waits', async () => {
+        const { rows } = await client.query('SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))', [
+          pids[0].pid,
+        ]);
+        return rows.length > 0;
+      });
+      const { rows } = await client.query('SELECT id FROM heartbeats.job WHERE id = $1 FOR UPDATE SKIP LOCKED', [last]);
+      await holder.query('COMMIT');
+      gate.open();
+      await worker.stop();
+      expect(rows).toEqual([{ id: last }]);
     });
 
     it('that were given to another worker unnoticed do not affect what it does', async () => {

@@ -69,7 +69,6 @@ export function pgBoss(options: PgBossOptions): TaskEngine {
 
 /** What the engine has between start() and close(). */
 interface Started extends EngineParts {
-  readonly database: Database;
   /** Takes the engine's listener off a user's pool. */
   readonly unwatchPool: () => void;
 }
@@ -130,6 +129,7 @@ class PgBossEngine implements TaskEngine {
     return {
       boss,
       database,
+      statements: this.#statements,
       errors,
       notifyListener: new NotifyListener(database, this.#channel, errors),
       resultWriter: new ResultWriter(database, this.#statements.writeResults, [queue, this.#channel], errors),

@@ -4,7 +4,7 @@ import type { DurableTask, EngineRetry, StagedTask, TaskEnvelope, WorkResult } f
 import { engineError } from '../../errors.ts';
 import { isEnvelope, isRetry } from '../task-check.ts';
 import { LARGEST_INT, type ResolvedPgBossOptions } from './options.ts';
-import type { ResultRow } from './result-writer.ts';
+import type { ClaimRow, ResultRow } from './result-writer.ts';
 
 /** A task whose worker dies is run again, and pg-boss counts that like a retry. This many are allowed beyond the attempts. */
 const MOST_CRASHES = 3;
@@ -95,25 +95,22 @@ function errorOutput(error: Error & { readonly code?: unknown }): object | strin
   } satisfies Output);
 }
 
+export function claimRow({ id, retryCount, startedOn }: JobWithMetadata<unknown>): ClaimRow {
+  return { id, retry_count: retryCount, started_on: new Date(startedOn) };
+}
+
 /**
  * What is to be written of an attempt.
  *
  * @param retryInMs how long after a failure the next attempt follows; `undefined` for the last attempt.
  */
 export function resultRow(
-  { id, retryCount, startedOn }: JobWithMetadata<unknown>,
+  job: JobWithMetadata<unknown>,
   result: WorkResult,
   retryInMs: number | undefined,
   { keepCompletedSeconds, keepFailedSeconds }: ResolvedPgBossOptions,
 ): ResultRow {
-  const claim = {
-    id,
-    retry_count: retryCount,
-    started_on: new Date(startedOn),
-    delay: 0,
-    output: null,
-    deletion_seconds: keepFailedSeconds,
-  };
+  const claim = { ...claimRow(job), delay: 0, output: null, deletion_seconds: keepFailedSeconds };
   if (result.kind === 'completed') {
     const output = valueOutput(result.value);
     return { ...claim, kind: 'completed', output, deletion_seconds: keepCompletedSeconds };

@@ -6,12 +6,15 @@ import { SECOND } from '../../time/timers.ts';
 import { type Database, runAlone } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
 
-/** One attempt's result: a row of the input of the statement `writeResults`. */
-export interface ResultRow {
+/** One claim of a job: `retry_count` and `started_on` tell it from others. */
+export interface ClaimRow {
   readonly id: string;
-  /** `retry_count` and `started_on` tell which claim of the job this was. */
   readonly retry_count: number;
   readonly started_on: Date;
+}
+
+/** One attempt's result: a row of the input of the statement `writeResults`. */
+export interface ResultRow extends ClaimRow {
   readonly kind: 'completed' | 'failed' | 'retry' | 'postponed';
   /** How long until the task may run again, in milliseconds. */
   readonly delay: number;

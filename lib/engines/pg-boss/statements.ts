@@ -1,6 +1,6 @@
 /**
- * The statements that pg-boss has no call for. They read and write its `job` table, which its documentation opens to
- * SQL; claims, heartbeats, recovery, retention and the schema are pg-boss's own.
+ * The statements that pg-boss has no call for, or none that fits. They read and write its `job` table, which its
+ * documentation opens to SQL; claims, recovery, retention and the schema are pg-boss's own.
  *
  * What they rely on in pg-boss: a claim makes a job `active`, and adds to `retry_count` where `started_on` says that it was
  * started before; a job whose worker is gone becomes `retry`, or `failed` where `retry_count` has reached `retry_limit`.
@@ -12,6 +12,8 @@ const KEPT_WAITING = "interval '100 years'";
 /** In seconds: no limit. A worker that is gone is found by its heartbeat. */
 const LONGEST_RUN = 315_360_000;
 
+/** Which claims of jobs the rows of `i` are about. */
+const CLAIM = 'id uuid, retry_count int, started_on timestamptz';
 /** The job has not been claimed again since. `started_on` was a `Date` meanwhile, which has milliseconds only. */
 const SAME_CLAIM = `j.retry_count = i.retry_count
       AND abs(extract(epoch FROM (j.started_on - i.started_on))) < 0.002`;
@@ -23,6 +25,8 @@ export interface Statements {
   readonly release: string;
   /** `$1` ids, `$2` the queue. */
   readonly discard: string;
+  /** `$1` the claims of jobs as JSON, `$2` the queue. Returns the ids of those that have not lapsed. */
+  readonly beat: string;
   /** `$1` what came of attempts as JSON, `$2` the queue, `$3` the channel. */
   readonly writeResults: string;
   /** `$1` the id, `$2` the queue. */
@@ -56,6 +60,7 @@ export function statementsFor(schema: string): Statements {
     stage: stage(job),
     release: release(job),
     discard: discard(job),
+    beat: beat(job),
     writeResults: writeResults(job, `${schema}.job_state`),
     find: find(job),
     stats: stats(job),
@@ -103,11 +108,21 @@ const discard = (job: string): string => `
   WITH ${heldOfThese(job)}
   DELETE FROM ${job} j USING held WHERE j.name = $2 AND j.id = held.id RETURNING j.id::text AS id`;
 
+// pg-boss's own locks jobs in any order. A worker writes results at the same time, and the two would wait for each other.
+const beat = (job: string): string => `
+  WITH claimed AS (
+    SELECT j.id FROM ${job} j JOIN json_to_recordset($1::text::json) AS i (${CLAIM}) ON j.id = i.id
+    WHERE j.name = $2 AND j.state = 'active' AND ${SAME_CLAIM}
+    ORDER BY j.id FOR UPDATE OF j
+  )
+  UPDATE ${job} j SET heartbeat_on = clock_timestamp() FROM claimed c
+  WHERE j.name = $2 AND j.id = c.id RETURNING j.id::text AS id`;
+
 // A job in state retry was taken for lost, and has not been claimed since: its result is late, but not too late.
 const writeResults = (job: string, jobState: string): string => `
   WITH input AS (
     SELECT * FROM json_to_recordset($1::text::json) AS x (
-      id uuid, retry_count int, started_on timestamptz, kind text, delay float8, output jsonb, deletion_seconds int
+      ${CLAIM}, kind text, delay float8, output jsonb, deletion_seconds int
     )
   ),
   claimed AS (

@@ -12,23 +12,26 @@ import { retryInMsAfter } from '../../retry.ts';
 import { nextTurn } from '../../time/real-time.ts';
 import { doneWithin, SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
+import { type Database, runAlone } from './database.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
-import { hasLostItsWorker, nameIn, readData, resultRow } from './payload.ts';
+import { claimRow, hasLostItsWorker, nameIn, readData, resultRow } from './payload.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
-import type { ResultRow, ResultWriter } from './result-writer.ts';
+import type { ClaimRow, ResultRow, ResultWriter } from './result-writer.ts';
+import type { Statements } from './statements.ts';
 
 /** The wait after a fetch that failed. */
 const RETRY_AFTER = 0.25 * SECOND;
 /** How many heartbeats are sent in the time after which a claim lapses. */
 const BEATS = 3;
-/** pg-boss says of a job only that no heartbeat counts for it any more. */
 const NO_LONGER_OURS =
   'The task was given to another worker, since this one sent no heartbeat in time, or was ended by hand.';
 
 /** Parts that the engine makes when it starts, and that its workers use as well. */
 export interface EngineParts {
   readonly boss: PgBoss;
+  readonly database: Database;
+  readonly statements: Statements;
   readonly notifyListener: NotifyListener;
   readonly resultWriter: ResultWriter;
   readonly errors: RepeatedErrors;
@@ -37,7 +40,7 @@ export interface EngineParts {
 /** A job that this worker has claimed. */
 interface Claim {
   readonly id: string;
-  readonly retryCount: number;
+  readonly row: ClaimRow;
   readonly lost: AbortController;
   readonly ended: Promise<void>;
 }
@@ -144,7 +147,7 @@ export class PgBossWorker implements EngineWorker {
     this.#running += 1;
     const claim: Claim = {
       id: job.id,
-      retryCount: job.retryCount,
+      row: claimRow(job),
       lost,
       ended: this.#attempt(job, lost.signal).then(async (row) => {
         this.#running -= 1;
@@ -196,17 +199,14 @@ export class PgBossWorker implements EngineWorker {
   async #beat(): Promise<void> {
     const claims = [...this.#claims];
     if (claims.length === 0) return;
-    const { boss, errors } = this.#parts;
+    const { database, statements, errors } = this.#parts;
     try {
-      const { settled } = (await boss.touch(
-        this.#options.queue,
-        claims.map(({ id, retryCount }) => ({ id, retryCount })),
-      )) as { settled?: readonly string[] };
+      const values = [JSON.stringify(claims.map(({ row }) => row)), this.#options.queue];
+      const { rows } = await runAlone(database, statements.beat, values);
       errors.answered();
-      if (settled === undefined) return;
-      const touched = new Set(settled);
+      const alive = new Set((rows as { id: string }[]).map(({ id }) => id));
       for (const claim of claims) {
-        if (touched.has(claim.id) || !this.#claims.includes(claim)) continue;
+        if (alive.has(claim.id) || !this.#claims.includes(claim)) continue;
         claim.lost.abort(new Error(NO_LONGER_OURS));
       }
     } catch (error) {
