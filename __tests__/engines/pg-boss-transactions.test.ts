@@ -223,6 +223,20 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
     });
 
+    it('may not be a pool, whose statements are in no transaction', async () => {
+      const engine = await started();
+      const pool = new Pool({ connectionString: server.url });
+      atEnd(() => pool.end());
+      const task = makeTask();
+      await expect(engine.stage([task], { transaction: pool })).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_OPTION',
+        message: expect.stringMatching(
+          /^Expected `transaction` to be a client of pg, .* got an object of class .*Pool\.$/,
+        ),
+      });
+      expect(await engine.find(task.envelope.id)).toBeUndefined();
+    });
+
     it('may be nothing else', async () => {
       const engine = await started();
       await expect(engine.stage([makeTask()], { transaction: { password: 'hunter2' } })).rejects.toMatchObject({

@@ -125,14 +125,19 @@ export function watchPool(pool: Pool, onError: (error: Error) => void): () => vo
   return () => pool.off?.('error', onError);
 }
 
-/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an object that runs no statements. */
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for an object that runs no statements, or each in a transaction of its own. */
 export function transactionDatabase(transaction: unknown): Database {
   const { executeSql, query } = (transaction ?? {}) as Partial<Record<string, unknown>>;
   if (typeof executeSql === 'function') return transaction as Database;
-  if (typeof query === 'function') {
+  if (typeof query === 'function' && !isPool(transaction as object)) {
     return { executeSql: (text, values) => (transaction as Pool).query(text, values) };
   }
   throw optionError(
     `Expected \`transaction\` to be a client of pg, or an object with executeSql(), got ${describeKind(transaction)}.`,
   );
+}
+
+/** Whether it is a `Pool` of pg, which gives each statement to whichever client is free. */
+function isPool(value: object): boolean {
+  return 'totalCount' in value;
 }
