@@ -79,6 +79,18 @@ describe('options', () => {
     expect(bullmq({ connection: `redis://user:${password}@localhost/2` }).name).toBe('bullmq');
   });
 
+  it.each<[string, string | object]>([
+    ['the path of a URL', `${connection}/shop`],
+    ['the query of a URL', `${connection}?db=shop`],
+    ['a URL in options', { url: `${connection}/shop` }],
+    ['options', { db: 'shop' }],
+    ['a client', new Redis(`${connection}/shop`, { lazyConnect: true })],
+  ])('refuses a database that is no number, given by %s: ioredis would end the process', (_where, value) => {
+    expect(refusalOf({ connection: value })).toMatch(
+      /^Expected `connection` of bullmq\(\) to name a database by its number/,
+    );
+  });
+
   it('refuses a call without options', () => {
     expect(refusalOf(undefined)).toMatch(/Expected the options of bullmq\(\) to be an object/);
   });

@@ -52,6 +52,20 @@ describeWithRedis('bullmq() with redis-server', () => {
     await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
   });
 
+  it.each([
+    ['is not there', [], /^ERR DB index is out of range$/],
+    ['is not for this user', ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all', '-select'], /^NOPERM .*select/],
+  ])(
+    'does not start, with another database in its place, where the one that was asked for %s',
+    async (_why, args, said) => {
+      const server = await startRedis({ args: ['--databases', '2', ...args] });
+      const engine = makeEngine({ connection: `${server.url}/${args.length === 0 ? 2 : 1}` });
+      await expect(engine.start(makeHost())).rejects.toThrow(said);
+      const inFirst = await startEngine({ connection: `${server.url}/0` });
+      await inFirst.stage([taskOf()], {});
+    },
+  );
+
   it('gives up a start that is under way when it is closed', async () => {
     const asked = makeGate();
     const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open)).listen(

@@ -21,7 +21,7 @@ import { durableTask, isOfOneMoment, isTaskJob, type JobData, newJob } from './b
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
 import { Queue } from './bullmq/peers.ts';
 import { RedisClock } from './bullmq/redis-clock.ts';
-import { checkVersions, warnOfSettings } from './bullmq/server-check.ts';
+import { checkDatabase, checkVersions, warnOfSettings } from './bullmq/server-check.ts';
 import { settledAll } from './bullmq/settled-all.ts';
 import { BullMQWorker, type EngineParts } from './bullmq/worker.ts';
 import { isTaskId } from './task-check.ts';
@@ -103,6 +103,7 @@ class BullMQEngine implements TaskEngine {
     errors: ConnectionErrors,
   ): Promise<Pick<Started, 'queue' | 'clock'>> {
     await client.connect();
+    await checkDatabase(client);
     await checkVersions(client);
     const { queue: name, prefix } = this.#options;
     const queue = new Queue<JobData>(name, { connection: client, prefix });

@@ -2,7 +2,7 @@
 import type { Callback, RedisOptions } from 'ioredis';
 import { SECOND } from '../../time/timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
-import { isClient, urlWithout } from './options.ts';
+import { optionsOf, urlWithout } from './options.ts';
 import { Redis } from './peers.ts';
 import { reconnectWhenReadOnly } from './read-only.ts';
 
@@ -141,10 +141,6 @@ function makeClient(connection: string | object, own: RedisOptions): EngineClien
   const timeouts = { connectTimeout: CONNECT_TIMEOUT, disconnectTimeout: DISCONNECT_TIMEOUT };
   const options = { ...timeouts, ...rest, reconnectOnError, ...always };
   return url === undefined ? new EngineClient(options) : new EngineClient(urlWithout(NOT_TAKEN_OVER, url), options);
-}
-
-function optionsOf(connection: object): object {
-  return isClient(connection) ? connection.options : connection;
 }
 
 /** For adding tasks: a request waits for the answer, so a call fails soon rather than late. */

@@ -138,6 +138,7 @@ export function resolveBullMQOptions(options: BullMQOptions): ResolvedBullMQOpti
   refuseOthers((options as BullMQOptions | undefined)?.connection);
   check(options, RULES, PLACE);
   if (options.connection === undefined) throw refusal(`be ${connection.expected}, ${NOT_SET}`);
+  refuseNamedDatabase(options.connection);
   return {
     ...fillIn(options, DEFAULTS),
     keepCompleted: fillIn(options.keepCompleted ?? {}, DEFAULTS.keepCompleted),
@@ -156,6 +157,11 @@ export function isClient(value: string | object): value is object & { readonly o
     typeof defineCommand === 'function' &&
     typeof options === 'object'
   );
+}
+
+/** What a client was made with, or would be. */
+export function optionsOf(connection: object): Anything {
+  return isClient(connection) ? connection.options : (connection as Anything);
 }
 
 /** The URL as ioredis has to have it: it looks for `rediss:` in small letters, and takes options from the query. */
@@ -192,6 +198,18 @@ function keyPrefixIn(url: unknown): string | null {
 function refuseKeyPrefix(keyPrefix: unknown): void {
   if (!keyPrefix) return;
   throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
+}
+
+/** ioredis reads any text there as a number: it would ask for the database `NaN` again and again, and end the process. */
+function refuseNamedDatabase(given: string | object): void {
+  const { url, db = databaseIn(url) }: Anything = typeof given === 'string' ? { url: given } : optionsOf(given);
+  if (Number.isNaN(Number.parseInt(String(db ?? 0), 10))) throw refusal('name a database by its number, or none');
+}
+
+function databaseIn(url: unknown): string | null {
+  if (typeof url !== 'string' || !URL.canParse(url)) return null;
+  const { pathname, searchParams } = new URL(url);
+  return pathname.slice(1) || searchParams.get('db');
 }
 
 function isPostgres(value: unknown): boolean {

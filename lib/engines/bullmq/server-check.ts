@@ -19,6 +19,12 @@ export async function checkVersions(client: EngineClient): Promise<void> {
   throw engineError(`Expected Redis ${OLDEST_REDIS.join('.')} or later, or Valkey, got ${version}.`);
 }
 
+/** ioredis goes on in the first database where Redis refuses another: the tasks would be with those of others. */
+export async function checkDatabase(client: EngineClient): Promise<void> {
+  const db = client.options.db ?? 0;
+  if (db !== 0) await client.select(db);
+}
+
 export async function warnOfSettings(client: EngineClient, host: EngineHost): Promise<void> {
   if ((await settingOf(client, 'appendonly')) === 'no') {
     host.warn(
