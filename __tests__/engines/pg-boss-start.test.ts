@@ -9,11 +9,12 @@ import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { host, start, UNREACHABLE } from './support/pg-boss-engines.ts';
 import { noPgBoss } from './support/pg-boss-node.ts';
 import { makeTask, stageOne } from './support/pg-boss-tasks.ts';
+import { watch } from './support/pg-boss-workers.ts';
 import { describeWithPostgres, sharePostgres } from './support/shared-postgres.ts';
 
 expectNoProcessFaults();
 
-const { server, fresh, connected } = sharePostgres();
+const { server, fresh, started, connected } = sharePostgres();
 
 if (noPgBoss === undefined) {
   describe('pgBoss()', () => {
@@ -49,6 +50,19 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect((await (await connected()).query("SELECT to_regnamespace('nobody_made_it') AS found")).rows).toEqual([
         { found: null },
       ]);
+    });
+
+    it('that fails says why by that alone, however often it is tried, as on a standby that takes no writes', async () => {
+      await started();
+      const told: Error[] = [];
+      const options = '-c default_transaction_read_only=on';
+      const place = { host: '127.0.0.1', port: server.port, database: 'postgres', user: 'postgres' };
+      const engine = pgBoss(fresh({ connection: { ...place, options } }));
+      atEnd(() => engine.close());
+      for (let tries = 1; tries <= 2; tries += 1) {
+        await expect(engine.start(host((error) => told.push(error)))).rejects.toThrow(/read-only transaction/);
+      }
+      expect(told).toEqual([]);
     });
 
     it('takes a word of SQL for the name of a schema, and one name however it is written', async () => {

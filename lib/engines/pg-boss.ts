@@ -104,6 +104,7 @@ class PgBossEngine implements TaskEngine {
       throw error;
     }
     this.#started = starting;
+    starting.errors.started();
   }
 
   async #prepare(host: EngineHost): Promise<Started> {

@@ -17,11 +17,20 @@ export class RepeatedErrors {
   readonly #host: EngineHost;
   readonly #errors = new RecentlyTold();
   readonly #warnings = new RecentlyTold();
+  /** Those that came while the engine started. A start that fails says why by itself. */
+  readonly #early: unknown[] = [];
+  #hasStarted = false;
   #isMuted = false;
   #isDown = false;
 
   constructor(host: EngineHost) {
     this.#host = host;
+  }
+
+  /** The engine has started, whatever went wrong meanwhile. */
+  started(): void {
+    this.#hasStarted = true;
+    for (const thrown of this.#early.splice(0)) this.tell(thrown);
   }
 
   /** From here on errors come from the engine's own closing, and are not reported. */
@@ -35,8 +44,12 @@ export class RepeatedErrors {
   }
 
   tell(thrown: unknown): void {
-    const error = toError(thrown);
     if (this.#isMuted) return;
+    if (!this.#hasStarted) {
+      this.#early.push(thrown);
+      return;
+    }
+    const error = toError(thrown);
     if (isOfConnection(error)) {
       if (this.#isDown) return;
       this.#isDown = true;
