@@ -3,10 +3,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { describe, expect, it } from '@jest/globals';
 import type { BackgroundTasks, TaskHandle, TaskList } from 'express-background-tasks';
+import onFinished from 'on-finished';
 import { makeBackground } from './support/cleanup.ts';
 import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { ABORTED, SENT } from './support/outcomes.ts';
+import { surviveThrows } from './support/process-faults.ts';
 import { bareHttp, expresses, type Listener, listen, serve, start, type TaskedResponse } from './support/servers.ts';
 import { watchWarnings } from './support/warnings.ts';
 
@@ -74,6 +76,24 @@ describe('when the response finishes', () => {
     client.send(getText('/', ['Connection: close']));
     await client.closed;
     expect(await lists[0]?.add(() => 'late').settled).toMatchObject({ value: 'late', response: SENT });
+  });
+
+  it.each<[string, (res: ServerResponse, listener: () => void) => unknown]>([
+    ['at `finish`', (res, listener) => res.once('finish', listener)],
+    ['by on-finished, as many a logger of requests does', onFinished],
+  ])('starts them though another listener of the end throws, %s', async (_how, listenTo) => {
+    const thrown = await surviveThrows(async () => {
+      const { client, handle } = await startAndAsk((res) => {
+        listenTo(res, () => {
+          throw new Error('on purpose');
+        });
+        setImmediate(() => res.end('all of it'));
+        return res.locals.backgroundTasks.add(() => 'ran');
+      });
+      expect(await handle.settled).toMatchObject({ value: 'ran', response: SENT });
+      expect(client.socket.closed).toBe(false);
+    });
+    expect(thrown).toEqual([new Error('on purpose')]);
   });
 
   it('keeps the async local store of the place of each add, late ones included', async () => {

@@ -36,11 +36,19 @@ interface ServedSocket extends Socket {
 
 function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: Listener): void {
   let isSent = false;
+  let told = false;
+  const tell = (): void => {
+    if (told) return;
+    told = true;
+    listener(endOf(res, isSent));
+  };
   // Ahead of all others: what shuts a server down destroys, when a response has finished, the connection that it went over.
   res.prependListener('finish', () => {
     isSent = !socket.destroyed;
   });
-  onFinished(res, () => listener(endOf(res, isSent)));
+  onFinished(res, tell);
+  // Where a listener of the application's throws, on-finished calls none of those that come after it.
+  res.on('close', tell);
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {

@@ -1,4 +1,4 @@
-/** Records what must never reach the process while a file's tests run, and fails the file if anything did. */
+/** What reaches the process: recorded, and fails a file's tests, where it must never happen; survived where it is meant to. */
 
 import { runInThisContext } from 'node:vm';
 import { afterAll, beforeAll, expect } from '@jest/globals';
@@ -32,6 +32,18 @@ export function expectNoProcessFaults(): void {
     realProcess.off('warning', onWarning);
     expect(faults).toEqual([]);
   });
+}
+
+/** While `work` runs, the process survives what is thrown where nobody catches it. Resolves to that. */
+export async function surviveThrows(work: () => Promise<void>): Promise<unknown[]> {
+  const thrown: unknown[] = [];
+  realProcess.setUncaughtExceptionCaptureCallback((error) => thrown.push(error));
+  try {
+    await work();
+  } finally {
+    realProcess.setUncaughtExceptionCaptureCallback(null);
+  }
+  return thrown;
 }
 
 /** Warnings and unhandled rejections are emitted when all ticks and promises have run, before the next turn begins. */
