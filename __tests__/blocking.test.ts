@@ -176,6 +176,16 @@ describe.each(workerKinds)('tasks in $plural', (kind) => {
     expect(value?.home).toBeUndefined();
   });
 
+  it(`are given what stood in \`${option}\` when it was given, though it was changed before they start`, async () => {
+    const given = { env: { GREETING: 'hello' }, argv: ['--verbose'], execArgv: ['--no-deprecation'] };
+    const background = kind.open(1, given);
+    given.env.GREETING = 'good evening';
+    given.argv.pop();
+    given.execArgv.pop();
+    const { value } = await background.add(tasks.surroundings).settled;
+    expect(value).toMatchObject({ greeting: 'hello', argv: ['--verbose'], warnsOfDeprecation: false });
+  });
+
   it(`do not have what is undefined in \`${option}.env\``, async () => {
     const background = kind.open(1, { env: { ...process.env, HOME: undefined, GREETING: 'hello' } });
     const { value } = await background.add(tasks.surroundings).settled;

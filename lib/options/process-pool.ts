@@ -61,5 +61,10 @@ export function resolveProcesses(processes: ProcessOptions, place: string): Reso
   const { minProcesses = 0, resourceLimits } = processes;
   const { maxProcesses = defaultMost(minProcesses) } = processes;
   check({ minProcesses }, { minProcesses: upTo('maxProcesses', maxProcesses) }, place, 'processes.');
-  return Object.freeze({ minProcesses, maxProcesses, resourceLimits, ...resolveShared(processes) });
+  return Object.freeze({
+    minProcesses,
+    maxProcesses,
+    resourceLimits: resourceLimits && { ...resourceLimits },
+    ...resolveShared(processes),
+  });
 }

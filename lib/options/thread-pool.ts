@@ -132,5 +132,11 @@ export function resolvePool(pool: PoolOptions, place: string): ResolvedPoolOptio
   const { minThreads = 0, batch = true, resourceLimits } = pool;
   const { maxThreads = defaultMost(minThreads) } = pool;
   check({ minThreads }, { minThreads: upTo('maxThreads', maxThreads) }, place, 'pool.');
-  return Object.freeze({ minThreads, maxThreads, batch, resourceLimits, ...resolveShared(pool) });
+  return Object.freeze({
+    minThreads,
+    maxThreads,
+    batch,
+    resourceLimits: resourceLimits && { ...resourceLimits },
+    ...resolveShared(pool),
+  });
 }

@@ -64,8 +64,16 @@ export function upTo(max: string, most: number): Rule {
 
 type ResolvedSharedOptions = Complete<SharedOptions, 'idleTimeout' | 'maxResultSize' | 'niceIncrement'>;
 
+/** With copies of what can be changed: a worker may start at any time, and is given what stood there when it was checked. */
 export function resolveShared(given: SharedOptions): ResolvedSharedOptions {
   const { idleTimeout = DEFAULT_IDLE_TIMEOUT, maxResultSize = DEFAULT_MAX_RESULT_SIZE } = given;
   const { niceIncrement = DEFAULT_NICE_INCREMENT, execArgv, env, argv } = given;
-  return { idleTimeout, maxResultSize, niceIncrement, execArgv, env, argv };
+  return {
+    idleTimeout,
+    maxResultSize,
+    niceIncrement,
+    execArgv: execArgv && [...execArgv],
+    env: env && { ...env },
+    argv: argv && [...argv],
+  };
 }
