@@ -31,7 +31,10 @@ interface OutcomeFacts {
   readonly executor: ExecutorName;
   /** How often it was started. `0`: never. */
   readonly attempts: number;
-  /** Milliseconds from `add` to the first start; to the end, where it never started. */
+  /**
+   * Milliseconds from `add` to the first start; to the end, where it never started. One whose thread or process was gone
+   * before the code began is none: then it is to the next.
+   */
   readonly waitedMs: number;
   /** Milliseconds that its attempts ran, all together. The waits between them do not count. */
   readonly ranMs: number;
