@@ -1,6 +1,13 @@
 /** Adding tasks, in a request and outside of one, and what is no task. */
 import { describe, expect, it } from '@jest/globals';
-import { blocking, currentTask, defineTask, type Outcome, type TaskHandle } from 'express-background-tasks';
+import {
+  type BackgroundTasks,
+  blocking,
+  currentTask,
+  defineTask,
+  type Outcome,
+  type TaskHandle,
+} from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { fixture } from './support/fixtures.ts';
@@ -176,6 +183,27 @@ describe('outside a response', () => {
       ['first', 0, 1],
       ['follower', 0, 2],
     ]);
+  });
+
+  it.each<[string, (background: BackgroundTasks, addNext: () => void) => () => void]>([
+    ['each by the one before', (_background, addNext) => addNext],
+    [
+      'each by a listener, when the one before has settled',
+      (background, addNext) => {
+        background.on('settled', addNext);
+        return () => {};
+      },
+    ],
+  ])('background.add() may add thousands one out of the other: %s', async (_how, makeTask) => {
+    const background = makeBackground();
+    let left = 5_000;
+    const task = makeTask(background, () => {
+      left -= 1;
+      if (left > 0) background.add(task);
+    });
+    background.add(task);
+    await background.idle();
+    expect(background.stats()).toMatchObject({ added: 5_000, outcomes: { completed: 5_000 } });
   });
 
   it('background.add() throws nothing that the task throws', async () => {

@@ -4,7 +4,7 @@ import { type RunningTask, taskContext } from '../current-task.ts';
 import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
 import type { Callable } from '../task.ts';
-import { queueMicrotask } from '../time/real-time.ts';
+import { queueMicrotask, setImmediate } from '../time/real-time.ts';
 import { doneWithin } from '../time/timers.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 
@@ -21,6 +21,9 @@ export interface TurnObserver {
   ended(task: RunningTask, beganAt: number): void;
 }
 
+/** How deep tasks may be called within each other, where each adds the next: a chain of them must not use up the stack. */
+const DEEPEST = 100;
+
 /** What is kept of an attempt that was aborted. */
 const GIVEN_UP = Symbol('given up');
 
@@ -30,6 +33,7 @@ export class EventLoopExecutor implements Executor {
   readonly #observer: TurnObserver | undefined;
   /** How many attempts were given up while their code runs on. They are not held here: what never ends must not be kept for ever. */
   #unheeding = 0;
+  #depth = 0;
   #whenHeeded: (() => void) | undefined;
 
   constructor(
@@ -43,6 +47,19 @@ export class EventLoopExecutor implements Executor {
   }
 
   execute(attempt: Attempt): void {
+    if (this.#depth === DEEPEST) {
+      setImmediate(() => this.execute(attempt));
+      return;
+    }
+    this.#depth += 1;
+    try {
+      this.#execute(attempt);
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  #execute(attempt: Attempt): void {
     attempt.started();
     if (attempt.kept === GIVEN_UP) {
       // A `started` listener has cancelled it: its code must not begin.
