@@ -1,4 +1,5 @@
 /** Applications that a bundler has packed. */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { build, type Format } from 'esbuild';
@@ -44,7 +45,7 @@ const sourcesFor = ({ tasks }: Output): ProjectFiles => ({
 describe.each(outputs)('an application that esbuild has packed as $format', (output) => {
   const { format, extension } = output;
 
-  async function outcomesOf(external: string[]): Promise<unknown[]> {
+  async function outcomesOf(external: string[], { withModules = true } = {}): Promise<unknown[]> {
     const project = makeProject(built, sourcesFor(output), []);
     await build({
       entryPoints: ['src/app.js', 'src/tasks.js'],
@@ -57,6 +58,7 @@ describe.each(outputs)('an application that esbuild has packed as $format', (out
       external,
       logLevel: 'silent',
     });
+    if (!withModules) rmSync(join(project, 'node_modules'), { recursive: true });
     const { code, stdout, stderr } = await runNode([join('out', `app${extension}`)], project);
     expect({ code, stderr }).toMatchObject({ code: 0 });
     return JSON.parse(stdout) as unknown[];
@@ -70,13 +72,22 @@ describe.each(outputs)('an application that esbuild has packed as $format', (out
     TIMEOUT,
   );
 
+  const advice = expect.stringMatching(
+    /could not start, since express-background-tasks was bundled.*leave the package external/,
+  );
+
   it(
     'runs tasks on the event loop where the package was packed as well, and says of the others what to do',
     async () => {
-      const advice = expect.stringMatching(
-        /could not start, since express-background-tasks was bundled.*leave the package external/,
-      );
       expect(await outcomesOf([])).toEqual([4, advice, advice]);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'does so too where the bundle was deployed alone, without the modules that it was made of',
+    async () => {
+      expect(await outcomesOf([], { withModules: false })).toEqual([4, advice, advice]);
     },
     TIMEOUT,
   );

@@ -10,7 +10,6 @@ import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
 import { here, threadStart } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
-import { threadCannotStart } from './worker-errors.ts';
 
 /** As much of Piscina as is used here; its own declaration file breaks those who compile against it. */
 interface PiscinaPool {
@@ -35,7 +34,7 @@ export class PiscinaThread {
   readonly #gone = deferred();
   #crash: Error | undefined;
 
-  /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
+  /** Throws where Node refuses the options, or Piscina cannot be loaded. */
   constructor(options: ResolvedPoolOptions, observer: ThreadObserver) {
     const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
@@ -79,15 +78,11 @@ export class PiscinaThread {
   }
 
   #start(observer: ThreadObserver): void {
-    try {
-      // The thread says over its port that it is ready. If this fails it never will, so it is ended.
-      this.#pool.run(undefined, { name: WARM_UP }).catch((thrown: unknown) => {
-        this.#crash ??= toError(thrown);
-        void this.#pool.destroy();
-      });
-    } catch (thrown) {
-      throw threadCannotStart(toError(thrown));
-    }
+    // The thread says over its port that it is ready. If this fails it never will, so it is ended.
+    this.#pool.run(undefined, { name: WARM_UP }).catch((thrown: unknown) => {
+      this.#crash ??= toError(thrown);
+      void this.#pool.destroy();
+    });
     const worker = this.#pool.threads[0];
     worker?.on('error', (error: unknown) => {
       this.#crash ??= toError(error);

@@ -1,5 +1,6 @@
 /** Runs tasks in worker threads. */
 import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
+import { toError } from '../to-error.ts';
 import { Thread } from './thread.ts';
 import { threadCannotStart } from './worker-errors.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
@@ -11,7 +12,13 @@ export function createThreadPool(options: ResolvedPoolOptions, onStray: WorkerPo
     max: options.maxThreads,
     idleTimeout: options.idleTimeout,
     batch: options.batch,
-    start: (observer) => new Thread(options, observer),
+    start(observer) {
+      try {
+        return new Thread(options, observer);
+      } catch (thrown) {
+        throw threadCannotStart(toError(thrown));
+      }
+    },
     startError: threadCannotStart,
     onStray,
   });

@@ -26,7 +26,7 @@ export class Thread implements PoolWorker {
   #isEnding = false;
   #isGone = false;
 
-  /** @throws {BackgroundTaskError} `ERR_BACKGROUND_THREAD_START` where Node refuses the options. */
+  /** Throws where no thread can be started. */
   constructor(options: ResolvedPoolOptions, observer: WorkerObserver) {
     this.#observer = observer;
     this.#maxResultSize = options.maxResultSize;
