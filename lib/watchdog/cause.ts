@@ -29,6 +29,8 @@ const UNKNOWN: Attribution = only('other');
 const BLAMED_FROM = 0.5;
 /** For work measured from start to end nothing has to be guessed, so more is required. */
 const BLAMED_FROM_IF_MEASURED = 0.8;
+/** A sample is late that comes so many thresholds after the beginning of what it was taken of. */
+const LATE_FROM = 3;
 
 /** At least one. Each long task has a part of its own where several ran without a turn of the loop in between. */
 export function partsOf(stall: ExplainedStall, threshold: number): BlockPart[] {
@@ -77,6 +79,7 @@ function attribute(stall: ExplainedStall, threshold: number): Attribution {
   if (isManyPieces(stall, threshold) && sample?.isSameLater !== true && !wasOneCall) return LOAD;
   if (sample === undefined || sampledWork === undefined) return UNKNOWN;
   if (!wasOneCall && !isOneLongPiece(sample, sampledWork, stall, threshold)) return LOAD;
+  if (!wasOneCall && mayBeLastOfMany(sample, sampledWork, threshold)) return UNKNOWN;
   const { stack, request } = sample;
   const { task } = sampledWork;
   if (task !== undefined) return { cause: 'task', task, request, stack };
@@ -101,4 +104,17 @@ function isOneLongPiece(
 ): boolean {
   const workMs = workMsBetween(Math.max(since, stall.from), endedAt, stall, threshold);
   return workMs >= threshold * BLAMED_FROM && isSameLater !== false;
+}
+
+/**
+ * Where neither tasks nor requests are at work, nothing tells one piece of code from the next, as with timers, but a second
+ * sample. A late one may have been taken of the last piece, with no time left for another.
+ */
+function mayBeLastOfMany(
+  { isSameLater, request }: StackSample,
+  { task, since, sampledAt }: SampledWork,
+  threshold: number,
+): boolean {
+  const isKnownWork = task !== undefined || request !== undefined;
+  return !isKnownWork && isSameLater === undefined && sampledAt - since > threshold * LATE_FROM;
 }
