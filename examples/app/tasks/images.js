@@ -2,7 +2,7 @@
 import sharp from 'sharp';
 import { paletteOf } from './palette.js';
 
-const PALETTE_WIDTH = 960;
+const PALETTE_WIDTH = 720;
 const PALETTE_COLORS = 5;
 const MOST_PIXELS = 50_000_000;
 
