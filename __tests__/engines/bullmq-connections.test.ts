@@ -88,6 +88,10 @@ describeWithRedis('bullmq() with redis-server', () => {
     ['options', (port: number) => ({ port, ...unsuitable })],
     ['a URL', (port: number) => `redis://127.0.0.1:${port}/0?maxRetriesPerRequest=3&stringNumbers=true&lazyConnect=`],
     ['a URL among options', (port: number) => ({ url: `redis://127.0.0.1:${port}?stringNumbers=true` })],
+    [
+      'a number in a URL, which ioredis takes for text',
+      (port: number) => `redis://127.0.0.1:${port}?connectTimeout=900`,
+    ],
   ])('does not take over an option that it could not work with: %s', async (_what, connectionFor) => {
     const host = makeHost();
     const engine = await startEngine({ connection: connectionFor(redis.port) }, host);

@@ -83,11 +83,23 @@ describe('options', () => {
     ['the path of a URL', `${connection}/shop`],
     ['the query of a URL', `${connection}?db=shop`],
     ['a URL in options', { url: `${connection}/shop` }],
+    ['a URL beside an option, which it precedes', { url: `${connection}/shop`, db: 3 }],
     ['options', { db: 'shop' }],
     ['a client', new Redis(`${connection}/shop`, { lazyConnect: true })],
   ])('refuses a database that is no number, given by %s: ioredis would end the process', (_where, value) => {
     expect(refusalOf({ connection: value })).toMatch(
       /^Expected `connection` of bullmq\(\) to name a database by its number/,
+    );
+  });
+
+  it.each<[string, string | object]>([
+    ['the query of a URL', `${connection}?connectTimeout=5s`],
+    ['the query of a URL, below nothing', `${connection}?connectTimeout=-1`],
+    ['options', { connectTimeout: '5000' }],
+    ['a client', new Redis({ connectTimeout: '5000', lazyConnect: true } as object)],
+  ])('refuses a connectTimeout that is no time, given by %s: ioredis would end the process', (_where, value) => {
+    expect(refusalOf({ connection: value })).toMatch(
+      /^Expected `connection` of bullmq\(\) to have milliseconds, or nothing, as its `connectTimeout`/,
     );
   });
 

@@ -2,7 +2,7 @@
 import type { Callback, RedisOptions } from 'ioredis';
 import { SECOND } from '../../time/timers.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
-import { optionsOf, urlWithout } from './options.ts';
+import { numbersIn, optionsOf, urlWithout } from './options.ts';
 import { Redis } from './peers.ts';
 import { reconnectWhenReadOnly } from './read-only.ts';
 
@@ -134,13 +134,16 @@ function makeClient(connection: string | object, own: RedisOptions): EngineClien
   const always: RedisOptions = { ...own, retryStrategy, enableOfflineQueue: true };
   // Only the options of the user's client are used: it may be busy, and may be closed at any time.
   const given: object = typeof connection === 'string' ? { url: connection } : optionsOf(connection);
-  const { url, ...rest } = given as RedisOptions & { url?: string };
+  const { url, ...beside } = given as RedisOptions & { url?: string };
+  const numbers = url === undefined ? {} : numbersIn(url);
+  const rest: RedisOptions = { ...beside, ...numbers };
   for (const name of NOT_TAKEN_OVER) delete rest[name];
   // A client that was given none has `null` here.
   const reconnectOnError = rest.reconnectOnError ?? reconnectWhenReadOnly();
   const timeouts = { connectTimeout: CONNECT_TIMEOUT, disconnectTimeout: DISCONNECT_TIMEOUT };
   const options = { ...timeouts, ...rest, reconnectOnError, ...always };
-  return url === undefined ? new EngineClient(options) : new EngineClient(urlWithout(NOT_TAKEN_OVER, url), options);
+  if (url === undefined) return new EngineClient(options);
+  return new EngineClient(urlWithout([...NOT_TAKEN_OVER, ...Object.keys(numbers)], url), options);
 }
 
 /** For adding tasks: a request waits for the answer, so a call fails soon rather than late. */

@@ -138,7 +138,7 @@ export function resolveBullMQOptions(options: BullMQOptions): ResolvedBullMQOpti
   refuseOthers((options as BullMQOptions | undefined)?.connection);
   check(options, RULES, PLACE);
   if (options.connection === undefined) throw refusal(`be ${connection.expected}, ${NOT_SET}`);
-  refuseNamedDatabase(options.connection);
+  refuseWhatEndsTheProcess(options.connection);
   return {
     ...fillIn(options, DEFAULTS),
     keepCompleted: fillIn(options.keepCompleted ?? {}, DEFAULTS.keepCompleted),
@@ -200,16 +200,34 @@ function refuseKeyPrefix(keyPrefix: unknown): void {
   throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
 }
 
-/** ioredis reads any text there as a number: it would ask for the database `NaN` again and again, and end the process. */
-function refuseNamedDatabase(given: string | object): void {
-  const { url, db = databaseIn(url) }: Anything = typeof given === 'string' ? { url: given } : optionsOf(given);
+/**
+ * What ioredis would find out when it connects, in callbacks where nobody catches what is thrown: it reads any text as the
+ * number of a database, and asks for `NaN`; and Node takes a number only for a time limit.
+ */
+function refuseWhatEndsTheProcess(given: string | object): void {
+  const { db, connectTimeout } = ioredisOptionsIn(given);
   if (Number.isNaN(Number.parseInt(String(db ?? 0), 10))) throw refusal('name a database by its number, or none');
+  if (!isLimit(connectTimeout ?? 0)) throw refusal('have milliseconds, or nothing, as its `connectTimeout`');
 }
 
-function databaseIn(url: unknown): string | null {
-  if (typeof url !== 'string' || !URL.canParse(url)) return null;
+function isLimit(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY;
+}
+
+/** For ioredis, what a URL says comes before the options beside it, and its path before its query. */
+function ioredisOptionsIn(given: string | object): Anything {
+  const { url, ...beside }: Anything = typeof given === 'string' ? { url: given } : optionsOf(given);
+  if (typeof url !== 'string' || !URL.canParse(url)) return beside;
   const { pathname, searchParams } = new URL(url);
-  return pathname.slice(1) || searchParams.get('db');
+  const db = pathname.slice(1);
+  return { ...beside, ...Object.fromEntries(searchParams), ...numbersIn(url), ...(db === '' ? {} : { db }) };
+}
+
+/** The numbers among the options in a URL's query, where ioredis takes all but one for text. */
+export function numbersIn(url: string): Record<string, number> {
+  if (!URL.canParse(url)) return {};
+  const numbers = [...new URL(url).searchParams].filter(([, text]) => String(Number(text)) === text);
+  return Object.fromEntries(numbers.map(([name, text]) => [name, Number(text)]));
 }
 
 function isPostgres(value: unknown): boolean {
