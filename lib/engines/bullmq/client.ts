@@ -1,8 +1,8 @@
 /** The engine's own connections to Redis. */
 import type { Callback, RedisOptions } from 'ioredis';
 import { SECOND } from '../../time/timers.ts';
+import { numbersIn, optionsOf, urlWithout } from './connection.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
-import { numbersIn, optionsOf, urlWithout } from './options.ts';
 import { Redis } from './peers.ts';
 import { reconnectWhenReadOnly } from './read-only.ts';
 
