@@ -116,6 +116,20 @@ describe('what is reported', () => {
     expect(lines).toHaveLength(3);
   });
 
+  it('reaches a listener that cancels all others, a thousand of them, at the end of each', async () => {
+    const background = makeBackground();
+    const handles = Array.from({ length: 1_000 }, () => background.add(() => new Promise(() => {})));
+    let heard = 0;
+    background.on('settled', () => {
+      heard += 1;
+      for (const handle of handles) handle.cancel('one of them did not complete');
+    });
+    handles[0]?.cancel();
+    await background.idle();
+    expect(heard).toBe(handles.length);
+    expect(background.stats()).toMatchObject({ running: 0, outcomes: { cancelled: handles.length } });
+  });
+
   it('no longer reaches a listener after off()', async () => {
     const background = makeBackground();
     const heard: string[] = [];

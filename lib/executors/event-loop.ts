@@ -3,6 +3,7 @@
 import { type RunningTask, taskContext } from '../current-task.ts';
 import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
+import { Nesting } from '../nesting.ts';
 import type { Callable } from '../task.ts';
 import { queueMicrotask, setImmediate } from '../time/real-time.ts';
 import { doneWithin } from '../time/timers.ts';
@@ -21,9 +22,6 @@ export interface TurnObserver {
   ended(task: RunningTask, beganAt: number): void;
 }
 
-/** How deep tasks may be called within each other, where each adds the next: a chain of them must not use up the stack. */
-const DEEPEST = 100;
-
 /** What is kept of an attempt that was aborted. */
 const GIVEN_UP = Symbol('given up');
 
@@ -33,7 +31,8 @@ export class EventLoopExecutor implements Executor {
   readonly #observer: TurnObserver | undefined;
   /** How many attempts were given up while their code runs on. They are not held here: what never ends must not be kept for ever. */
   #unheeding = 0;
-  #depth = 0;
+  /** A task may add the next, and that the next. */
+  readonly #nesting = new Nesting();
   #whenHeeded: (() => void) | undefined;
 
   constructor(
@@ -47,15 +46,14 @@ export class EventLoopExecutor implements Executor {
   }
 
   execute(attempt: Attempt): void {
-    if (this.#depth === DEEPEST) {
+    if (!this.#nesting.enter()) {
       setImmediate(() => this.execute(attempt));
       return;
     }
-    this.#depth += 1;
     try {
       this.#execute(attempt);
     } finally {
-      this.#depth -= 1;
+      this.#nesting.leave();
     }
   }
 
