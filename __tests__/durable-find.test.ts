@@ -2,6 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { durableApp, localTasks, Transaction, tasks } from './support/durable-app.ts';
 import { FAILED_CALL } from './support/engine-faults.ts';
+import { makeGate } from './support/gates.ts';
 
 describe('`find`', () => {
   it('answers for tasks of other processes, for tasks that run here, and for what is not there', async () => {
@@ -44,6 +45,26 @@ describe('`find`', () => {
     const handle = background.add(tasks.echo);
     await handle.settled;
     expect(await background.find(handle.id)).toMatchObject({ state: 'failed', executor: 'engine' });
+  });
+
+  it('finds a task that the engine accepts just after it was asked for it', async () => {
+    const [looked, handedOver] = [makeGate(), makeGate()];
+    const { background } = await durableApp(() => {}, {
+      faults: {
+        stage: (proceed) => looked.opened.then(proceed),
+        find: async (proceed) => {
+          const answer = await proceed();
+          looked.open();
+          await handedOver.opened;
+          return answer;
+        },
+      },
+    });
+    const { id, settled } = background.add(tasks.echo);
+    const finding = background.find(id);
+    await settled;
+    handedOver.open();
+    expect(await finding).toMatchObject({ id, state: 'waiting' });
   });
 
   it('finds nothing for a task that was handed over and that the engine does not have, such as one that was rolled back', async () => {

@@ -25,7 +25,10 @@ export function find({ runtime }: Instance, id: string): FoundTask {
 
 /** Asks the engine first: it knows more of a durable task than this process does, and also knows those of others. */
 export async function findDurable(instance: Instance, id: string): Promise<FoundTask | DurableTask> {
-  const isOnEngine = isPossible(id) && numberInId(id) !== undefined;
-  const known = isOnEngine ? await instance.durable?.find(id) : undefined;
-  return known ?? find(instance, id);
+  const { durable } = instance;
+  if (durable === undefined || !isPossible(id) || numberInId(id) === undefined) return find(instance, id);
+  const before = find(instance, id);
+  const found = (await durable.find(id)) ?? find(instance, id);
+  // On its way to the engine when that looked, and there when it answered.
+  return found === undefined && before !== undefined ? durable.find(id) : found;
 }
