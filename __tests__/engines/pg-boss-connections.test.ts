@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Pool } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { start } from './support/pg-boss-engines.ts';
 import { stageOne } from './support/pg-boss-tasks.ts';
 import { watch } from './support/pg-boss-workers.ts';
 import { describeWithPostgres, sharePostgres } from './support/shared-postgres.ts';
@@ -10,7 +11,7 @@ import { untilSoon } from './support/until-soon.ts';
 
 expectNoProcessFaults();
 
-const { server, started, connected } = sharePostgres();
+const { server, fresh, started, connected } = sharePostgres();
 
 describeWithPostgres('pgBoss() on Postgres', () => {
   describe('connections', () => {
@@ -28,6 +29,18 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
       expect(pool.listenerCount('error')).toBe(listeners);
       await untilSoon('all clients are back', () => pool.idleCount === pool.totalCount);
+    });
+
+    it('that were lost during a start which succeeded are reported after it, and so are those that are lost later', async () => {
+      const pool = new Pool({ connectionString: server.url });
+      atEnd(() => pool.end());
+      const errors = ['Connection terminated unexpectedly', 'read ECONNRESET'].map((message) => new Error(message));
+      const [early, late] = errors;
+      pool.once('acquire', () => pool.emit('error', early));
+      const told: Error[] = [];
+      await start(fresh({ connection: pool }), (error) => told.push(error));
+      pool.emit('error', late);
+      expect(told).toEqual(errors);
     });
 
     it('may be a pool of one client: workers poll for tasks then', async () => {

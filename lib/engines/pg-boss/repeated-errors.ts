@@ -31,6 +31,7 @@ export class RepeatedErrors {
   started(): void {
     this.#hasStarted = true;
     for (const thrown of this.#early.splice(0)) this.tell(thrown);
+    this.answered();
   }
 
   /** From here on errors come from the engine's own closing, and are not reported. */
