@@ -223,16 +223,17 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
     });
 
-    it('may not be a pool, whose statements are in no transaction', async () => {
+    it.each<[which: string, make: (pool: Pool) => object, kind: RegExp]>([
+      ['a pool', (pool) => pool, /^Expected `transaction` to be a client of pg, .* got an object of class .*Pool\.$/],
+      ['one behind a proxy that makes it on demand', madeOnDemand, /^Expected `transaction` to be a client of pg, /],
+    ])('may not be %s, whose statements are in no transaction', async (_which, make, message) => {
       const engine = await started();
       const pool = new Pool({ connectionString: server.url });
       atEnd(() => pool.end());
       const task = makeTask();
-      await expect(engine.stage([task], { transaction: pool })).rejects.toMatchObject({
+      await expect(engine.stage([task], { transaction: make(pool) })).rejects.toMatchObject({
         code: 'ERR_BACKGROUND_OPTION',
-        message: expect.stringMatching(
-          /^Expected `transaction` to be a client of pg, .* got an object of class .*Pool\.$/,
-        ),
+        message: expect.stringMatching(message),
       });
       expect(await engine.find(task.envelope.id)).toBeUndefined();
     });
@@ -250,4 +251,13 @@ describeWithPostgres('pgBoss() on Postgres', () => {
 async function backendOf(client: Client): Promise<number> {
   const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
   return (rows[0] as { pid: number }).pid;
+}
+
+/** As modules do that must not connect while they are loaded. */
+function madeOnDemand(pool: Pool): object {
+  const get = (_target: object, name: keyof Pool): unknown => {
+    const value: unknown = pool[name];
+    return typeof value === 'function' ? value.bind(pool) : value;
+  };
+  return new Proxy({}, { get } as ProxyHandler<object>);
 }

@@ -137,7 +137,7 @@ export function transactionDatabase(transaction: unknown): Database {
   );
 }
 
-/** Whether it is a `Pool` of pg, which gives each statement to whichever client is free. */
+/** Whether it is a `Pool` of pg, which gives each statement to whichever client is free. A proxy of one may only answer what is read. */
 function isPool(value: object): boolean {
-  return 'totalCount' in value;
+  return (value as { readonly totalCount?: unknown }).totalCount !== undefined;
 }
