@@ -323,14 +323,28 @@ describe.each(workerKinds)('a task whose $executor was gone before it began', ({
 });
 
 describe.each(workerKinds)('a $executor whose exit never ends', ({ open, tasks, executor }) => {
-  it('is ended when a task has waited for its place for some seconds, and that is logged', async () => {
+  it.each<[string, (isLeaving: () => boolean) => Promise<void>]>([
+    [
+      'waits for its place',
+      async (isLeaving) => {
+        await untilHolds(isLeaving);
+        // What was sent before the file was there is read in this turn.
+        await untilTimersComeNext();
+      },
+    ],
+    [
+      'was sent to it before its leaving was heard of',
+      async (isLeaving) => {
+        // The event loop does not turn: nothing is heard of it.
+        while (!isLeaving());
+      },
+    ],
+  ])('is ended after some seconds when a task %s, and that is logged', async (_which, untilLeaving) => {
     const log = openLogBook();
     const background = open(1, {}, { logger: log.logger });
     const file = join(makeDirectory(), 'leaving');
     expect((await background.add(tasks.returnAndNeverExit, file).settled).state).toBe('completed');
-    await untilHolds(() => existsSync(file));
-    // What was sent before the file was there is read in this turn.
-    await untilTimersComeNext();
+    await untilLeaving(() => existsSync(file));
     expect(await background.add(tasks.add, 1, 2).settled).toMatchObject({ state: 'completed', value: 3, attempts: 1 });
     const [line] = log.withCode('ERR_BACKGROUND_STRAY');
     expect(line?.message).toMatch(new RegExp(`^Between two tasks: The ${executor} `));

@@ -158,6 +158,8 @@ export class ChildProcess implements PoolWorker {
         break;
       case 'leaving':
         this.#received = message.received;
+        // It was sent a task before this was heard of.
+        if (this.neverReceived()) this.holdUntilGone();
         break;
       case 'written':
         this.#hear(read(message));
