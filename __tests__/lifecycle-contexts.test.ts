@@ -118,6 +118,29 @@ describe.each(frameworks)('under $name', (framework) => {
       },
     );
 
+    it.each<[string, (res: TaskedResponse) => unknown]>([
+      ['was sent', (res) => res.end()],
+      ['was broken off', (res) => res.destroy()],
+    ])('shows it to who is told that a durable task is handed over, when the response %s', async (_how, end) => {
+      const background = makeBackground({ engine: memoryEngine() });
+      const seen: unknown[] = [];
+      for (const event of ['started', 'settled'] as const) {
+        background.on(event, () => seen.push([event, storage.getStore()]));
+      }
+      const added = makeGate<TaskHandle>();
+      const listener = framework.listener([background, enter], (_req, res) => {
+        added.open(res.locals.backgroundTasks.add(durableTasks.echo));
+        storage.exit(() => setImmediate(() => end(res)));
+      });
+      const answered = request(await serve(listener), { path: '/a' }).catch(() => {});
+      await (await added.opened).settled;
+      await answered;
+      expect(seen).toEqual([
+        ['started', 'request /a'],
+        ['settled', 'request /a'],
+      ]);
+    });
+
     it('never shows it the store of another request, whether they overlap, share a connection or are pipelined', async () => {
       const seen: [unknown, unknown][] = [];
       const background = makeBackground();

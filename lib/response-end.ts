@@ -47,8 +47,11 @@ function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: L
     isSent = !socket.destroyed;
   });
   onFinished(res, tell);
-  // Where a listener of the application's throws, on-finished calls none of those that come after it.
-  res.on('close', tell);
+  // Where a listener of the application's throws, on-finished calls none of those that come after it. In all other cases it
+  // has to be first, and when the connection breaks it comes after this: it calls in the async context of the `add`.
+  res.on('close', () => {
+    if (!told) setImmediate(tell);
+  });
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
