@@ -8,9 +8,11 @@ import {
   type Outcome,
   type TaskHandle,
 } from 'express-background-tasks';
+import { makeBackground } from './support/cleanup.ts';
 import { request } from './support/clients.ts';
 import { readableError } from './support/failures.ts';
 import { makeGate } from './support/gates.ts';
+import { openLogBook } from './support/log-book.ts';
 import { SENT } from './support/outcomes.ts';
 import { frameworks, type Handler, start } from './support/servers.ts';
 import { work } from './support/time.ts';
@@ -27,6 +29,20 @@ describe('a class of yours that extends BackgroundTaskError', () => {
     expect([theirs instanceof QuotaError, theirs instanceof BackgroundTaskError]).toEqual([true, true]);
     expect([ours instanceof QuotaError, ours instanceof BackgroundTaskError]).toEqual([false, true]);
     expect([new Error('x') instanceof QuotaError, (null as unknown) instanceof QuotaError]).toEqual([false, false]);
+  });
+});
+
+describe('the log line of a task whose error says nothing', () => {
+  it.each<[string, Error, string]>([
+    ['what the error is', new TypeError(), 'TypeError'],
+    ['what the errors in it say', new AggregateError([new Error('one'), new Error('other')]), 'one, other'],
+    ['what the errors in it are', new AggregateError([new TypeError(), new Error()]), 'TypeError, Error'],
+    ['what it is, where none are in it', new AggregateError([]), 'AggregateError'],
+  ])('says %s', async (_what, error, said) => {
+    const log = openLogBook();
+    const background = makeBackground({ logger: log.logger });
+    await background.with({ name: 'mail' }).add(() => raise(error)).settled;
+    expect(log.lines.map(({ message }) => message)).toEqual([`Task mail failed: ${said}`]);
   });
 });
 
