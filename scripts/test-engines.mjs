@@ -35,8 +35,6 @@ for (const [index, { node, files, names }] of runs.entries()) {
     [
       'node_modules/jest/bin/jest.js',
       ...['--testPathIgnorePatterns', '/node_modules/', '--testPathPatterns', files, '--testNamePattern', names],
-      // Their servers want the cores as well.
-      '--maxWorkers=100%',
       // Each run has a report of its own, if one is asked for.
       ...jestArguments.map((arg) => (arg.startsWith('--outputFile=') ? `${arg}.${index}` : arg)),
     ],
