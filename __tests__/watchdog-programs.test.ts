@@ -281,6 +281,17 @@ describe('a task that ends in native code', () => {
   });
 });
 
+describe('a timer in a process with no other work', () => {
+  it('is named though it blocks for little longer than the threshold, too short for a second look', async () => {
+    const program = start('watchdog-timer.mjs', ['400', '410']);
+    const named = (): BlockedEvent | undefined =>
+      program.blocks.find(({ stack }) => stack.some((frame) => frame.function === 'everyNowAndThen'));
+    // On a busy machine some samples come too late.
+    await program.until(() => named() ?? program.blocks[20]);
+    expect(named()).toMatchObject({ cause: 'other' });
+  });
+});
+
 describe('a process that is stopped and goes on', () => {
   const STOPPED = 500;
 

@@ -79,7 +79,7 @@ function attribute(stall: ExplainedStall, threshold: number): Attribution {
   if (isManyPieces(stall, threshold) && sample?.isSameLater !== true && !wasOneCall) return LOAD;
   if (sample === undefined || sampledWork === undefined) return UNKNOWN;
   if (!wasOneCall && !isOneLongPiece(sample, sampledWork, stall, threshold)) return LOAD;
-  if (!wasOneCall && mayBeLastOfMany(sample, sampledWork, threshold)) return UNKNOWN;
+  if (!wasOneCall && mayBeLastOfMany(sample, sampledWork, stall, threshold)) return UNKNOWN;
   const { stack, request } = sample;
   const { task } = sampledWork;
   if (task !== undefined) return { cause: 'task', task, request, stack };
@@ -113,8 +113,10 @@ function isOneLongPiece(
 function mayBeLastOfMany(
   { isSameLater, request }: StackSample,
   { task, since, sampledAt }: SampledWork,
+  { from }: Stall,
   threshold: number,
 ): boolean {
   const isKnownWork = task !== undefined || request !== undefined;
-  return !isKnownWork && isSameLater === undefined && sampledAt - since > threshold * LATE_FROM;
+  const isLate = sampledAt - Math.max(since, from) > threshold * LATE_FROM;
+  return !isKnownWork && isSameLater === undefined && isLate;
 }
