@@ -36,10 +36,10 @@ interface ServedSocket extends Socket {
 
 function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: Listener): void {
   let isSent = false;
-  let told = false;
+  let isTold = false;
   const tell = (): void => {
-    if (told) return;
-    told = true;
+    if (isTold) return;
+    isTold = true;
     listener(endOf(res, isSent));
   };
   // Ahead of all others: what shuts a server down destroys, when a response has finished, the connection that it went over.
@@ -50,15 +50,15 @@ function whenUsualResponseEnded(res: ServerResponse, socket: Socket, listener: L
   // Where a listener of the application's throws, on-finished calls none of those that come after it. In all other cases it
   // has to be first, and when the connection breaks it comes after this: it calls in the async context of the `add`.
   res.on('close', () => {
-    if (!told) setImmediate(tell);
+    if (!isTold) setImmediate(tell);
   });
 }
 
 function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void {
-  let told = false;
+  let isTold = false;
   const tell = (isSent: boolean): void => {
-    if (told) return;
-    told = true;
+    if (isTold) return;
+    isTold = true;
     stopWatching?.();
     setImmediate(() => listener(endOf(res, isSent)));
   };

@@ -33,8 +33,9 @@ export interface PoolWorker {
   /** Tells the running task to stop by its signal. */
   cancel(attempt: AttemptName, reason: Error): void;
   /**
-   * To be called for one that is leaving, when a task waits for its place, or came too late. Keeps this process alive until it is gone, as
-   * one that runs a task does; it is ended after {@link LONGEST_LEAVING}, and tells its exit as that of any that died.
+   * To be called for one that is leaving, when a task waits for its place, or was sent to it too late. Keeps this process
+   * alive until it is gone, as one that runs a task does; it is ended after {@link LONGEST_LEAVING}, and tells its exit as
+   * that of any that died.
    */
   holdUntilGone(): void;
   /** Ends it, whatever it does; resolves when it is gone. From then on it tells nothing but its exit. */

@@ -46,37 +46,21 @@ export function refuseOthers(value: unknown): void {
       "lead to Redis or Valkey, got one for Postgres: BullMQ's own Postgres backend may run a task twice if it is released at the moment its hold ends. For Postgres, use express-background-tasks/pg-boss",
     );
   }
-  if (typeof value === 'string') refuseKeyPrefix(keyPrefixIn(value));
   if (typeof value !== 'object' || value === null) return;
-  const { isCluster, keyPrefix, sendCommand, defineCommand, url } = value as Anything;
+  const { isCluster, sendCommand, defineCommand } = value as Anything;
   if (isCluster === true) throw refusal('lead to one Redis (sentinels are fine), got a Redis Cluster');
   if (typeof sendCommand === 'function' && typeof defineCommand !== 'function') {
     throw refusal('be a client of ioredis, got a client of another package');
   }
-  refuseKeyPrefix(keyPrefix || (isClient(value) && value.options['keyPrefix']) || keyPrefixIn(url));
 }
 
-function keyPrefixIn(url: unknown): string | null {
-  return typeof url === 'string' && URL.canParse(url) ? new URL(url).searchParams.get('keyPrefix') : null;
-}
-
-function refuseKeyPrefix(keyPrefix: unknown): void {
-  if (!keyPrefix) return;
-  throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
-}
-
-/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for none, and for what would end the process. */
+/** @throws {BackgroundTaskError} `ERR_BACKGROUND_OPTION` for none, and for options that ioredis or BullMQ cannot work with. */
 export function checkConnection(given: string | object | undefined): asserts given is string | object {
   if (given === undefined) throw refusal(`be ${connection.expected}, ${NOT_SET}`);
-  refuseWhatEndsTheProcess(given);
-}
-
-/**
- * What ioredis would find out when it connects, in callbacks where nobody catches what is thrown: it reads any text as the
- * number of a database, and asks for `NaN`; and Node takes a number only for a time limit.
- */
-function refuseWhatEndsTheProcess(given: string | object): void {
-  const { db, connectTimeout } = ioredisOptionsIn(given);
+  const { keyPrefix, db, connectTimeout } = ioredisOptionsIn(given);
+  if (keyPrefix) throw refusal('have no `keyPrefix`, since BullMQ cannot work with one: use `prefix` of bullmq()');
+  // What ioredis would find out when it connects, in callbacks where nobody catches what is thrown: it reads any text as the
+  // number of a database, and asks for `NaN`; and Node takes a number only for a time limit.
   if (Number.isNaN(Number.parseInt(String(db ?? 0), 10))) throw refusal('name a database by its number, or none');
   if (!isLimit(connectTimeout ?? 0)) throw refusal('have milliseconds, or nothing, as its `connectTimeout`');
 }
