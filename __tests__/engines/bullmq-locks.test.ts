@@ -95,6 +95,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(host.warnings).toEqual([
       expect.stringMatching(`^Task ${id} lost its worker, .* unless that has happened more than 0 times\\.$`),
     ]);
+    await direct.hset(`bull:${queue}:${id}`, 'name', task.envelope.task);
     await untilHolds(async () => (await engine.find(id))?.state === 'failed');
     expect(await engine.find(id)).toMatchObject({
       attempts: 1,

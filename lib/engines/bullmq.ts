@@ -140,7 +140,9 @@ class BullMQEngine implements TaskEngine {
     await this.#call(({ clock, queue }) => {
       const now = clock.now();
       const jobs = tasks.map((task) => newJob(task, now, this.#options));
-      return settledAll(jobs.map(({ name, data, opts }) => queue.add(name, data, opts)));
+      // Not `queue.add`: that makes an object of each job first, with a backend of its own.
+      const backend = queue.getBackend();
+      return settledAll(jobs.map((job) => backend.addJob(job, job.id)));
     });
   }
 

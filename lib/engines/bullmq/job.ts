@@ -1,15 +1,18 @@
 /** Writes a task as a job of BullMQ, and reads it back. */
 
-import type { Job as BullMQJob, JobsOptions } from 'bullmq';
+import type { Job as BullMQJob, JobJson, JobsOptions } from 'bullmq';
 import type { DurableState, DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
-import { isEnvelope, isRetry } from '../task-check.ts';
+import { isRetryDelay, isTaskId, isTaskName } from '../task-check.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 
-/** The data of a job. BullMQ counts its attempts; how long to wait between them is computed here, from `retry`. */
+/**
+ * The data of a job. BullMQ keeps its id and name, and counts its attempts; how long to wait between them is computed here,
+ * from `retry`. All of it is written and read several times for each task, so nothing is kept twice.
+ */
 export interface JobData {
-  readonly envelope: TaskEnvelope;
-  readonly retry: EngineRetry;
+  readonly envelope: Omit<TaskEnvelope, 'id' | 'task'>;
+  readonly retry: Omit<EngineRetry, 'attempts'>;
 }
 
 /** The return value of a job. In an object, since BullMQ would read a bare `undefined` as `null`. */
@@ -19,11 +22,8 @@ export interface JobResult {
 
 export type TaskJob = BullMQJob<JobData>;
 
-export interface NewJob {
-  readonly name: string;
-  readonly data: JobData;
-  readonly opts: JobsOptions & { readonly jobId: string };
-}
+/** What the backend of BullMQ reads of a new job. */
+type NewJob = Pick<JobJson, 'id' | 'name' | 'data' | 'timestamp'> & { readonly opts: JobsOptions };
 
 /**
  * BullMQ takes jobs without a priority first, and then the lowest number first. So every job gets a priority, and ours,
@@ -32,30 +32,49 @@ export interface NewJob {
 const PRIORITY_AT_ZERO = 101;
 
 /** @param now by the clock of Redis. The hold is counted from there. */
-export function newJob(task: StagedTask, now: number, options: ResolvedBullMQOptions): NewJob {
-  const { envelope, holdMs, priority, retry } = task;
-  return {
-    name: envelope.task,
-    data: { envelope, retry },
+export function newJob(task: StagedTask, now: number, options: ResolvedBullMQOptions): JobJson {
+  const { id, task: name, ...envelope } = task.envelope;
+  const { attempts, ...retry } = task.retry;
+  const job: NewJob = {
+    id,
+    name,
+    data: JSON.stringify({ envelope, retry } satisfies JobData),
+    timestamp: now,
     opts: {
-      jobId: envelope.id,
-      timestamp: now,
-      delay: Math.ceil(holdMs),
-      priority: PRIORITY_AT_ZERO - priority,
-      attempts: retry.attempts,
-      backoff: { type: 'custom' },
+      delay: Math.ceil(task.holdMs),
+      priority: PRIORITY_AT_ZERO - task.priority,
+      attempts,
       removeOnComplete: options.keepCompleted,
       removeOnFail: options.keepFailed,
-      // find() tells the last error only.
-      stackTraceLimit: 1,
     },
   };
+  return job as JobJson;
+}
+
+/** For a job that is about to fail. Kept with every job, these would make all of them dearer. */
+export function setFailureOptions({ opts }: TaskJob): void {
+  opts.backoff = { type: 'custom' };
+  // find() tells the last error only.
+  opts.stackTraceLimit = 1;
+}
+
+export function retryOf({ data, opts }: TaskJob): EngineRetry {
+  return { ...data.retry, attempts: opts.attempts ?? 1 };
+}
+
+/** The task as its worker is given it. */
+export function envelopeOf({ id, name, data }: TaskJob): TaskEnvelope {
+  return { ...data.envelope, id: id as string, task: name };
 }
 
 /** Whether the job is a task of this package: others may write into the same queue. */
 export function isTaskJob(job: BullMQJob): job is TaskJob {
   const { envelope, retry } = (job.data ?? {}) as Partial<JobData>;
-  return isEnvelope(envelope, job.id) && isRetry(retry);
+  return isTaskId(String(job.id)) && isTaskName(job.name) && isObject(envelope) && isRetryDelay(retry);
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 /**
@@ -78,8 +97,8 @@ export function durableTask(job: TaskJob, state: string): DurableTask | undefine
   const error = readError(job);
   const result = ours === 'completed' ? (job.returnvalue as JobResult | null) : null;
   return {
-    id: job.data.envelope.id,
-    name: job.data.envelope.task,
+    id: job.id as string,
+    name: job.name,
     state: ours,
     attempts: attemptsOf(job) + (ours === 'running' ? 1 : 0) - (ours === 'failed' && wasGivenUp(job) ? 1 : 0),
     ...(result?.value === undefined ? {} : { value: result.value }),

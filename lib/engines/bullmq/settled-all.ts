@@ -2,6 +2,10 @@
 export async function settledAll<Results extends readonly unknown[]>(
   promises: readonly [...{ [Index in keyof Results]: Promise<Results[Index]> }],
 ): Promise<Results> {
-  await Promise.allSettled(promises);
-  return (await Promise.all(promises)) as unknown as Results;
+  try {
+    return (await Promise.all(promises)) as unknown as Results;
+  } catch (thrown) {
+    await Promise.allSettled(promises);
+    throw thrown;
+  }
 }

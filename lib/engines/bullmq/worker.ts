@@ -9,7 +9,17 @@ import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../time/timers.ts';
 import { type EngineClient, workerClient } from './client.ts';
 import type { ConnectionErrors } from './connection-errors.ts';
-import { attemptsOf, isTaskJob, type JobData, type JobResult, stackWithFacts, type TaskJob } from './job.ts';
+import {
+  attemptsOf,
+  envelopeOf,
+  isTaskJob,
+  type JobData,
+  type JobResult,
+  retryOf,
+  setFailureOptions,
+  stackWithFacts,
+  type TaskJob,
+} from './job.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 import { askAgain } from './patience.ts';
 import { DelayedError, UnrecoverableError, Worker } from './peers.ts';
@@ -110,9 +120,9 @@ export class BullMQWorker implements EngineWorker {
       this.#host.error(error);
       throw failure(error, false);
     }
-    const { envelope, retry } = job.data;
+    const envelope = envelopeOf(job);
     const attempt = attemptsOf(job) + 1;
-    const retryInMs = retryInMsAfter(attempt, retry);
+    const retryInMs = retryInMsAfter(attempt, retryOf(job));
     const flight = this.#begin(envelope.id);
     const { signal } = flight.controller;
     try {
@@ -160,6 +170,7 @@ export class BullMQWorker implements EngineWorker {
       case 'postponed':
         return postpone(job, token, result.delayMs);
       case 'failed':
+        setFailureOptions(job);
         if (retryInMs !== undefined) this.#waits.set(job, retryInMs);
         // BullMQ itself does not count the attempts in which a worker died.
         throw failure(result.error, result.retry && retryInMs !== undefined);
