@@ -6,12 +6,14 @@ import { codeOf } from '../../errors.ts';
 import { isRetryDelay, isTaskId, isTaskName } from '../task-check.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 
+type KeptInEnvelope = Exclude<keyof TaskEnvelope, 'id' | 'task'>;
+
 /**
  * The data of a job. BullMQ keeps its id and name, and counts its attempts; how long to wait between them is computed here,
  * from `retry`. All of it is written and read several times for each task, so nothing is kept twice.
  */
 export interface JobData {
-  readonly envelope: Omit<TaskEnvelope, 'id' | 'task'>;
+  readonly envelope: Pick<TaskEnvelope, KeptInEnvelope>;
   readonly retry: Omit<EngineRetry, 'attempts'>;
 }
 
@@ -33,12 +35,14 @@ const PRIORITY_AT_ZERO = 101;
 
 /** @param now by the clock of Redis. The hold is counted from there. */
 export function newJob(task: StagedTask, now: number, options: ResolvedBullMQOptions): JobJson {
-  const { id, task: name, ...envelope } = task.envelope;
-  const { attempts, ...retry } = task.retry;
+  const { id, task: name, v, args, context, timeout } = task.envelope;
+  const { attempts, delay, factor, maxDelay, jitter } = task.retry;
+  // JSON leaves out what is undefined.
+  const data = { envelope: { v, args, context, timeout }, retry: { delay, factor, maxDelay, jitter } };
   const job: NewJob = {
     id,
     name,
-    data: JSON.stringify({ envelope, retry } satisfies JobData),
+    data: JSON.stringify(data satisfies { envelope: Record<KeptInEnvelope, unknown>; retry: JobData['retry'] }),
     timestamp: now,
     opts: {
       delay: Math.ceil(task.holdMs),
