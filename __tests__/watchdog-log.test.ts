@@ -39,7 +39,7 @@ describe('the log', () => {
     const warnings = linesOf(lines, 'warn').filter((message) => message.includes('sendReport'));
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(
-      /^Task sendReport blocked the event loop for \d+ ms, at spin \(__tests__\/fixtures\/watchdog-work\.ts:\d+\); move it to a module and call it through blocking\(\), see docs\/blocking-tasks\.md#/,
+      /^Task sendReport blocked the event loop for \d+ ms, at spin \(__tests__\/fixtures\/watchdog-work\.ts:\d+\); move it to a module and call it through blocking\(\), see docs\/watchdog\.md/,
     );
 
     const ofTask = blocks.events.filter(({ task }) => task?.name === 'sendReport').map(({ blockedMs }) => blockedMs);

@@ -106,7 +106,7 @@ function requireInstead(module: string, thrownByImport: unknown): Namespace {
 function adviceFor(cause: Error, module: string): string {
   const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.test(module);
   return isUnknownSource
-    ? '. This version of Node cannot load TypeScript by itself: give the threads or processes a loader, see docs/blocking-tasks.md.'
+    ? '. This version of Node cannot load TypeScript by itself: give the threads or processes a loader, see docs/task-modules.md.'
     : '';
 }
 

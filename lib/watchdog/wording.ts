@@ -2,7 +2,7 @@
 import type { BlockedEvent, BlockedStack } from './block.ts';
 import type { BlockTally } from './block-stats.ts';
 
-const ADVICE = 'docs/blocking-tasks.md#from-a-log-line-to-a-moved-task';
+const ADVICE = 'docs/watchdog.md';
 
 interface Wording {
   /** As {@link whoOf} says it. */
