@@ -186,8 +186,8 @@ describe('docs/options.md', () => {
   });
 });
 
-describe('docs/durable-tasks.md', () => {
-  const page = read('docs/durable-tasks.md');
+describe('docs/operating.md', () => {
+  const page = read('docs/operating.md');
   const ofBullmq = resolveBullMQOptions({ connection: 'redis://localhost' });
   const ofPgBoss = resolvePgBossOptions({ connection: 'postgres://localhost' });
   const tables: readonly [string, string, readonly string[], Readonly<Record<string, unknown>>][] = [

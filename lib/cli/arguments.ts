@@ -60,7 +60,7 @@ const OPTIONS = {
   version: { type: 'boolean' },
 } as const;
 
-/** The names of the options of `work`, for the test that holds docs/durable-tasks.md against them. */
+/** The names of the options of `work`, for the test that holds docs/operating.md against them. */
 export const workOptionNames: readonly string[] = Object.keys(OPTIONS).filter(
   (name) => name !== 'help' && name !== 'version',
 );
