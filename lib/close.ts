@@ -4,7 +4,7 @@ import { type CloseReport, CloseTally } from './close-report.ts';
 import { EXECUTOR_NAMES } from './executor-names.ts';
 import type { Instance } from './instance.ts';
 import { check } from './options/check.ts';
-import { either, milliseconds, oneOf } from './options/rules.ts';
+import { either, forever, milliseconds } from './options/rules.ts';
 import { now } from './time/real-time.ts';
 import { doneWithin, SECOND } from './time/timers.ts';
 
@@ -81,6 +81,5 @@ function runsHere({ executor, state }: PendingRun): boolean {
 
 /** Checked before anything is closed: a mistake in the call must not cost the tasks. */
 export function checkCloseOptions(options: CloseOptions): CloseOptions {
-  const timeout = either(milliseconds(0), oneOf(Number.POSITIVE_INFINITY));
-  return check(options, { timeout }, 'close()');
+  return check(options, { timeout: either(milliseconds(0), forever) }, 'close()');
 }
