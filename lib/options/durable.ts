@@ -3,7 +3,7 @@ import { optionError } from '../errors.ts';
 import { SECOND } from '../time/timers.ts';
 import { check } from './check.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
-import { anInteger, type Complete, milliseconds, type Rule, type Rules } from './rules.ts';
+import { anInteger, type Filled, milliseconds, type Rule, type Rules } from './rules.ts';
 import type { TaskOptions } from './task.ts';
 
 /** How durable tasks are handed to the engine. */
@@ -64,12 +64,11 @@ export const durableRules: Rules<DurableOptions> = {
 export const workRules: Rules<WorkOptions> = { concurrency: anInteger({ from: 1 }), unknownFor: milliseconds(0) };
 
 /** How durable tasks are handed over, and by which policy. */
-export interface ResolvedDurableOptions
-  extends Complete<DurableOptions, 'hold' | 'acceptTimeout' | 'maxArgumentsSize'> {
+export interface ResolvedDurableOptions extends Filled<DurableOptions> {
   readonly policy: Policy;
 }
 
-export type ResolvedWorkOptions = Complete<WorkOptions, 'concurrency' | 'unknownFor'>;
+export type ResolvedWorkOptions = Filled<WorkOptions>;
 
 export function resolveDurable(
   given: Omit<TaskOptions, 'name'> & { readonly durable?: DurableOptions | undefined },

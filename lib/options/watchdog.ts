@@ -1,5 +1,5 @@
 /** How the event loop is watched. */
-import { aBoolean, type Complete, milliseconds, type Rules } from './rules.ts';
+import { aBoolean, type Filled, milliseconds, type Rules } from './rules.ts';
 
 /** How the event loop is watched. */
 export interface WatchdogOptions {
@@ -33,7 +33,7 @@ export const watchdogRules: Rules<WatchdogOptions> = {
 };
 
 /** What the watchdog is set to. */
-export type ResolvedWatchdogOptions = Complete<WatchdogOptions, 'threshold' | 'stacks'>;
+export type ResolvedWatchdogOptions = Filled<WatchdogOptions>;
 
 export function resolveWatchdog(given: WatchdogOptions | boolean | undefined): ResolvedWatchdogOptions | undefined {
   if (given === false) return undefined;
