@@ -59,9 +59,6 @@ export type EventName = keyof BackgroundTaskEvents;
 /** What `on` and `off` take: a function of what the event carries. It may be asynchronous. */
 export type EventListener<Name extends EventName> = (event: BackgroundTaskEvents[Name]) => unknown;
 
-/** All of them, for checking what `on` is given. */
-const EVENT_NAMES: readonly EventName[] = ['added', 'started', 'retrying', 'settled', 'blocked'];
-
 // The channels of a process are shared by every instance and by both copies of the package.
 const channels: { readonly [Name in EventName]: Channel } = {
   added: channel('express-background-tasks:added'),
@@ -70,6 +67,8 @@ const channels: { readonly [Name in EventName]: Channel } = {
   settled: channel('express-background-tasks:settled'),
   blocked: channel('express-background-tasks:blocked'),
 };
+
+const EVENT_NAMES: readonly string[] = Object.keys(channels);
 
 export class Events {
   readonly #listeners: { readonly [Name in EventName]: Set<EventListener<Name>> } = {
@@ -117,7 +116,7 @@ export class Events {
 }
 
 function checkListener(event: unknown, listener: unknown): void {
-  if (!(EVENT_NAMES as readonly unknown[]).includes(event)) {
+  if (!EVENT_NAMES.includes(event as string)) {
     throw optionError(`Expected an event to be one of ${EVENT_NAMES.join(', ')}, got ${describe(event)}.`);
   }
   if (typeof listener !== 'function') {

@@ -1,11 +1,12 @@
 /** The executors by name. */
 
+/** All of them, for whatever goes through every executor. */
+export const EXECUTOR_NAMES = ['event-loop', 'thread', 'process', 'engine'] as const;
+
 /** Where a task ran. `engine`: elsewhere; what settled is its handing over to the engine. */
-export type ExecutorName = 'event-loop' | 'thread' | 'process' | 'engine';
+export type ExecutorName = (typeof EXECUTOR_NAMES)[number];
+
+export const WORKER_KINDS = ['thread', 'process'] as const;
 
 /** The executors that are workers of a pool: other threads, other processes. */
-export type WorkerKind = 'thread' | 'process';
-export const WORKER_KINDS: readonly WorkerKind[] = ['thread', 'process'];
-
-/** All of them, for whatever goes through every executor. */
-export const EXECUTOR_NAMES: readonly ExecutorName[] = ['event-loop', 'thread', 'process', 'engine'];
+export type WorkerKind = (typeof WORKER_KINDS)[number];

@@ -9,18 +9,11 @@ export interface ResponseEnd {
   readonly statusCode: number;
 }
 
-/** What a task ended as. */
-export type OutcomeState = 'completed' | 'failed' | 'timed-out' | 'cancelled' | 'skipped' | 'abandoned';
+/** All states that a task can end in, for tables that must name each. */
+export const OUTCOME_STATES = ['completed', 'failed', 'timed-out', 'cancelled', 'skipped', 'abandoned'] as const;
 
-/** All of them, for tables that must name each. */
-export const OUTCOME_STATES: readonly OutcomeState[] = [
-  'completed',
-  'failed',
-  'timed-out',
-  'cancelled',
-  'skipped',
-  'abandoned',
-];
+/** What a task ended as. */
+export type OutcomeState = (typeof OUTCOME_STATES)[number];
 
 interface OutcomeFacts {
   /** The id of the task's handle. */
