@@ -1,7 +1,6 @@
 /** Runs tasks in child processes: what would take a whole server down takes down one of these. */
 
 import type { ResolvedProcessOptions } from '../options/process-pool.ts';
-import { toError } from '../to-error.ts';
 import { ChildProcess } from './child-process.ts';
 import { processCannotStart } from './worker-errors.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
@@ -12,13 +11,7 @@ export function createProcessPool(options: ResolvedProcessOptions, onStray: Work
     max: options.maxProcesses,
     idleTimeout: options.idleTimeout,
     batch: false,
-    start(observer) {
-      try {
-        return new ChildProcess(options, observer);
-      } catch (thrown) {
-        throw processCannotStart(toError(thrown));
-      }
-    },
+    start: (observer) => new ChildProcess(options, observer),
     startError: processCannotStart,
     onStray,
   });

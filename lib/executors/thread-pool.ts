@@ -1,6 +1,5 @@
 /** Runs tasks in worker threads. */
 import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
-import { toError } from '../to-error.ts';
 import { Thread } from './thread.ts';
 import { threadCannotStart } from './worker-errors.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
@@ -12,13 +11,7 @@ export function createThreadPool(options: ResolvedPoolOptions, onStray: WorkerPo
     max: options.maxThreads,
     idleTimeout: options.idleTimeout,
     batch: options.batch,
-    start(observer) {
-      try {
-        return new Thread(options, observer);
-      } catch (thrown) {
-        throw threadCannotStart(toError(thrown));
-      }
-    },
+    start: (observer) => new Thread(options, observer),
     startError: threadCannotStart,
     onStray,
   });

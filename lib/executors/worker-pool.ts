@@ -42,7 +42,7 @@ export class WorkerPool implements Executor {
   readonly #notifications = new Notifications((end) => this.#ended(end));
   #whenEmpty: (() => void) | undefined;
 
-  /** Throws what `start` throws, if `min` asks for workers at once. */
+  /** Throws if `min` asks for workers at once, and they cannot start. */
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
     const { start } = options;

@@ -11,9 +11,9 @@ export interface WorkforceOptions {
   readonly min: number;
   readonly max: number;
   readonly idleTimeout: number;
-  /** Starts a worker; throws where the options do not allow one. */
+  /** Throws where the options do not allow a worker. */
   readonly start: StartWorker;
-  /** Makes the error of tasks that wait for workers which cannot start. */
+  /** Makes the error of workers that cannot start, and of the tasks that wait for them. */
   readonly startError: (cause: Error) => Error;
 }
 
@@ -48,7 +48,7 @@ export class Workforce {
   #failsToStart = false;
   #isClosed = false;
 
-  /** Throws what `start` throws, if `min` asks for workers at once. */
+  /** Throws if `min` asks for workers at once, and they cannot start. */
   constructor(options: WorkforceOptions, observer: WorkforceObserver) {
     this.#options = options;
     this.#observer = observer;
@@ -155,7 +155,12 @@ export class Workforce {
   }
 
   #start(): void {
-    this.#slots.add(new WorkerSlot(this.#options.start, this.#observe));
+    const { start, startError } = this.#options;
+    try {
+      this.#slots.add(new WorkerSlot(start, this.#observe));
+    } catch (thrown) {
+      throw startError(toError(thrown));
+    }
   }
 
   readonly #observe = (slot: WorkerSlot): WorkerObserver => ({
