@@ -35,11 +35,7 @@ export class EventLoopExecutor implements Executor {
   readonly #nesting = new Nesting();
   #whenHeeded: (() => void) | undefined;
 
-  constructor(
-    resolve: Resolve,
-    conclude: Conclude = (value) => ({ ok: true, value }),
-    observer: TurnObserver | undefined = undefined,
-  ) {
+  constructor(resolve: Resolve, conclude: Conclude = (value) => ({ ok: true, value }), observer?: TurnObserver) {
     this.#resolve = resolve;
     this.#conclude = conclude;
     this.#observer = observer;

@@ -1,6 +1,5 @@
 /** A pool of workers, threads or processes: takes attempts on, and sees each through to its end, whatever becomes of its worker. */
 
-import { NOWHERE } from '../async-context.ts';
 import { deferred } from '../deferred.ts';
 import { doneWithin } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
@@ -11,7 +10,7 @@ import { attemptResultOf, Job } from './job.ts';
 import { type EndOfJob, Notifications } from './notifications.ts';
 import type { Progress } from './pool-worker.ts';
 import type { StrayMessage } from './wire.ts';
-import type { StartWorker, WorkerSlot } from './worker-slot.ts';
+import type { WorkerSlot } from './worker-slot.ts';
 import { Workforce, type WorkforceOptions } from './workforce.ts';
 
 export interface WorkerPoolOptions extends WorkforceOptions {
@@ -45,19 +44,14 @@ export class WorkerPool implements Executor {
   /** Throws if `min` asks for workers at once, and they cannot start. */
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    const { start } = options;
-    const startNeutrally: StartWorker = (observer) => NOWHERE.runInAsyncScope(start, undefined, observer);
-    this.#workforce = new Workforce(
-      { ...options, start: startNeutrally },
-      {
-        freed: () => this.#dispatcher.freed(),
-        progressed: (slot, progress) => this.#progressed(slot, progress),
-        unreadable: (slot, reason) => this.#dispatcher.unreadable(slot, reason),
-        stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
-        left: (slot, error) => this.#left(slot, error),
-        failedToStart: (error) => this.#failWaiting(error),
-      },
-    );
+    this.#workforce = new Workforce(options, {
+      freed: () => this.#dispatcher.freed(),
+      progressed: (slot, progress) => this.#progressed(slot, progress),
+      unreadable: (slot, reason) => this.#dispatcher.unreadable(slot, reason),
+      stray: ({ task, error }) => options.onStray(task, toError(decodeError(error))),
+      left: (slot, error) => this.#left(slot, error),
+      failedToStart: (error) => this.#failWaiting(error),
+    });
     this.#dispatcher = new Dispatcher(this.#workforce, this.#notifications, options.batch);
   }
 

@@ -1,4 +1,5 @@
 /** The workers of a pool: how many there are, who is free, and when one has to go or another to come. */
+import { NOWHERE } from '../async-context.ts';
 import { clearTimeout, setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import type { Job } from './job.ts';
@@ -157,7 +158,8 @@ export class Workforce {
   #start(): void {
     const { start, startError } = this.#options;
     try {
-      this.#slots.add(new WorkerSlot(start, this.#observe));
+      // A worker outlives the request whose task it is started for.
+      this.#slots.add(NOWHERE.runInAsyncScope(() => new WorkerSlot(start, this.#observe)));
     } catch (thrown) {
       throw startError(toError(thrown));
     }
