@@ -7,7 +7,6 @@ import { DurableRun, WorkRun } from './durable/durable-run.ts';
 import type { DurableTasks } from './durable/durable-tasks.ts';
 import { keptInput, stagedTask } from './durable/envelope.ts';
 import { HandedTask } from './durable/handed-task.ts';
-import { durableId } from './durable/task-id.ts';
 import type { Work } from './durable/work.ts';
 import { optionError } from './errors.ts';
 import type { WorkerKind } from './executor-names.ts';
@@ -22,6 +21,7 @@ import { Policies } from './policies.ts';
 import { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import { definitionOf, type TaskDefinition } from './task.ts';
+import { durableId } from './task-id.ts';
 
 /** The instance that takes tasks on. */
 interface Host extends Owner<Runtime> {

@@ -2,7 +2,6 @@
 
 import { Admission } from './admission.ts';
 import { Backlog } from './backlog.ts';
-import { randomBytes } from './builtins.ts';
 import { CLONE_FOR_WORKER } from './cloneable.ts';
 import { checkNotTaken, DurableTasks } from './durable/durable-tasks.ts';
 import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './executor-names.ts';
@@ -19,11 +18,9 @@ import type { Owner } from './owner.ts';
 import { Reporter } from './reporter.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
+import { newIdPrefix } from './task-id.ts';
 import { Deadlines } from './time/deadlines.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';
-
-/** So many that no two processes of an application will have the same. */
-const ID_PREFIX_BYTES = 6;
 
 /** Stands in for the engine where there is none. No task is given to it. */
 const NO_ENGINE: Executor = new EventLoopExecutor(callOf);
@@ -65,7 +62,7 @@ export class Instance implements Owner<Runtime> {
       backlog: new Backlog(options.maxBacklog),
       reporter,
       deadlines: new Deadlines(),
-      idPrefix: randomBytes(ID_PREFIX_BYTES).toString('hex'),
+      idPrefix: newIdPrefix(),
     };
     this.admission = new Admission(this);
     this.mode = mode;

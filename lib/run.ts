@@ -14,6 +14,7 @@ import type { Reported } from './reporter.ts';
 import { delayAfter, isWorthRetrying } from './retry.ts';
 import type { Runtime } from './runtime.ts';
 import type { TaskDefinition } from './task.ts';
+import { localId } from './task-id.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 import type { Limited } from './time/deadlines.ts';
 import { toError } from './to-error.ts';
@@ -93,7 +94,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   }
 
   get id(): string {
-    this.#id ??= `${this.#runtime.idPrefix}-${this.number.toString(36)}`;
+    this.#id ??= localId(this.#runtime.idPrefix, this.number);
     return this.#id;
   }
 

@@ -10,6 +10,6 @@ export interface Runtime {
   readonly backlog: Backlog;
   readonly reporter: Reporter;
   readonly deadlines: Deadlines;
-  /** Begins every id, so that ids of two processes differ. */
+  /** Begins every id. */
   readonly idPrefix: string;
 }

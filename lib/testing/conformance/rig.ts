@@ -17,7 +17,7 @@ import type {
   WorkContext,
   WorkResult,
 } from '../../durable/engine.ts';
-import { durableId } from '../../durable/task-id.ts';
+import { durableId } from '../../task-id.ts';
 import { doneWithin, SECOND } from '../../time/timers.ts';
 
 /** An engine over a store that holds nothing yet, and that nobody else uses. */
