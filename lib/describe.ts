@@ -28,24 +28,6 @@ export function describeName(name: string): string {
   return USUAL_NAME.test(name) ? name : describe(name);
 }
 
-/**
- * What the user of a URL stands behind. Looked for where a scheme begins, and not at each of its letters: that would take
- * the square of its length.
- */
-const BEFORE_USER = /(?<![\w+.-])[\w+.-]{2,}:\/*|\/\//;
-
-/** The text with user and password of any URL in it masked, also in a query, even of a malformed one: a mistyped URL ends up in a log too. */
-export function withoutPassword(text: string): string {
-  return text.replace(/\S+/g, withoutUser).replace(/(password=)[^&\s]*/gi, '$1…');
-}
-
-/** The last `@` counts: a password that is not encoded may contain others. */
-function withoutUser(word: string): string {
-  const end = word.lastIndexOf('@');
-  const before = BEFORE_USER.exec(word.slice(0, Math.max(0, end)));
-  return before === null ? word : `${word.slice(0, before.index)}${before[0]}…${word.slice(end)}`;
-}
-
 /** What a value is, without what is in it: arguments may be personal data. */
 export function describeKind(value: unknown): string {
   if (value === null || value === undefined) return String(value);

@@ -1,10 +1,10 @@
 /** Loads what the command line names: the registry, and the engine. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { withoutPassword } from '../describe.ts';
 import type { TaskEngine } from '../durable/engine.ts';
 import { codeOf } from '../errors.ts';
 import { toError } from '../to-error.ts';
+import { withoutPassword } from '../without-password.ts';
 import { UsageError } from './arguments.ts';
 
 type Namespace = Readonly<Record<string, unknown>>;

@@ -1,6 +1,7 @@
 /** Holds options against their rules, and says what was expected, what came, and what was probably meant. */
-import { describe, describeKind, withoutPassword } from '../describe.ts';
+import { describe, describeKind } from '../describe.ts';
 import { type BackgroundTaskError, optionError } from '../errors.ts';
+import { withoutPassword } from '../without-password.ts';
 import { nearestOf } from './nearest-name.ts';
 import { anObjectOf, isPlainObject, type Rule, type Rules } from './rules.ts';
 
