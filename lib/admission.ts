@@ -1,6 +1,5 @@
 /** `add`: a task is taken on, or refused in the caller's code. */
 import type { IncomingMessage } from 'node:http';
-import { type Clone, cloneFor, snapshot, snapshotArguments } from './cloneable.ts';
 import { currentOwner, currentTask } from './current-task.ts';
 import { describe } from './describe.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
@@ -9,7 +8,7 @@ import { keptInput, stagedTask } from './durable/envelope.ts';
 import { HandedTask } from './durable/handed-task.ts';
 import type { Work } from './durable/work.ts';
 import { optionError } from './errors.ts';
-import type { WorkerKind } from './executor-names.ts';
+import { type WorkerKind, workerKindOf } from './executor-names.ts';
 import { askNow } from './hooks.ts';
 import { forgetMoves } from './move.ts';
 import type { Mode } from './options/middleware.ts';
@@ -20,6 +19,7 @@ import type { Owner } from './owner.ts';
 import { Policies } from './policies.ts';
 import { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
+import { snapshot, snapshotArguments } from './snapshot.ts';
 import { definitionOf, type TaskDefinition } from './task.ts';
 import { durableId } from './task-id.ts';
 
@@ -106,11 +106,11 @@ export class Admission {
   #acceptLocal({ owner, definition: defined, name, args, options, req }: Addition): TaskRun {
     if (options?.transaction !== undefined) this.#refuseTransaction(defined);
     const definition = options?.executor === undefined ? defined : definitionIn(options.executor, defined);
-    const clone = cloneFor(definition.executor);
+    const worker = workerKindOf(definition.executor);
     const policy = this.#policyOf(defined, options);
     // Before the snapshot, which empties moved buffers: if `context` throws, the caller must still have them.
-    const context = this.#contextFor(req, clone);
-    const given = clone === undefined ? args : snapshotArguments(args, name, clone, policy.retry.attempts);
+    const context = this.#contextFor(req, worker);
+    const given = worker === undefined ? args : snapshotArguments(args, name, worker, policy.retry.attempts);
     return this.#admit(new TaskRun({ definition, name, policy, args: given, context, owner }));
   }
 
@@ -175,13 +175,13 @@ export class Admission {
     return this.#host.mode === 'record' ? { ...policy, when: () => false } : policy;
   }
 
-  #contextFor(req: IncomingMessage | undefined, clone: Clone | undefined): unknown {
+  #contextFor(req: IncomingMessage | undefined, worker: WorkerKind | undefined): unknown {
     const { context } = this.#host.options;
     // A task without a request was most likely added by a task that had one.
     const isInherited = req === undefined || context === undefined;
     const value = isInherited ? currentTask()?.context : askNow('`context`', 'answer at once', () => context(req));
-    if (clone === undefined) return value;
-    return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', clone);
+    if (worker === undefined) return value;
+    return snapshot(value, isInherited ? 'the `context` of the task that added it' : 'what `context` returned', worker);
   }
 }
 

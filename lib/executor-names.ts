@@ -10,3 +10,8 @@ export const WORKER_KINDS = ['thread', 'process'] as const;
 
 /** The executors that are workers of a pool: other threads, other processes. */
 export type WorkerKind = (typeof WORKER_KINDS)[number];
+
+/** `undefined` for an executor where nothing crosses to a worker. */
+export function workerKindOf(executor: ExecutorName): WorkerKind | undefined {
+  return executor === 'thread' || executor === 'process' ? executor : undefined;
+}

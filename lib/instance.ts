@@ -2,7 +2,7 @@
 
 import { Admission } from './admission.ts';
 import { Backlog } from './backlog.ts';
-import { CLONE_FOR_WORKER } from './cloneable.ts';
+import { CLONE_FOR_WORKER } from './clone.ts';
 import { checkNotTaken, DurableTasks } from './durable/durable-tasks.ts';
 import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './executor-names.ts';
 import { EventLoopExecutor, type Resolve } from './executors/event-loop.ts';

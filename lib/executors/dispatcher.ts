@@ -1,6 +1,5 @@
 /** Who gets what waits: which jobs go to which worker, how many at once, and when. */
 
-import { lostArguments } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import { Queue } from '../queue.ts';
 import type { TaskTarget } from '../task.ts';
@@ -8,6 +7,7 @@ import { setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import { BatchPlan } from './batch-plan.ts';
 import type { Job } from './job.ts';
+import { lostArguments } from './lost-values.ts';
 import type { Notifications } from './notifications.ts';
 import { TurnBudget } from './turn-budget.ts';
 import type { WorkerSlot } from './worker-slot.ts';

@@ -1,10 +1,11 @@
 /** Exports of modules on the event loop: durable tasks that only wait, and in tests all that would run in threads. */
 import { fileURLToPath } from 'node:url';
-import { type Clone, lostResult } from '../cloneable.ts';
+import type { Clone } from '../clone.ts';
 import type { Callable, TaskTarget } from '../task.ts';
 import { toError } from '../to-error.ts';
 import { EventLoopExecutor, type Resolve } from './event-loop.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
+import { lostResult } from './lost-values.ts';
 import { loadedFunction, loadFunction } from './task-module.ts';
 
 /**

@@ -1,5 +1,4 @@
 /** An attempt that a pool has taken on, from its queue to its end in a worker. */
-import { lostResult } from '../cloneable.ts';
 import { transferListOf } from '../move.ts';
 import type { Queued } from '../queue.ts';
 import { toThisRealm } from '../realm.ts';
@@ -7,6 +6,7 @@ import { clearTimeout } from '../time/real-time.ts';
 import { setPatientTimeout } from '../time/timers.ts';
 import { decodeError } from './error-codec.ts';
 import type { Attempt, AttemptResult } from './executor.ts';
+import { lostResult } from './lost-values.ts';
 import type { PoolWorker } from './pool-worker.ts';
 import type { Result, TaskMessage } from './wire.ts';
 

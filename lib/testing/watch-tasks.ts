@@ -2,7 +2,7 @@
 
 import type { WatchedTask } from '../admission.ts';
 import type { BackgroundTasks } from '../background-tasks.ts';
-import { CLONE_FOR_WORKER } from '../cloneable.ts';
+import { CLONE_FOR_WORKER } from '../clone.ts';
 import { describe, describeKind } from '../describe.ts';
 import { optionError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
