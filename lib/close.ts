@@ -31,11 +31,12 @@ const LAST_PART = 0.25;
 
 const ELSEWHERE = EXECUTOR_NAMES.filter((name) => name !== 'event-loop');
 
-export async function close({ runtime, pools, durable }: Instance, options: CloseOptions): Promise<CloseReport> {
+export async function close(instance: Instance, options: CloseOptions): Promise<CloseReport> {
   const { timeout = DEFAULT_TIMEOUT } = options;
   const deadline = now() + timeout;
   const grace = Math.min(LONGEST_GRACE, timeout * GRACE_PART);
-  const { backlog, reporter, executors } = runtime;
+  const { runtime, durable } = instance;
+  const { backlog, reporter } = runtime;
   const tally = new CloseTally(reporter.events);
 
   backlog.drain();
@@ -45,8 +46,19 @@ export async function close({ runtime, pools, durable }: Instance, options: Clos
   else await doneWithin(timeout - grace, backlog.idle());
   backlog.close();
 
+  tally.describe(backlog.pending);
+  await endPending(instance, grace, deadline);
+  await durable?.close(deadline - now());
+
+  const report = tally.report();
+  reporter.notices.closed(report);
+  return report;
+}
+
+/** Abandons what is left, and ends what it runs in. */
+async function endPending({ runtime, pools }: Instance, grace: number, deadline: number): Promise<void> {
+  const { backlog, executors } = runtime;
   const { pending } = backlog;
-  tally.describe(pending);
   const elsewhere = abandonAllButThoseThatRunHere(pending);
   // In a test's mode the pools are not among the executors.
   const workers = new Set([...ELSEWHERE.map((name) => executors[name]), ...Object.values(pools)]);
@@ -57,11 +69,6 @@ export async function close({ runtime, pools, durable }: Instance, options: Clos
   const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - now()));
   await Promise.all([...ends, executors['event-loop'].close(left)]);
   await backlog.idle();
-  await durable?.close(deadline - now());
-
-  const report = tally.report();
-  reporter.notices.closed(report);
-  return report;
 }
 
 /** Returns those that run elsewhere: they have to be stopped before they settle. */
