@@ -4,6 +4,7 @@ import { Admission } from './admission.ts';
 import { Backlog } from './backlog.ts';
 import { CLONE_FOR_WORKER } from './clone.ts';
 import { checkNotTaken, DurableTasks } from './durable/durable-tasks.ts';
+import type { WorkHost } from './durable/work.ts';
 import { type ExecutorName, WORKER_KINDS, type WorkerKind } from './executor-names.ts';
 import { EventLoopExecutor, type Resolve } from './executors/event-loop.ts';
 import type { Attempt, Executor } from './executors/executor.ts';
@@ -39,24 +40,16 @@ export class Instance implements Owner<Runtime> {
 
   constructor(options: ResolvedOptions) {
     this.options = options;
-    const { watchdog, engine, mode } = options;
-    if (engine !== undefined && mode === 'run') checkNotTaken(engine);
+    const { watchdog, mode } = options;
+    const engine = mode === 'run' ? options.engine : undefined;
+    if (engine !== undefined) checkNotTaken(engine);
     const reporter = new Reporter(options);
     const onStray: WorkerPoolOptions['onStray'] = (task, error) => reporter.notices.stray(task, error);
     this.pools = createPools(options, onStray);
     this.watch = watchdog && new InstanceWatch(watchdog, this, options.logger !== false);
     const executors = { 'event-loop': new EventLoopExecutor(callOf, undefined, this.watch), ...this.pools };
-    if (engine !== undefined && mode === 'run') {
-      this.durable = new DurableTasks({ ...options, engine }, reporter.notices, executors, {
-        run: (definition, work) => {
-          const run = this.admission.acceptWork(definition, work);
-          run.start();
-          return run;
-        },
-        warn: (task, error) => reporter.warned(task, error),
-        failed: (outcome) => reporter.failedWithoutRun(outcome),
-      });
-    }
+    this.durable =
+      engine && new DurableTasks({ ...options, engine }, reporter.notices, executors, this.#workHost(reporter));
     this.runtime = {
       executors: { ...executors, engine: this.durable?.handOver ?? NO_ENGINE },
       backlog: new Backlog(options.maxBacklog),
@@ -86,6 +79,18 @@ export class Instance implements Owner<Runtime> {
     if (this.#mode === 'record') run.skip();
     else if (!run.isSettled) run.start();
     return run;
+  }
+
+  #workHost(reporter: Reporter): WorkHost {
+    return {
+      run: (definition, work) => {
+        const run = this.admission.acceptWork(definition, work);
+        run.start();
+        return run;
+      },
+      warn: (task, error) => reporter.warned(task, error),
+      failed: (outcome) => reporter.failedWithoutRun(outcome),
+    };
   }
 }
 
