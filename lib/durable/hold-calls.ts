@@ -42,8 +42,8 @@ export class HoldCalls {
     const margin = Math.min(Math.max(acceptTimeout, SHORTEST_MARGIN), hold * MARGIN_PART);
     this.#link = link;
     this.#margin = margin;
-    this.#releasing = this.#inTime((ids) => link.call('release tasks', margin, (engine) => engine.release(ids)));
-    this.#discarding = this.#inTime((ids) => link.call('discard tasks', margin, (engine) => engine.discard(ids)));
+    this.#releasing = this.#batched((ids) => link.call('release tasks', margin, (engine) => engine.release(ids)));
+    this.#discarding = this.#batched((ids) => link.call('discard tasks', margin, (engine) => engine.discard(ids)));
   }
 
   release(task: Held): Promise<ReleaseResult | Near> {
@@ -59,7 +59,7 @@ export class HoldCalls {
   }
 
   /** A task may have waited behind others: when its call is made, the end of its hold may be near. */
-  #inTime<Result>(send: Send<Result>): Batches<Held, Result | Near> {
+  #batched<Result>(send: Send<Result>): Batches<Held, Result | Near> {
     return new Batches<Held, Result | Near>(async (tasks) => {
       const near = new Set(tasks.filter((task) => this.#isNear(task)));
       const ids = tasks.filter((task) => !near.has(task)).map(({ id }) => id);

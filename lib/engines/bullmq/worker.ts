@@ -157,9 +157,9 @@ export class BullMQWorker implements EngineWorker {
   }
 
   /** Ends the runs of a task, since the result of none can be kept. */
-  #lose(lost: string | undefined, sequel: string): void {
+  #lose(taskId: string | undefined, sequel: string): void {
     for (const { id, controller } of this.#inFlight) {
-      if (id === lost) controller.abort(engineError(`The lock of task ${id} could not be renewed in time: ${sequel}.`));
+      if (id === taskId) controller.abort(engineError(`The lock of task ${id} could not be renewed in time: ${sequel}.`));
     }
   }
 
