@@ -147,6 +147,11 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return this.#ranMs;
   }
 
+  /** What happens elsewhere to a task that is abandoned here: the last sentence of the error's message, or nothing. */
+  protected get whenAbandoned(): string {
+    return '';
+  }
+
   /** Never rejects. Made on demand, since most tasks are never waited for. */
   get settled(): Promise<Outcome> {
     if (this.#waiting === undefined) {
@@ -184,15 +189,15 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return true;
   }
 
-  /** What happens elsewhere to a task that is abandoned here: the last sentence of the error's message, or nothing. */
-  protected get whenAbandoned(): string {
-    return '';
-  }
-
   /** `close` has run out of time. */
   abandon(): void {
     if (this.isSettled) return;
     this.#interrupt(abandoned(this.name, this.#pending, this.whenAbandoned));
+  }
+
+  /** The time limit of the running attempt has passed. */
+  timeOut(): void {
+    this.#interrupt(timedOut(this.name, this.policy.timeout));
   }
 
   #beginAttempt(): void {
@@ -204,20 +209,20 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     else this.#addedIn.runInAsyncScope(executor.execute, executor, attempt);
   }
 
-  /**
-   * Its `when` and listeners, those of its signal among them, must see neither the async context of the code that cancels
-   * nor that of another task of the response.
-   */
-  inOwnContext(call: () => void): void {
-    (this.#addedIn ?? NOWHERE).runInAsyncScope(call);
-  }
-
   attemptStarted(attempt: TaskAttempt, at = performance.now()): void {
     if (attempt !== this.#current) return;
     this.attempts += 1;
     this.#firstStartedAt ??= at;
-    this.#runs(at);
+    this.#runsFrom(at);
     this.#runtime.reporter.started(this);
+  }
+
+  #runsFrom(at: number): void {
+    this.#attemptStartedAt = at;
+    this.#moveTo('running');
+    if (this.policy.timeout !== Number.POSITIVE_INFINITY) {
+      this.#runtime.deadlines.set(this, this.policy.timeout, performance.now());
+    }
   }
 
   /** Its time limit is for its code, and not for the wait for another thread or process. A start that was none is forgotten. */
@@ -231,15 +236,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
   attemptResumed(attempt: TaskAttempt, at = performance.now()): void {
     if (attempt !== this.#current) return;
     this.#firstStartedAt ??= at;
-    this.#runs(at);
-  }
-
-  #runs(at: number): void {
-    this.#attemptStartedAt = at;
-    this.#moveTo('running');
-    if (this.policy.timeout !== Number.POSITIVE_INFINITY) {
-      this.#runtime.deadlines.set(this, this.policy.timeout, performance.now());
-    }
+    this.#runsFrom(at);
   }
 
   attemptEnded(attempt: TaskAttempt, result: AttemptResult, ranMs?: number): void {
@@ -293,11 +290,6 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     }
   }
 
-  /** The time limit of the running attempt has passed. */
-  timeOut(): void {
-    this.#interrupt(timedOut(this.name, this.policy.timeout));
-  }
-
   #interrupt(interruption: Interruption): void {
     // A time limit gives way: a task that is cancelled just after it would be tried again otherwise.
     if (this.#interruption !== undefined && this.#interruption.state !== 'timed-out') return;
@@ -310,6 +302,14 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     const isBeingEnded = this.#interruption !== undefined;
     this.#interruption = interruption;
     if (!isBeingEnded) this.inOwnContext(() => attempt.executor.abort(attempt, interruption.error));
+  }
+
+  /**
+   * Its `when` and listeners, those of its signal among them, must see neither the async context of the code that cancels
+   * nor that of another task of the response.
+   */
+  inOwnContext(call: () => void): void {
+    (this.#addedIn ?? NOWHERE).runInAsyncScope(call);
   }
 
   #settle(verdict: Verdict): void {

@@ -159,7 +159,8 @@ export class BullMQWorker implements EngineWorker {
   /** Ends the runs of a task, since the result of none can be kept. */
   #lose(taskId: string | undefined, sequel: string): void {
     for (const { id, controller } of this.#inFlight) {
-      if (id === taskId) controller.abort(engineError(`The lock of task ${id} could not be renewed in time: ${sequel}.`));
+      if (id === taskId)
+        controller.abort(engineError(`The lock of task ${id} could not be renewed in time: ${sequel}.`));
     }
   }
 
