@@ -1,7 +1,7 @@
 /** `add`: a task is taken on, or refused in the caller's code. */
 import type { IncomingMessage } from 'node:http';
 import { currentOwner, currentTask } from './current-task.ts';
-import { describe } from './describe.ts';
+import { checkDurableAddOptions } from './durable/add-options.ts';
 import { DurableRun, WorkRun } from './durable/durable-run.ts';
 import type { DurableTasks } from './durable/durable-tasks.ts';
 import { keptInput, stagedTask } from './durable/envelope.ts';
@@ -116,9 +116,7 @@ export class Admission {
 
   #acceptDurable(addition: Addition): TaskRun {
     // With or without an engine, so that what is written without one runs with one.
-    refuseName(addition);
-    refuseRetryIf(addition);
-    refuseExecutor(addition);
+    checkDurableAddOptions(addition.definition.name, addition.options);
     const { durable, mode, options } = this.#host;
     if (mode === 'run' && durable !== undefined) return this.#handOver(durable, addition);
     if (mode === 'run') this.#sayWithoutEngine(addition.name);
@@ -190,26 +188,5 @@ function definitionIn(executor: WorkerKind, definition: TaskDefinition): TaskDef
   if (definition.target.kind === 'module') return { ...definition, executor };
   throw optionError(
     `Expected \`executor\` of with() to be used for a task of blocking(), got task ${definition.name}, a function: it cannot be sent to a ${executor}. Export it from a module.`,
-  );
-}
-
-function refuseName({ definition, options }: Addition): void {
-  if (options?.name === undefined) return;
-  throw optionError(
-    `Expected no \`name\` of with() for the durable task ${definition.name}, got ${describe(options.name)}: it is known to its engine by the names of its module and its export.`,
-  );
-}
-
-function refuseExecutor({ name, options }: Addition): void {
-  if (options?.executor === undefined) return;
-  throw optionError(
-    `Expected \`executor\` of task ${name} to be given to durable(), got it in with(): a worker takes it from the module that registers the task.`,
-  );
-}
-
-function refuseRetryIf({ name, options }: Addition): void {
-  if (options?.retry?.retryIf === undefined) return;
-  throw optionError(
-    `Expected \`retry.retryIf\` of task ${name} to be given to durable(), got it in with(): a function cannot be sent to the worker that would call it.`,
   );
 }
