@@ -16,20 +16,14 @@ import type {
 import { engineError } from '../errors.ts';
 import { doneWithin, SECOND } from '../time/timers.ts';
 import { Connections } from './pg-boss/connections.ts';
-import {
-  type Database,
-  poolDatabase,
-  runAlone,
-  transactionDatabase,
-  watchPool,
-  whatWasGiven,
-} from './pg-boss/database.ts';
+import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
 import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
 import { durableTask, type Found, stagedJson } from './pg-boss/payload.ts';
 import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
+import { runAlone } from './pg-boss/run-alone.ts';
 import { checkPostgres, warnOfEncoding } from './pg-boss/server-check.ts';
 import { channelFor, quoted, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/worker.ts';

@@ -1,10 +1,7 @@
 /** Ways to Postgres: a URL, a pool, an adapter or a transaction, each as pg-boss takes it. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { describeKind } from '../../describe.ts';
 import { optionError } from '../../errors.ts';
-import { retryInMsAfter } from '../../retry.ts';
 import type { PgBossConnection } from './options.ts';
-import { sqlStateOf } from './sql-state.ts';
 
 export interface Listening {
   close(): Promise<void>;
@@ -49,24 +46,6 @@ export function whatWasGiven(connection: PgBossConnection): Given {
     return { kind: 'pool', pool: connection as unknown as Pool };
   }
   return { kind: 'options', config: { ...(connection as object) } };
-}
-
-/** SQLSTATE of a serialization failure, and of a deadlock. */
-const CONFLICTS: ReadonlySet<string | undefined> = new Set(['40001', '40P01']);
-/** The waits are left to chance: statements that were in each other's way would be so again. All together, 380 ms at most. */
-const AGAIN = { attempts: 5, delay: 10, factor: 3, maxDelay: 250, jitter: 0.5 };
-
-/** Runs a statement by itself. One that Postgres has given up for the sake of another has done nothing, and is sent again. */
-export async function runAlone(database: Database, text: string, values: unknown[]): Promise<{ rows: unknown[] }> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await database.executeSql(text, values);
-    } catch (thrown) {
-      const waitMs = CONFLICTS.has(sqlStateOf(thrown)) ? retryInMsAfter(tries, AGAIN) : undefined;
-      if (waitMs === undefined) throw thrown;
-      await delay(waitMs);
-    }
-  }
 }
 
 /** A user's pool, as a database of pg-boss. */

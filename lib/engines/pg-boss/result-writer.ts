@@ -3,8 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Backoff } from '../../backoff.ts';
 import { Batches } from '../../durable/batches.ts';
 import { SECOND } from '../../time/timers.ts';
-import { type Database, runAlone } from './database.ts';
+import type { Database } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
+import { runAlone } from './run-alone.ts';
 
 /** One claim of a job: `retry_count` and `started_on` tell it from others. */
 export interface ClaimRow {

@@ -12,12 +12,13 @@ import { retryInMsAfter } from '../../retry.ts';
 import { nextTurn } from '../../time/real-time.ts';
 import { doneWithin, SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
-import { type Database, runAlone } from './database.ts';
+import type { Database } from './database.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
 import { claimRow, hasLostItsWorker, nameIn, readData, resultRow } from './payload.ts';
 import type { RepeatedErrors } from './repeated-errors.ts';
 import type { ClaimRow, ResultRow, ResultWriter } from './result-writer.ts';
+import { runAlone } from './run-alone.ts';
 import type { Statements } from './statements.ts';
 
 /** The wait after a fetch that failed. */
