@@ -2,8 +2,9 @@
 import { optionError } from '../errors.ts';
 import { SECOND } from '../time/timers.ts';
 import { check } from './check.ts';
+import type { Filled } from './defaults.ts';
 import { DEFAULT_POLICY, mergePolicy, type Policy } from './policy.ts';
-import { anInteger, type Filled, milliseconds, type Rule, type Rules } from './rules.ts';
+import { anInteger, milliseconds, type Rule, type Rules } from './rules.ts';
 import type { TaskOptions } from './task.ts';
 
 /** How durable tasks are handed to the engine. */

@@ -1,6 +1,7 @@
 /** The child processes that blocking tasks run in. */
 import { check } from './check.ts';
-import { anObjectOf, type Complete, type Rules } from './rules.ts';
+import type { Complete } from './defaults.ts';
+import { anObjectOf, type Rules } from './rules.ts';
 import type { PoolOptions, ResourceLimits } from './thread-pool.ts';
 import { atLeastNone, atLeastOne, defaultMost, heapRules, resolveShared, sharedRules, upTo } from './worker-pool.ts';
 

@@ -1,6 +1,7 @@
 /** The worker threads that blocking tasks run in. */
 import { check } from './check.ts';
-import { aBoolean, anObjectOf, type Complete, type Rules } from './rules.ts';
+import type { Complete } from './defaults.ts';
+import { aBoolean, anObjectOf, type Rules } from './rules.ts';
 import {
   atLeastNone,
   atLeastOne,

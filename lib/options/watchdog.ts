@@ -1,5 +1,6 @@
 /** How the event loop is watched. */
-import { aBoolean, type Filled, milliseconds, type Rules } from './rules.ts';
+import type { Filled } from './defaults.ts';
+import { aBoolean, milliseconds, type Rules } from './rules.ts';
 
 /** How the event loop is watched. */
 export interface WatchdogOptions {

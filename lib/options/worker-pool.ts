@@ -1,17 +1,8 @@
 /** What can be said of threads and of processes alike. */
 import { availableParallelism } from 'node:os';
 import { SECOND } from '../time/timers.ts';
-import {
-  anArrayOf,
-  anInteger,
-  aRecordOf,
-  type Complete,
-  either,
-  forever,
-  milliseconds,
-  type Rule,
-  type Rules,
-} from './rules.ts';
+import type { Complete } from './defaults.ts';
+import { anArrayOf, anInteger, aRecordOf, either, forever, milliseconds, type Rule, type Rules } from './rules.ts';
 
 /** What each kind of worker documents in its own words. */
 interface SharedOptions {

@@ -1,15 +1,7 @@
 /** The options of `bullmq()`, and how they are checked. */
 import { check } from '../../options/check.ts';
-import {
-  aNumber,
-  anInteger,
-  anObjectOf,
-  aString,
-  type Filled,
-  fillIn,
-  milliseconds,
-  type Rules,
-} from '../../options/rules.ts';
+import { type Filled, fillIn } from '../../options/defaults.ts';
+import { aNumber, anInteger, anObjectOf, aString, milliseconds, type Rules } from '../../options/rules.ts';
 import { SECOND } from '../../time/timers.ts';
 import { checkConnection, connection, refuseOthers } from './connection.ts';
 

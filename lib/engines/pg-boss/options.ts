@@ -1,7 +1,8 @@
 /** The options of `pgBoss()`, and how they are checked. */
 import { optionError } from '../../errors.ts';
 import { check } from '../../options/check.ts';
-import { aBoolean, aNumber, anInteger, type Filled, fillIn, type Rule, type Rules } from '../../options/rules.ts';
+import { type Filled, fillIn } from '../../options/defaults.ts';
+import { aBoolean, aNumber, anInteger, type Rule, type Rules } from '../../options/rules.ts';
 import { ENCODED, isUrl, NOT_SET } from '../url.ts';
 
 /** What runs statements: an adapter of pg-boss's, such as `fromKnex(knex)`, or one of your own. */
