@@ -2,11 +2,10 @@
 import { createRequire } from 'node:module';
 import type Winston from 'winston';
 import { describe } from './describe.ts';
-import { BackgroundTaskError, codeOf } from './errors.ts';
+import { BackgroundTaskError } from './errors.ts';
 import { notify } from './hooks.ts';
 import { onOneLine } from './one-line.ts';
 import { here } from './package-files.ts';
-import { isError } from './to-error.ts';
 
 /** Anything with winston's four methods: winston itself, pino, `console`, and most others. */
 export interface Logger {
@@ -102,24 +101,4 @@ const GIVEN = Symbol.for('splat');
 function lineOf({ timestamp, level, message, [GIVEN]: given }: Winston.Logform.TransformableInfo): string {
   const [fields] = given as [object];
   return onOneLine(`${timestamp} ${level}: ${message} ${JSON.stringify(fields)}`);
-}
-
-const DEEPEST_CAUSE = 4;
-
-/** An error as plain data, which any logger can print and any JSON can hold. */
-export function errorFields(error: Error, depth = 0): Record<string, unknown> {
-  const { name, message, stack, cause } = error;
-  const code = codeOf(error);
-  return {
-    name,
-    message,
-    ...(code === undefined ? {} : { code: isTextOrNumber(code) ? code : describe(code) }),
-    stack: typeof stack === 'string' ? stack : undefined,
-    ...(isError(cause) && depth < DEEPEST_CAUSE ? { cause: errorFields(cause, depth + 1) } : {}),
-  };
-}
-
-/** An error's `code` may have been set to anything. */
-function isTextOrNumber(value: unknown): value is string | number {
-  return typeof value === 'string' || typeof value === 'number';
 }

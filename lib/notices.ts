@@ -1,6 +1,7 @@
 /** Log lines that are about no task's outcome: the engine, the registry, errors that nobody waits for, the end. */
+import { errorFields } from './error-fields.ts';
 import { BackgroundTaskError, codeOf } from './errors.ts';
-import { errorFields, type Log } from './log.ts';
+import type { Log } from './log.ts';
 import { messageOf } from './message-of.ts';
 import type { NamedTask } from './task.ts';
 

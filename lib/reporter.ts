@@ -2,11 +2,12 @@
 
 import { describe, describeName } from './describe.ts';
 import { Durations } from './durations.ts';
+import { errorFields } from './error-fields.ts';
 import { type AddedEvent, Events, type StartedEvent } from './events.ts';
 import type { ExecutorName } from './executor-names.ts';
 import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
-import { createLog, errorFields, type Level, type Log } from './log.ts';
+import { createLog, type Level, type Log } from './log.ts';
 import { messageOf } from './message-of.ts';
 import { Nesting } from './nesting.ts';
 import { Notices } from './notices.ts';
