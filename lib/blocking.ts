@@ -1,5 +1,6 @@
 /** `blocking()`: typed references to a module's exports, made without loading the module in the main thread. */
-import { type BlockingModule, moduleUrl, taskReferences } from './module-tasks.ts';
+import { type BlockingModule, taskReferences } from './module-tasks.ts';
+import { moduleUrl } from './module-url.ts';
 import { type BlockingTaskOptions, resolveBlockingOptions } from './options/task.ts';
 
 /**

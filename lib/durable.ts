@@ -1,6 +1,7 @@
 /** `durable()`: tasks that an engine keeps, under names that web processes and workers share. */
 import { register } from './durable/registry.ts';
-import { type BlockingModule, moduleUrl, taskReferences } from './module-tasks.ts';
+import { type BlockingModule, taskReferences } from './module-tasks.ts';
+import { moduleUrl } from './module-url.ts';
 import { type DurableTaskOptions, resolveDurableOptions } from './options/task.ts';
 import { definitionOf, type TaskDefinition } from './task.ts';
 
