@@ -2,24 +2,14 @@
 import { type ChildProcess as Child, fork } from 'node:child_process';
 import { constants, getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { deserialize } from 'node:v8';
 import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { processEntry } from '../package-files.ts';
 import { clearTimeout, setTimeout } from '../time/real-time.ts';
-import { toError } from '../to-error.ts';
 import { encodeError } from './error-codec.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 import { type AttemptName, LONGEST_LEAVING, type PoolWorker, type WorkerObserver } from './pool-worker.ts';
-import {
-  type Order,
-  type ProcessMessage,
-  type ProcessReply,
-  REPLY,
-  type Reply,
-  type Result,
-  type TaskMessage,
-  type WrittenReply,
-} from './wire.ts';
+import { type ReadReply, replyIn } from './process-reply.ts';
+import type { Order, Result, TaskMessage } from './wire.ts';
 import { processExited } from './worker-errors.ts';
 
 /** How long a child may take to exit by itself until it gets SIGKILL, in milliseconds. */
@@ -66,7 +56,8 @@ export class ChildProcess implements PoolWorker {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child.on('message', (message: unknown) => {
-      if (isOurs(message)) this.#hear(message[REPLY]);
+      const reply = replyIn(message);
+      if (reply !== undefined) this.#hear(reply);
     });
     this.#exit = this.#whenGone().then(({ code, signal }) => this.#exited(code, signal));
     // A process that could not start has no channel. Its exit reports that.
@@ -150,25 +141,21 @@ export class ChildProcess implements PoolWorker {
     });
   }
 
-  #hear(message: unknown): void {
-    if (!isReply(message)) return;
-    switch (message.kind) {
+  #hear(reply: ReadReply): void {
+    switch (reply.kind) {
       case 'ready':
         if (this.#paid('first word')) this.#observer.ready();
         break;
       case 'leaving':
-        this.#received = message.received;
+        this.#received = reply.received;
         // It was sent a task before this was heard of.
         if (this.neverReceived()) this.holdUntilGone();
         break;
-      case 'written':
-        this.#hear(read(message));
-        break;
       case 'stray':
-        this.#observer.stray(message);
+        this.#observer.stray(reply);
         break;
       default:
-        this.#answered(message, message.ranMs);
+        this.#answered(reply, reply.ranMs);
     }
   }
 
@@ -201,35 +188,6 @@ export class ChildProcess implements PoolWorker {
     if (this.#child.connected) this.#child.disconnect();
     this.#observer.exited(this.#isEnding ? undefined : processExited(exitCode, signal, this.#startFailure));
   }
-}
-
-function read({ bytes }: WrittenReply): unknown {
-  try {
-    return deserialize(bytes);
-  } catch (thrown) {
-    return { kind: 'value-lost', reason: toError(thrown).message, ranMs: undefined } satisfies Reply;
-  }
-}
-
-/** `process.send()` is silenced in the child, but a task module may have other ways to write to the channel. */
-function isOurs(message: unknown): message is ProcessMessage {
-  return typeof message === 'object' && message !== null && REPLY in message;
-}
-
-const KINDS = {
-  ready: true,
-  leaving: true,
-  written: true,
-  stray: true,
-  value: true,
-  'value-lost': true,
-  error: true,
-} as const satisfies Record<ProcessReply['kind'], true>;
-
-/** Whatever else came from there must not end the server, which is what processes are for. */
-function isReply(message: unknown): message is ProcessReply {
-  const kind: unknown = (message as Partial<ProcessReply> | null | undefined)?.kind;
-  return typeof kind === 'string' && Object.hasOwn(KINDS, kind);
 }
 
 /** Of the limits, the two that Node has options for. */
