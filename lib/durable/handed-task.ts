@@ -4,10 +4,15 @@ import type { TaskState } from '../task-state.ts';
 import type { DurableRun } from './durable-run.ts';
 import type { StagedTask } from './engine.ts';
 import { type Held, NOT_HELD } from './hold-calls.ts';
-import type { Acceptance } from './withdrawals.ts';
 
 /** Whether a task is held is decided when it is sent to the engine. */
 type Unheld = Omit<StagedTask, 'holdMs'>;
+
+/**
+ * What the engine said when it was asked to take a task. `uncommitted`: it has the task if a transaction is committed.
+ * `unknown`: it may have the task, or may yet get it.
+ */
+export type Acceptance = 'accepted' | 'uncommitted' | 'refused' | 'unknown';
 
 /**
  * The ends of a run after which its task is withdrawn. After `abandoned` it is not: like the task of a process that

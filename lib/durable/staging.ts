@@ -2,8 +2,7 @@
 import type { ResolvedDurableOptions } from '../options/durable.ts';
 import { Batches } from './batches.ts';
 import { type EngineLink, isRefusal } from './engine-link.ts';
-import type { HandedTask } from './handed-task.ts';
-import type { Acceptance } from './withdrawals.ts';
+import type { Acceptance, HandedTask } from './handed-task.ts';
 
 export class Staging {
   readonly #link: EngineLink;

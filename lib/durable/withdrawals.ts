@@ -2,14 +2,9 @@
 import { BackgroundTaskError } from '../errors.ts';
 import { toError } from '../to-error.ts';
 import type { DiscardResult, DurableTask } from './engine.ts';
+import type { Acceptance } from './handed-task.ts';
 import { type Held, type HoldCalls, type Near, NOT_HELD } from './hold-calls.ts';
 import type { Repetition } from './repetition.ts';
-
-/**
- * What the engine said when it was asked to take a task. `uncommitted`: it has the task if a transaction is committed.
- * `unknown`: it may have the task, or may yet get it.
- */
-export type Acceptance = 'accepted' | 'uncommitted' | 'refused' | 'unknown';
 
 /** Warns that a task runs although it should not, or later than it should. */
 export type Warn = (task: Held, error: BackgroundTaskError) => void;
