@@ -1,6 +1,6 @@
 /** Reads and checks the command line. */
 import { parseArgs } from 'node:util';
-import { LONGEST_TIMER } from '../time/timers.ts';
+import { LONGEST_TIMER, SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 
 export const USAGE = `Usage: express-background-tasks work <registry> [options]
@@ -43,7 +43,7 @@ export interface HealthOptions {
 
 type Command = WorkCommand | { readonly kind: 'help' } | { readonly kind: 'version' };
 
-const DEFAULT_TIMEOUT = 30_000;
+const DEFAULT_TIMEOUT = 30 * SECOND;
 const DEFAULT_HEALTH_HOST = '127.0.0.1';
 const LAST_PORT = 65_535;
 

@@ -2,10 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, isIPv6 } from 'node:net';
+import { SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { HealthOptions } from './arguments.ts';
 
-const BETWEEN_WRITES = 5_000;
+const BETWEEN_WRITES = 5 * SECOND;
 
 /** What is shown. `isWell: false` while the worker starts or closes, or its engine does not answer. */
 export interface Health {

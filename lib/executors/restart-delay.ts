@@ -1,12 +1,13 @@
 /** Where every task kills its worker, starting the next at once would keep a core busy with starts alone. */
 import { Backoff } from '../backoff.ts';
 import { clearTimeout, setTimeout } from '../time/real-time.ts';
+import { SECOND } from '../time/timers.ts';
 
 /** How many workers may die in a row, with no task between them that ended well, before the pool waits with the next. */
 const CRASHES_WITHOUT_DELAY = 3;
 /** In milliseconds: doubled with each further crash. */
 const FIRST_DELAY = 50;
-const LONGEST_DELAY = 1_000;
+const LONGEST_DELAY = 1 * SECOND;
 
 export class RestartDelay {
   readonly #onOver: () => void;

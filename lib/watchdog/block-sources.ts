@@ -1,8 +1,9 @@
 /** What has blocked, by its name in the log: when it was written of, what was held back since, and where it was worst. */
+import { SECOND } from '../time/timers.ts';
 import { type BlockTally, NO_BLOCKS, withBlock } from './block-stats.ts';
 
-/** The shortest time between two lines about the same, in milliseconds. */
-const LINE_INTERVAL = 60_000;
+/** The shortest time between two lines about the same. */
+const LINE_INTERVAL = 60 * SECOND;
 /** An application may make ever new names. */
 const MOST_SOURCES = 1_000;
 

@@ -1,8 +1,9 @@
 /** How much of the watched thread's time sampling may take: a sample takes longer the larger the thread's heap is. */
 import { sharedNow } from '../../time/clock.ts';
+import { SECOND } from '../../time/timers.ts';
 
-/** The most that can be saved up, in milliseconds. */
-const MOST_SAVED = 2_000;
+/** The most that can be saved up. */
+const MOST_SAVED = 2 * SECOND;
 /** This part of the time that passes is added to what is saved. */
 const SHARE = 0.01;
 

@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { onOneLine } from '../../one-line.ts';
 import { sharedNow } from '../../time/clock.ts';
+import { SECOND } from '../../time/timers.ts';
 import { Heartbeat } from '../heartbeat.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from '../messages.ts';
 import { SamplingGate } from '../sampling-gate.ts';
@@ -13,8 +14,8 @@ import { SamplingBudget } from './sampling-budget.ts';
 import type { SamplingRun } from './sampling-run.ts';
 import { SchedulingHistory } from './scheduling-history.ts';
 
-/** A block is logged when it has lasted for so many milliseconds, and again each time that it has doubled. */
-const FIRST_LOGGED = 1_000;
+/** A block is logged when it has lasted that long, and again each time that it has doubled. */
+const FIRST_LOGGED = 1 * SECOND;
 const STDERR = 2;
 /** The time between the two samples of a block, as a part of the threshold. */
 const BETWEEN_SAMPLES = 0.25;
