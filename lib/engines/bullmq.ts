@@ -147,28 +147,11 @@ class BullMQEngine implements TaskEngine {
   }
 
   release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
-    return this.#call(({ queue }) =>
-      settledAll(
-        ids.map(async (id) => {
-          try {
-            await queue.getBackend().promote(id);
-            return 'released';
-          } catch (thrown) {
-            if (!NOT_HELD.has(codeOf(thrown))) throw thrown;
-            return 'already';
-          }
-        }),
-      ),
-    );
+    return this.#call(({ queue }) => settledAll(ids.map((id) => releaseOne(queue, id))));
   }
 
-  // The guard and the removal are one script: nothing can happen to the job between them.
   discard(ids: readonly string[]): Promise<readonly DiscardResult[]> {
-    return this.#call(({ queue }) =>
-      settledAll(
-        ids.map(async (id) => ((await queue.remove(id, { removeChildren: false })) === 1 ? 'discarded' : 'too-late')),
-      ),
-    );
+    return this.#call(({ queue }) => settledAll(ids.map((id) => discardOne(queue, id))));
   }
 
   async work(run: WorkFunction, { concurrency }: EngineWorkOptions): Promise<EngineWorker> {
@@ -220,4 +203,19 @@ class BullMQEngine implements TaskEngine {
     await doneWithin(QUIT_LIMIT, quit);
     client.disconnectAll();
   }
+}
+
+async function releaseOne(queue: BullMQQueue<JobData>, id: string): Promise<ReleaseResult> {
+  try {
+    await queue.getBackend().promote(id);
+    return 'released';
+  } catch (thrown) {
+    if (!NOT_HELD.has(codeOf(thrown))) throw thrown;
+    return 'already';
+  }
+}
+
+/** The guard and the removal are one script: nothing can happen to the job between them. */
+async function discardOne(queue: BullMQQueue<JobData>, id: string): Promise<DiscardResult> {
+  return (await queue.remove(id, { removeChildren: false })) === 1 ? 'discarded' : 'too-late';
 }

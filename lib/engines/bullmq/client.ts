@@ -48,7 +48,8 @@ export class EngineClient extends Redis {
   readonly copies: EngineClient[] = [];
   readonly #guarded = new Set<string>();
   #linkTimer: NodeJS.Timeout | undefined;
-  #askedAt: number | undefined;
+  /** Whether Redis was asked and has not answered yet. */
+  #isAsked = false;
 
   /** Whether every script that needs a guard has been defined, with its guard. */
   get isGuarded(): boolean {
@@ -65,25 +66,26 @@ export class EngineClient extends Redis {
    * and keeps the connection, and the timer of `socketTimeout` outlives its connection and ends the next.
    */
   watchLink(): void {
-    this.on('ready', () => {
-      this.#askedAt = undefined;
-    });
-    this.#linkTimer = setInterval(() => {
-      if (this.status !== 'ready') return;
-      if (this.#askedAt !== undefined) {
-        this.disconnect(true);
-        return;
-      }
-      this.#askedAt = performance.now();
-      const answered = (): void => {
-        this.#askedAt = undefined;
-      };
-      this.ping().then(answered, (error: Error) => {
-        // Redis may refuse the command to this user: that is an answer as well.
-        if (error.name === 'ReplyError') answered();
-      });
-    }, LONGEST_SILENCE).unref();
+    this.on('ready', this.#answered);
+    this.#linkTimer = setInterval(() => this.#checkLink(), LONGEST_SILENCE).unref();
   }
+
+  #checkLink(): void {
+    if (this.status !== 'ready') return;
+    if (this.#isAsked) {
+      this.disconnect(true);
+      return;
+    }
+    this.#isAsked = true;
+    this.ping().then(this.#answered, (error: Error) => {
+      // Redis may refuse the command to this user: that is an answer as well.
+      if (error.name === 'ReplyError') this.#answered();
+    });
+  }
+
+  readonly #answered = (): void => {
+    this.#isAsked = false;
+  };
 
   override disconnect(reconnect = false): void {
     // Called a second time, ioredis would wait two seconds for the end of a connection that has ended.
