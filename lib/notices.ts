@@ -1,4 +1,5 @@
 /** Log lines that are about no task's outcome: the engine, the registry, errors that nobody waits for, the end. */
+import type { CloseReport } from './close-report.ts';
 import { errorFields } from './error-fields.ts';
 import { BackgroundTaskError, codeOf } from './errors.ts';
 import type { Log } from './log.ts';
@@ -59,12 +60,7 @@ export class Notices {
     this.#log.write('info', `Closing: pending tasks ${pending}, time limit ${timeout} ms`, { pending, timeout });
   }
 
-  closed(report: {
-    readonly completed: number;
-    readonly failed: number;
-    readonly abandoned: readonly unknown[];
-  }): void {
-    const { completed, failed } = report;
+  closed({ completed, failed, ...report }: CloseReport): void {
     const abandoned = report.abandoned.length;
     if (completed + failed + abandoned === 0) return;
     this.#log.write('info', `Closed: tasks completed ${completed}, failed ${failed}, abandoned ${abandoned}`, {

@@ -1,5 +1,6 @@
 /** A request in words, for the log of what blocked it. */
 import type { IncomingMessage } from 'node:http';
+import type { BlockedRequest } from './watchdog/block.ts';
 
 /** What Express adds to a request when it has found a route for it. An application may have set any of it to anything. */
 interface RoutedRequest extends IncomingMessage {
@@ -12,7 +13,7 @@ interface RoutedRequest extends IncomingMessage {
  * Its route as Express has it, and its path where there is none: without the query. Of where a router is mounted, Express
  * tells the path as it came.
  */
-export function routeOf(req: IncomingMessage): { readonly method: string; readonly route: string } {
+export function routeOf(req: IncomingMessage): BlockedRequest {
   const { method = '', route, baseUrl, originalUrl, url } = req as RoutedRequest;
   const path = (textOf(originalUrl) ?? textOf(url) ?? '').split('?', 1)[0] as string;
   const routePath = textOf(route?.path);

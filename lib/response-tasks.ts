@@ -15,6 +15,7 @@ import type { Runtime } from './runtime.ts';
 import type { Task } from './task.ts';
 import type { TaskAdder, TaskList } from './task-list.ts';
 import { toError } from './to-error.ts';
+import type { BlockedRequest } from './watchdog/block.ts';
 
 /** Most requests add no task: they share this one, which is never written to. */
 const NONE: TaskRun[] = [];
@@ -47,7 +48,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
     return this.#res === res && this.#instance === instance;
   }
 
-  get request(): { readonly method: string; readonly route: string } {
+  get request(): BlockedRequest {
     return routeOf(this.#req);
   }
 

@@ -115,7 +115,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     return this.definition.executor;
   }
 
-  get facts(): { id: string; name: string; executor: ExecutorName } {
+  get facts(): Reported['facts'] {
     return { id: this.id, name: this.name, executor: this.executor };
   }
 

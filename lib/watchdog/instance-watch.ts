@@ -1,6 +1,7 @@
 /** Tells the watchdog of one instance's work, and records what the watchdog finds. */
 import { RunningTask } from '../current-task.ts';
 import type { TurnObserver } from '../executors/event-loop.ts';
+import type { ResolvedWatchdogOptions } from '../options/watchdog.ts';
 import type { Owner } from '../owner.ts';
 import type { Runtime } from '../runtime.ts';
 import { watchdog } from './watchdog.ts';
@@ -15,13 +16,9 @@ export class InstanceWatch implements Watched, TurnObserver {
   #isEnded = false;
   #hasSaidWithoutStacks = false;
 
-  constructor(
-    settings: { readonly threshold: number; readonly stacks: boolean },
-    owner: Owner<Runtime>,
-    logs: boolean,
-  ) {
-    this.threshold = settings.threshold;
-    this.stacks = settings.stacks;
+  constructor({ threshold, stacks }: ResolvedWatchdogOptions, owner: Owner<Runtime>, logs: boolean) {
+    this.threshold = threshold;
+    this.stacks = stacks;
     this.logs = logs;
     this.#owner = owner;
   }
