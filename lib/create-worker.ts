@@ -2,8 +2,8 @@
 
 import type { DurableBackgroundTasks } from './background-tasks.ts';
 import type { EventListener, EventName } from './events.ts';
-import type { Instance } from './instance.ts';
-import { backgroundTasks, INSTANCE } from './middleware.ts';
+import { instanceOf } from './instance-of.ts';
+import { backgroundTasks } from './middleware.ts';
 import { resolveWorkerOptions, type WorkerOptions } from './options/create-worker.ts';
 
 /** What `createWorker` resolves to: the control methods of `backgroundTasks`. */
@@ -39,10 +39,9 @@ export async function createWorker(options: WorkerOptions): Promise<TaskWorker> 
     await background.close({ timeout: 0 });
     throw thrown;
   }
-  const { durable } = (background as unknown as Record<typeof INSTANCE, Instance>)[INSTANCE];
   const { idle, close, stats, engineStats } = background;
   const worker: TaskWorker = {
-    tasks: [...(durable?.tasks.keys() ?? [])],
+    tasks: [...(instanceOf(background)?.durable?.tasks.keys() ?? [])],
     idle,
     close,
     stats,

@@ -9,15 +9,13 @@ import type { EventListener, EventName } from './events.ts';
 import { find, findDurable } from './find.ts';
 import type { TaskHandle } from './handle.ts';
 import { Instance } from './instance.ts';
+import { carryInstance } from './instance-of.ts';
 import type { BackgroundTasksOptions } from './options/middleware.ts';
 import { resolveOptions } from './options/resolved.ts';
 import { type AddOptions, resolveAddOptions } from './options/task.ts';
 import { ResponseTasks } from './response-tasks.ts';
 import { statsOf } from './stats.ts';
 import type { TaskAdder, TaskList } from './task-list.ts';
-
-/** Where the testing entry finds the instance behind a middleware. A registered symbol, so that both builds share it. */
-export const INSTANCE: unique symbol = Symbol.for('express-background-tasks.instance');
 
 /**
  * Makes the middleware that puts a list of background tasks on `res.locals.backgroundTasks`.
@@ -84,7 +82,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
     },
     ...(instance.options.engine === undefined ? {} : durableControls(instance)),
   }) as BackgroundTasks;
-  return Object.defineProperty(background, INSTANCE, { value: instance });
+  return carryInstance(background, instance);
 }
 
 /**

@@ -7,7 +7,7 @@ import { describe, describeKind } from '../describe.ts';
 import { optionError } from '../errors.ts';
 import type { TaskHandle } from '../handle.ts';
 import type { Instance } from '../instance.ts';
-import { INSTANCE } from '../middleware.ts';
+import { instanceOf } from '../instance-of.ts';
 import { transferListOf } from '../move.ts';
 import { MODES, type Mode } from '../options/middleware.ts';
 import type { Outcome } from '../outcome.ts';
@@ -65,7 +65,7 @@ export interface TaskWatcher {
  * tasks.restore();
  */
 export function watchTasks(background: BackgroundTasks<unknown>, mode: Mode = 'inline'): TaskWatcher {
-  const instance = instanceOf(background);
+  const instance = givenInstance(background);
   if (!MODES.includes(mode)) {
     throw optionError(`Expected the mode of watchTasks() to be 'run', 'inline' or 'record', got ${describe(mode)}.`);
   }
@@ -151,8 +151,8 @@ function keptArguments({ args, executor }: TaskRun): unknown[] {
   return args.map((arg) => (arg instanceof MessagePort ? arg : CLONE_FOR_WORKER.thread(arg)));
 }
 
-function instanceOf(background: BackgroundTasks<unknown>): Instance {
-  const instance = (background as Partial<Record<typeof INSTANCE, Instance>> | undefined)?.[INSTANCE];
+function givenInstance(background: unknown): Instance {
+  const instance = instanceOf(background);
   if (instance !== undefined) return instance;
   throw optionError(
     `Expected watchTasks() to be given what backgroundTasks() returned, got ${describeKind(background)}.`,
