@@ -1,8 +1,9 @@
 /** Starts an engine, again and again until it succeeds, and makes calls to it with a time limit. */
-import { Backoff } from '../backoff.ts';
+
 import { deferred } from '../deferred.ts';
 import { type BackgroundTaskError, codeOf, engineError } from '../errors.ts';
 import { messageOf } from '../message-of.ts';
+import { Backoff } from '../time/backoff.ts';
 import { queueMicrotask } from '../time/real-time.ts';
 import { doneWithin, SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';

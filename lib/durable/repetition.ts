@@ -1,7 +1,7 @@
 /** Calls that are made to an engine again and again, for as long as a hold lasts. */
 
-import { Backoff } from '../backoff.ts';
 import { deferred } from '../deferred.ts';
+import { Backoff } from '../time/backoff.ts';
 import { doneWithin, SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { Near } from './hold-calls.ts';

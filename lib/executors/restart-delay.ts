@@ -1,5 +1,5 @@
 /** Where every task kills its worker, starting the next at once would keep a core busy with starts alone. */
-import { Backoff } from '../backoff.ts';
+import { Backoff } from '../time/backoff.ts';
 import { clearTimeout, setTimeout } from '../time/real-time.ts';
 import { SECOND } from '../time/timers.ts';
 

@@ -1,7 +1,7 @@
 /** Writes the results of attempts to Postgres. Those that come while one statement runs go together in the next. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Backoff } from '../../backoff.ts';
 import { Batches } from '../../durable/batches.ts';
+import { Backoff } from '../../time/backoff.ts';
 import { SECOND } from '../../time/timers.ts';
 import type { Database } from './database.ts';
 import { isPassing, type RepeatedErrors } from './repeated-errors.ts';
