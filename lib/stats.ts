@@ -1,5 +1,6 @@
 /** `stats()`: what an operator wants to know at a glance. */
 
+import type { Backlog } from './backlog.ts';
 import type { Percentiles } from './durations.ts';
 import { EXECUTOR_NAMES, type ExecutorName } from './executor-names.ts';
 import type { Instance } from './instance.ts';
@@ -74,27 +75,9 @@ export interface BackgroundTasksStats {
   readonly blocked: BlockStats;
 }
 
-export function statsOf({ runtime, pools, options }: Instance): BackgroundTasksStats {
-  const { backlog, reporter } = runtime;
-  const [threads, processes] = [pools.thread.stats(), pools.process.stats()];
-  const executors = {
-    'event-loop': countsOf('event-loop', backlog),
-    thread: {
-      ...countsOf('thread', backlog),
-      threads: threads.workers,
-      idleThreads: threads.idleWorkers,
-      maxThreads: options.pool.maxThreads,
-      utilization: threads.utilization,
-    },
-    process: {
-      ...countsOf('process', backlog),
-      processes: processes.workers,
-      idleProcesses: processes.idleWorkers,
-      maxProcesses: options.processes.maxProcesses,
-      utilization: processes.utilization,
-    },
-    engine: countsOf('engine', backlog),
-  };
+export function statsOf(instance: Instance): BackgroundTasksStats {
+  const { backlog, reporter } = instance.runtime;
+  const executors = executorStatsOf(instance);
   const total = (of: (counts: ExecutorCounts) => number): number =>
     EXECUTOR_NAMES.reduce((sum, name) => sum + of(executors[name]), 0);
   const outcomes = Object.fromEntries(
@@ -115,7 +98,30 @@ export function statsOf({ runtime, pools, options }: Instance): BackgroundTasksS
   };
 }
 
-function countsOf(executor: ExecutorName, backlog: Instance['runtime']['backlog']): ExecutorCounts {
+function executorStatsOf({ runtime, pools, options }: Instance): BackgroundTasksStats['executors'] {
+  const { backlog } = runtime;
+  const [threads, processes] = [pools.thread.stats(), pools.process.stats()];
+  return {
+    'event-loop': countsOf('event-loop', backlog),
+    thread: {
+      ...countsOf('thread', backlog),
+      threads: threads.workers,
+      idleThreads: threads.idleWorkers,
+      maxThreads: options.pool.maxThreads,
+      utilization: threads.utilization,
+    },
+    process: {
+      ...countsOf('process', backlog),
+      processes: processes.workers,
+      idleProcesses: processes.idleWorkers,
+      maxProcesses: options.processes.maxProcesses,
+      utilization: processes.utilization,
+    },
+    engine: countsOf('engine', backlog),
+  };
+}
+
+function countsOf(executor: ExecutorName, backlog: Backlog): ExecutorCounts {
   const { waiting, running, retrying, ...outcomes } = backlog.counts(executor);
   return { waiting, running, retrying, outcomes };
 }
