@@ -89,7 +89,7 @@ export class DurableTasks {
     await this.#link.started;
     if (this.#stopping !== undefined) return;
     const { concurrency, unknownFor } = workOptions;
-    const known: KnownTasks = { byName: tasks, unknownFor, unknown: new RecentlyTold() };
+    const known: KnownTasks = { byName: tasks, unknownFor, unknownTold: new RecentlyTold() };
     this.#worker = await this.#link.untilDone(async () => {
       if (this.#stopping !== undefined) return undefined;
       return this.engine.work((envelope, context) => work(envelope, context, known, host), { concurrency });

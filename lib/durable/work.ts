@@ -30,7 +30,7 @@ export interface KnownTasks {
   /** In milliseconds. */
   readonly unknownFor: number;
   /** The names of others, of which the log has a line: after half a deploy, thousands of tasks may have the same. */
-  readonly unknown: RecentlyTold;
+  readonly unknownTold: RecentlyTold;
 }
 
 /** One attempt at a task that an engine has handed out. */
@@ -156,7 +156,7 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
 function postponeUnknown(
   envelope: TaskEnvelope,
   context: WorkContext,
-  { unknownFor, unknown }: KnownTasks,
+  { unknownFor, unknownTold }: KnownTasks,
   host: WorkHost,
 ): WorkResult {
   const { id, task: name } = envelope;
@@ -169,6 +169,6 @@ function postponeUnknown(
   );
   if (isOver) return failedForGood(envelope, context, 'engine', error, host);
   const described = describeName(name);
-  if (unknown.isNews(described)) host.warn({ id, name: described }, error);
+  if (unknownTold.isNews(described)) host.warn({ id, name: described }, error);
   return { kind: 'postponed', delayMs: Math.min(Math.max(age, SHORTEST_POSTPONEMENT), LONGEST_POSTPONEMENT) };
 }

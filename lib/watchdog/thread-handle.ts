@@ -5,29 +5,29 @@ import { toError } from '../to-error.ts';
 import type { MessageFromThread, MessageToThread, ThreadData } from './messages.ts';
 import { SamplingTurn } from './sampling-turn.ts';
 
-interface ThreadListener {
-  onMessage(message: MessageFromThread): void;
+interface ThreadObserver {
+  messaged(message: MessageFromThread): void;
   /** The thread could not be started, or has died. */
-  onLost(reason: string): void;
+  lost(reason: string): void;
 }
 
 export class ThreadHandle {
   #worker: Worker | undefined;
 
-  constructor(workerData: ThreadData, { onMessage, onLost }: ThreadListener) {
+  constructor(workerData: ThreadData, observer: ThreadObserver) {
     try {
       // Without the options of the process: the thread needs no loader, and must not wait for `--inspect-brk`.
       this.#worker = new Worker(watchThread, { workerData, execArgv: [], env: {}, name: 'watchdog' });
     } catch (thrown) {
-      onLost(toError(thrown).message);
+      observer.lost(toError(thrown).message);
       return;
     }
     const turn = new SamplingTurn(workerData.memory.turn, this.#worker.threadId);
     this.#worker.once('exit', () => turn.pass());
-    this.#worker.on('message', onMessage);
+    this.#worker.on('message', (message) => observer.messaged(message));
     this.#worker.on('error', (error) => {
       this.#worker = undefined;
-      onLost(error.message);
+      observer.lost(error.message);
     });
     this.#worker.unref();
   }

@@ -67,8 +67,8 @@ export class Watch {
       ...this.#threadSettings,
     };
     this.#thread = new ThreadHandle(threadData, {
-      onMessage: (message) => this.#hear(message),
-      onLost: (reason) => this.#threadLost(reason),
+      messaged: (message) => this.#hear(message),
+      lost: (reason) => this.#threadLost(reason),
     });
     process.once('exit', this.#onExit);
     this.#timer = setInterval(() => this.#tick(), tickMs).unref();
