@@ -1,5 +1,6 @@
 /** When a response has ended and how, in the cases that on-finished's own tests name and in some that they do not. */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { EventEmitter } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { describe, expect, it } from '@jest/globals';
 import type { BackgroundTasks, TaskHandle, TaskList } from 'express-background-tasks';
@@ -343,6 +344,31 @@ describe('when the response errors or is cut off', () => {
       return res.locals.backgroundTasks.add(() => 'ran');
     });
     expect(await handle.settled).toMatchObject({ value: 'ran', response: ABORTED });
+  });
+});
+
+describe('when a response is made up for a connection, and tells nothing but its events, as that which Socket.IO gives to middlewares', () => {
+  it('starts the tasks when the connection closes', async () => {
+    const added = makeGate<TaskHandle>();
+    const background = makeBackground();
+    const server = createServer().on('upgrade', (req, socket) => {
+      const res = Object.assign(new EventEmitter(), { req, socket });
+      socket.once('close', () => res.emit('close')).once('end', () => socket.destroy());
+      socket.on('data', (chunk) => socket.write(chunk));
+      background(req, res as unknown as ServerResponse, () => {
+        added.open((res as unknown as TaskedResponse).locals.backgroundTasks.add(() => socket.destroyed));
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+      });
+    });
+    const client = await RawClient.connect(await listen(server));
+    client.send(getText('/', ['Connection: Upgrade', 'Upgrade: echo']));
+    await client.until(/101/);
+    client.send('again');
+    await client.until(/again/);
+    const handle = await added.opened;
+    expect(handle.state).toBe('waiting');
+    client.hangUp();
+    expect(await handle.settled).toMatchObject({ value: true, response: { ended: 'aborted' } });
   });
 });
 

@@ -69,11 +69,20 @@ function whenUnusualResponseEnded(res: ServerResponse, listener: Listener): void
     tell(wasSent(res));
   } else {
     // on-finished takes a response that was ended for finished, while its bytes may still wait for a slow client.
-    if (res.writableEnded) res.once('finish', tellNow);
+    if (res.writableEnded || tellsByEventsOnly(res)) res.once('finish', tellNow);
     else onFinished(res, tellNow);
     // A socket that was made up tells nothing when the response is destroyed.
     res.once('close', tellNow);
   }
+}
+
+/**
+ * Of a response without Node's properties on-finished says that it has finished. Where a live connection stands behind it,
+ * as behind the one that Socket.IO gives to middlewares for a WebSocket, it has not. A mock may never emit an event.
+ */
+function tellsByEventsOnly(res: ServerResponse): boolean {
+  const socket: ServedSocket | null = res.socket;
+  return res.finished === undefined && socket?.server !== undefined && !socket.destroyed;
 }
 
 function endOf({ statusCode }: ServerResponse, isSent: boolean): ResponseEnd {
