@@ -449,6 +449,13 @@ export function everyFrameworkTakesTheMiddleware(background: BackgroundTasks): v
   createHttp2Server((req, res) => background(req, res, () => res.end()));
   createSecureHttp2Server({ allowHTTP1: true }, (req, res) => background(req, res, () => res.end()));
   expectTypeOf(background).toBeCallableWith({} as IncomingMessage, {} as ServerResponse, () => {});
+  // What next() may be given differs: the first is h3's and Nitro's, the second polka's.
+  expectTypeOf(background).toExtend<
+    (req: IncomingMessage, res: ServerResponse, next: (error?: Error) => void) => void
+  >();
+  expectTypeOf(background).toExtend<
+    (req: IncomingMessage, res: ServerResponse, next: (error?: string | Error) => void) => unknown
+  >();
 }
 
 export function localsAreTypedInHelpersAsWell(res: Response): void {

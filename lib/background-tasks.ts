@@ -18,11 +18,7 @@ import type { TaskAdder } from './task-list.ts';
  * `Found` is what `find(id)` returns; with an engine it has to ask, see {@link DurableBackgroundTasks}.
  */
 export interface BackgroundTasks<Found = FoundTask> extends TaskAdder {
-  (
-    req: IncomingMessage | Http2ServerRequest,
-    res: ServerResponse | Http2ServerResponse,
-    next: (error?: unknown) => void,
-  ): void;
+  (req: IncomingMessage | Http2ServerRequest, res: ServerResponse | Http2ServerResponse, next: () => void): void;
 
   /** Adds a task that has no response: it starts at once. See {@link TaskAdder.add}. */
   add<Args extends unknown[], Value>(task: Task<Args, Value>, ...args: Args): TaskHandle<Awaited<Value>>;

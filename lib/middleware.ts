@@ -48,7 +48,7 @@ export function backgroundTasks(options?: BackgroundTasksOptions): BackgroundTas
   const { ambient } = instance.options;
   let closing: Promise<CloseReport> | undefined;
 
-  function backgroundTasksMiddleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void {
+  function backgroundTasksMiddleware(req: IncomingMessage, res: ServerResponse, next: () => void): void {
     instance.watch?.requested();
     const list = listFor(instance, req, res);
     if (ambient) ambientList.run(list, next);
