@@ -92,3 +92,33 @@ describe.each(outputs)('an application that esbuild has packed as $format', (out
     TIMEOUT,
   );
 });
+
+describe('a single executable application', () => {
+  it(
+    'starts no process, since that would be the application again, and says so of each task; threads run',
+    async () => {
+      const project = makeProject(
+        built,
+        {
+          'pretend.cjs': "require('node:sea').isSea = () => true;",
+          'tasks.cjs': 'exports.quadruple = (value) => 4 * value;',
+          'app.mjs': `
+            import { backgroundTasks, blocking } from 'express-background-tasks';
+
+            const background = backgroundTasks({ logger: false });
+            for (const executor of ['thread', 'process', 'process']) {
+              const tasks = blocking(new URL('./tasks.cjs', import.meta.url), { executor });
+              const { value, error } = await background.add(tasks.quadruple, 1).settled;
+              console.log(value ?? error.code + ' ' + error.message);
+            }
+            await background.close();`,
+        },
+        [],
+      );
+      const { stdout } = await runNode(['--require', './pretend.cjs', 'app.mjs'], project);
+      const refused = expect.stringMatching(/^ERR_BACKGROUND_PROCESS_START .*got a single executable application/);
+      expect(stdout.trim().split('\n')).toEqual(['4', refused, refused]);
+    },
+    TIMEOUT,
+  );
+});

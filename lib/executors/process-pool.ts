@@ -2,7 +2,7 @@
 
 import type { ResolvedProcessOptions } from '../options/process-pool.ts';
 import { ChildProcess } from './child-process.ts';
-import { processCannotStart } from './worker-errors.ts';
+import { noProcessInSingleExecutable, processCannotStart } from './worker-errors.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 export function createProcessPool(options: ResolvedProcessOptions, onStray: WorkerPoolOptions['onStray']): WorkerPool {
@@ -11,7 +11,11 @@ export function createProcessPool(options: ResolvedProcessOptions, onStray: Work
     max: options.maxProcesses,
     idleTimeout: options.idleTimeout,
     batch: false,
-    start: (observer) => new ChildProcess(options, observer),
+    start(observer) {
+      // A fork would be the application again, whatever module it is given, and its tasks would fork the next.
+      if (process.getBuiltinModule('node:sea').isSea()) throw noProcessInSingleExecutable();
+      return new ChildProcess(options, observer);
+    },
     startError: processCannotStart,
     onStray,
   });

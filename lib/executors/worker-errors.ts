@@ -56,6 +56,13 @@ export function processCannotStart(cause: Error): BackgroundTaskError {
   );
 }
 
+export function noProcessInSingleExecutable(): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_PROCESS_START',
+    'A child process could not start: expected node as the executable, got a single executable application, which a child process would start again. Run the task in a thread, or start the application with node.',
+  );
+}
+
 /** @param entry the file of this package that the workers begin with. */
 function adviceFor(entry: URL, option: 'pool' | 'processes'): string {
   return existsSync(entry)

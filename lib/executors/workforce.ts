@@ -1,5 +1,6 @@
 /** The workers of a pool: how many there are, who is free, and when one has to go or another to come. */
 import { NOWHERE } from '../async-context.ts';
+import { BackgroundTaskError } from '../errors.ts';
 import { clearTimeout, setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
 import type { Job } from './job.ts';
@@ -161,7 +162,7 @@ export class Workforce {
       // A worker outlives the request whose task it is started for.
       this.#slots.add(NOWHERE.runInAsyncScope(() => new WorkerSlot(start, this.#observe)));
     } catch (thrown) {
-      throw startError(toError(thrown));
+      throw thrown instanceof BackgroundTaskError ? thrown : startError(toError(thrown));
     }
   }
 
