@@ -32,6 +32,11 @@ const permissions = [
   ...['--allow-fs-read', fileURLToPath(new URL('../*', import.meta.url)), '--allow-worker', '--allow-child-process'],
 ];
 
+const optionsOfSomeVersions: [what: string, nodeOptions: string[], read: string][] =
+  process.allowedNodeEnvironmentFlags.has('--experimental-default-type')
+    ? [['a kind of module, in two words,', ['--experimental-default-type', 'module'], 'a secret']]
+    : [];
+
 describe.each(workerKinds)('$plural', (kind) => {
   const { tasks } = kind;
   const two = shareBackground(kind.options(2, { min: 2 }));
@@ -516,6 +521,7 @@ describe.each(workerKinds)('a program with $plural', (kind) => {
 
 describe('a program that was started with', () => {
   it.each([
+    ...optionsOfSomeVersions,
     ['the permission model', permissions, 'ERR_ACCESS_DENIED'],
     ['no warnings of a kind', ['--disable-warning', 'ExperimentalWarning'], 'a secret'],
     ['no code made of text', ['--disallow-code-generation-from-strings'], 'a secret'],

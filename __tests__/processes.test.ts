@@ -16,7 +16,7 @@ import { openLogBook } from './support/log-book.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { isAlive, untilGone } from './support/process-ids.ts';
-import { runScript } from './support/scripts.ts';
+import { runScript, runScriptWith } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { untilHolds } from './support/time.ts';
 import { processes, threads } from './support/worker-kinds.ts';
@@ -87,6 +87,17 @@ describe('tasks in processes', () => {
     expect(message).toContain('BlockList');
     expect(message).not.toContain('10.1.2.3');
   });
+
+  if (NODE_MAJOR >= 26) {
+    it("run under the loaders that the server's configuration file names", async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'background-tasks-config-'));
+      atEnd(() => rmSync(directory, { recursive: true }));
+      const file = join(directory, 'node.config.json');
+      writeFileSync(file, JSON.stringify({ nodeOptions: { import: [fixture('preload-counts.mjs').href] } }));
+      const printed = await runScriptWith([`--config-file=${file}`], 'script-preloaded.mjs', 'process', '{}');
+      expect(JSON.parse(printed)).toMatchObject({ preloads: 1 });
+    });
+  }
 
   it('cannot change the directory of the server', async () => {
     const before = process.cwd();

@@ -2,11 +2,12 @@
 
 /** How modules are loaded, what the code may do, and what it is warned of. V8 has options that begin with `--allow-`, too. */
 const KEPT_OPTION =
-  /^(--(import|require|loader|conditions|(no-)?experimental-|enable-source-maps|preserve-symlinks|permission|allow-(addons|child|ffi|fs|inspector|net|openssl|wasi|worker)|no-warnings|disable-warning)|-[rC]$)/;
+  /^(--(import|require|loader|conditions|(no-)?experimental-|config-file|enable-source-maps|preserve-symlinks|permission|allow-(addons|child|ffi|fs|inspector|net|openssl|wasi|worker)|no-warnings|disable-warning)|-[rC]$)/;
 
 /** Options whose value may be an argument of its own. */
 const WITH_VALUE: ReadonlySet<string | undefined> = new Set([
   ...['--import', '--require', '-r', '--loader', '--experimental-loader', '--conditions', '-C'],
+  ...['--experimental-config-file', '--experimental-default-type'],
   ...['--disable-warning', '--allow-fs-read', '--allow-fs-write'],
 ]);
 
