@@ -1,12 +1,14 @@
 /** What bullmq() does while Redis is down, and after that. */
+import { randomUUID } from 'node:crypto';
 import { expect, it, jest } from '@jest/globals';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { work as someTime, untilHolds } from '../support/time.ts';
 import { makeHost, startEngine } from './support/bullmq-engines.ts';
 import { HELD, taskOf } from './support/bullmq-tasks.ts';
 import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
-import { describeWithRedis } from './support/shared-redis.ts';
+import { describeWithRedis, openClient } from './support/shared-redis.ts';
 
 jest.setTimeout(60_000);
 expectNoProcessFaults();
@@ -45,6 +47,60 @@ describeWithRedis('bullmq() with redis-server', () => {
       if (results !== undefined) break;
     }
     expect(await ran.opened).toBe(held.envelope.id);
+    await working.stop();
+  });
+
+  it.each<[string, endsAt: 'while it was away' | 'after that', kind: 'completed' | 'postponed']>([
+    ['keeps what a task has come to while Redis was away for longer than its lock', 'while it was away', 'completed'],
+    [
+      'puts a task back that is to be put back while Redis was away for longer than its lock',
+      'while it was away',
+      'postponed',
+    ],
+    ['takes the lock of a task again that goes on when Redis was away for longer than that', 'after that', 'completed'],
+  ])('%s', async (_what, endsAt, kind) => {
+    const server = await startRedis({ args: ['--appendfsync', 'always'] });
+    const host = makeHost();
+    const queue = randomUUID();
+    const engine = await startEngine(
+      { connection: server.url, queue, lockDuration: 1_000, stalledInterval: 300 },
+      host,
+    );
+    const [started, mayEnd, task] = [makeGate(), makeGate(), taskOf()];
+    const attempts: number[] = [];
+    const working = await engine.work(
+      async (_envelope, { attempt }) => {
+        attempts.push(attempt);
+        if (attempts.length > 1) return COMPLETED;
+        started.open();
+        await mayEnd.opened;
+        return kind === 'completed' ? COMPLETED : { kind, delayMs: 1 };
+      },
+      { concurrency: 1 },
+    );
+    await engine.stage([task], {});
+    await started.opened;
+    const { id } = task.envelope;
+    const lock = `bull:${queue}:${id}:lock`;
+    const before = openClient(server.url);
+    // By now a look has marked the task as one that may be lost.
+    await untilHolds(async () => (await before.sismember(`bull:${queue}:stalled`, id)) === 1);
+    const stopped = server.stop();
+    before.disconnect();
+    await stopped;
+    await someTime(1_200);
+    if (endsAt === 'while it was away') mayEnd.open();
+    await server.start();
+    if (endsAt === 'after that') {
+      const after = openClient(server.url);
+      await untilHolds(async () => (await after.pttl(lock)) > 0);
+      mayEnd.open();
+    }
+    await untilHolds(async () => (await engine.find(id).catch(() => undefined))?.state === 'completed');
+    expect(await engine.find(id)).toMatchObject({ attempts: 1 });
+    expect(attempts).toEqual(kind === 'completed' ? [1] : [1, 1]);
+    expect(host.warnings).toEqual([]);
+    expect(host.errors.map(({ message }) => message)).toEqual([expect.stringMatching(/ECONN|closed/)]);
     await working.stop();
   });
 

@@ -1,6 +1,6 @@
 /**
- * Guards make BullMQ's scripts safe for holds, and for a Redis whose memory is full. A guard is put in front of BullMQ's own
- * script: both run as one, and Redis runs nothing in between.
+ * Guards make BullMQ's scripts safe for holds, for a Redis whose memory is full, and for one that was away for longer than a
+ * lock. A guard is put in front of BullMQ's own script: both run as one, and Redis runs nothing in between.
  */
 
 /**
@@ -28,14 +28,59 @@ ${ALSO_WHEN_FULL}
 redis.call('SET', KEYS[1] .. ':discarded', 1, 'PX', 600000)
 `;
 
+/**
+ * Takes a lock again that has run out while Redis was away, if nobody has been given the job meanwhile: it is active still, and
+ * the last that was given it (`pb`) is the worker whose token this is. In a BullMQ that names its keys otherwise the call fails,
+ * and BullMQ decides alone.
+ */
+function retake({ active, job, id, token }: Readonly<Record<'active' | 'job' | 'id' | 'token', string>>): string {
+  return `
+pcall(function()
+  local lock = ${job} .. ':lock'
+  if redis.call('EXISTS', lock) == 1 then return end
+  local token = ${token}
+  if redis.call('HGET', ${job}, 'pb') ~= string.match(token, '^[^:]+') then return end
+  if not redis.call('LPOS', ${active}, ${id}) then return end
+  redis.call('DEL', lock)
+  redis.call('SET', lock, token, 'PX', 1000)
+end)
+`;
+}
+
+const RETAKE_EACH = `
+do
+  local tokens = cmsgpack.unpack(ARGV[2])
+  for index, id in ipairs(cmsgpack.unpack(ARGV[3])) do
+    ${retake({ active: "ARGV[1] .. 'active'", job: '(ARGV[1] .. id)', id: 'id', token: 'tokens[index]' })}
+  end
+end
+`;
+
+/**
+ * BullMQ takes a job for lost whose lock is missing at the second of two looks. If there was none for a while, Redis was away
+ * or all workers were: a look before that does not count, so that those that are there have time to take their locks again.
+ */
+const LOOK = `
+if redis.call('EXISTS', KEYS[4]) == 0 then
+  if redis.call('EXISTS', KEYS[4] .. ':lately') == 0 then redis.call('DEL', KEYS[1]) end
+  redis.call('SET', KEYS[4] .. ':lately', 1, 'PX', math.floor(1.5 * ARGV[4]) + 500)
+end
+`;
+
 const GUARDS: Readonly<Record<string, string>> = {
   promote: RELEASE,
   removeJob: DISCARD,
   moveToActive: ALSO_WHEN_FULL,
-  extendLocks: ALSO_WHEN_FULL,
-  retryJob: ALSO_WHEN_FULL,
-  moveToDelayed: ALSO_WHEN_FULL,
-  moveStalledJobsToWait: ALSO_WHEN_FULL,
+  extendLocks: ALSO_WHEN_FULL + RETAKE_EACH,
+  moveToFinished: retake({
+    active: 'KEYS[2]',
+    job: 'KEYS[12]',
+    id: 'ARGV[1]',
+    token: "cmsgpack.unpack(ARGV[8])['token']",
+  }),
+  retryJob: ALSO_WHEN_FULL + retake({ active: 'KEYS[1]', job: 'KEYS[4]', id: 'ARGV[4]', token: 'ARGV[5]' }),
+  moveToDelayed: ALSO_WHEN_FULL + retake({ active: 'KEYS[2]', job: 'KEYS[5]', id: 'ARGV[3]', token: 'ARGV[4]' }),
+  moveStalledJobsToWait: ALSO_WHEN_FULL + LOOK,
 };
 
 export const guardedScripts: readonly string[] = Object.keys(GUARDS);

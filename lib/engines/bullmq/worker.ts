@@ -83,6 +83,8 @@ export class BullMQWorker implements EngineWorker {
       runRetryDelay: RUN_RETRY_DELAY,
       settings: { backoffStrategy: (_made, _type, _error, job) => this.#waits.get(job as TaskJob) ?? 0 },
     });
+    // BullMQ keeps with a job which worker has it, under this name: by that a lock which has run out can be taken again.
+    this.#worker.opts.name = this.#worker.id;
     for (const copy of this.#client.copies) errors.watch(copy);
     askAgain(this.#worker, (error) => errors.tell(error));
     this.#listen();
