@@ -5,11 +5,13 @@ import { expect, it, jest } from '@jest/globals';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { untilHolds } from '../support/time.ts';
 import { makeEngine, makeHost, startEngine } from './support/bullmq-engines.ts';
 import { taskOf } from './support/bullmq-tasks.ts';
 import { starts } from './support/bullmq-workers.ts';
+import { freePort } from './support/child-servers.ts';
 import { startRedis } from './support/redis-server.ts';
-import { describeWithRedis, shareRedis } from './support/shared-redis.ts';
+import { describeWithRedis, openClient, shareRedis } from './support/shared-redis.ts';
 
 jest.setTimeout(60_000);
 expectNoProcessFaults();
@@ -50,6 +52,32 @@ describeWithRedis('bullmq() with redis-server', () => {
 
     const stranger = makeEngine({ connection: { ...place, password: 'wrong' }, prefix: 'tasks' });
     await expect(stranger.start(makeHost())).rejects.toThrow(/WRONGPASS|NOAUTH/);
+  });
+
+  it.each(['bull', '{bull}'])('does not start on a node of a Redis Cluster, with the prefix %s', async (prefix) => {
+    // The port that nodes use among themselves is by default too high for some ports.
+    const argsOf = (busPort: number) => ['--cluster-enabled', 'yes', '--cluster-port', String(busPort)];
+    const [busPort, otherBusPort] = [await freePort(), await freePort()];
+    const node = await startRedis({ args: argsOf(busPort) });
+    const other = await startRedis({ args: argsOf(otherBusPort) });
+    const clients = [openClient(node.url), openClient(other.url)] as const;
+    const [direct, another] = clients;
+    await direct.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191');
+    await another.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383');
+    await direct.call('CLUSTER', 'MEET', '127.0.0.1', String(other.port), String(otherBusPort));
+    for (const client of clients) {
+      await untilHolds(async () => /cluster_state:ok/.test(String(await client.call('CLUSTER', 'INFO'))));
+    }
+    const slot = Number(await direct.call('CLUSTER', 'KEYSLOT', `${prefix}:tasks:wait`));
+    // All keys of the prefix in braces are on one node: on that one the engine would run until they are moved.
+    const elsewhere = slot < 8_192 ? other : node;
+    const engine = makeEngine({ connection: elsewhere.url, prefix, queue: 'tasks' });
+    await expect(engine.start(makeHost())).rejects.toMatchObject({
+      code: 'ERR_BACKGROUND_ENGINE',
+      message: expect.stringMatching(
+        /^Expected a Redis that keeps all keys of a queue, got a node of a Redis Cluster: (CROSSSLOT|MOVED) .*\. Connect to a Redis or Valkey without cluster mode\.$/,
+      ),
+    });
   });
 
   it.each([

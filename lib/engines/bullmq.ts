@@ -21,7 +21,7 @@ import { durableTask, isOfOneMoment, isTaskJob, type JobData, newJob } from './b
 import { type BullMQOptions, type ResolvedBullMQOptions, resolveBullMQOptions } from './bullmq/options.ts';
 import { Queue } from './bullmq/peers.ts';
 import { RedisClock } from './bullmq/redis-clock.ts';
-import { checkDatabase, checkVersions, warnOfSettings } from './bullmq/server-check.ts';
+import { checkDatabase, checkOnePlace, checkVersions, warnOfSettings } from './bullmq/server-check.ts';
 import { settledAll } from './bullmq/settled-all.ts';
 import { BullMQWorker, type EngineParts } from './bullmq/worker.ts';
 import { isTaskId } from './task-check.ts';
@@ -31,6 +31,9 @@ const START_LIMIT = 5 * SECOND;
 const STOP_LIMIT = 1.2 * SECOND;
 /** How long Redis may take to answer QUIT. */
 const QUIT_LIMIT = 0.4 * SECOND;
+
+/** Some of BullMQ's keys of a queue, each of which is in a script with others. */
+const USED_TOGETHER = ['wait', 'active', 'delayed', 'meta'] as const;
 
 /** How often find() looks at a task whose state changes while it looks. */
 const MOST_LOOKS = 3;
@@ -106,6 +109,10 @@ class BullMQEngine implements TaskEngine {
     await checkDatabase(client);
     await checkVersions(client);
     const { queue: name, prefix } = this.#options;
+    await checkOnePlace(
+      client,
+      USED_TOGETHER.map((key) => `${prefix}:${name}:${key}`),
+    );
     const queue = new Queue<JobData>(name, { connection: client, prefix });
     queue.on('error', (error) => errors.tell(error));
     await queue.waitUntilReady();
