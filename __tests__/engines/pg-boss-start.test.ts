@@ -52,6 +52,22 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       ]);
     });
 
+    it('makes its tables in a schema of its role, which may make no schemas in the database', async () => {
+      const [role, client] = [`role_${randomUUID().slice(0, 8)}`, await connected()];
+      await client.query(`CREATE ROLE ${role} LOGIN; CREATE SCHEMA given AUTHORIZATION ${role}`);
+      const connection = server.url.replace('postgres@', `${role}@`);
+      const engine = await start(fresh({ connection, schema: 'given' }));
+      expect(await engine.find(await stageOne(engine))).toMatchObject({ state: 'held' });
+
+      const other = pgBoss(fresh({ connection, schema: 'not_given' }));
+      atEnd(() => other.close());
+      await expect(other.start(host())).rejects.toMatchObject({
+        code: 'ERR_BACKGROUND_ENGINE',
+        message:
+          'Expected the schema "not_given" to be there, or a role that may make it: permission denied for database postgres. Run `CREATE SCHEMA "not_given" AUTHORIZATION` with the name of the role.',
+      });
+    });
+
     it('that fails says why by that alone, however often it is tried, as on a standby that takes no writes', async () => {
       await started();
       const told: Error[] = [];

@@ -24,6 +24,7 @@ import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
 import { runAlone } from './pg-boss/run-alone.ts';
+import { makeSchema } from './pg-boss/schema.ts';
 import { checkPostgres, warnOfEncoding } from './pg-boss/server-check.ts';
 import { channelFor, quoted, type Statements, statementsFor } from './pg-boss/statements.ts';
 import { type EngineParts, PgBossWorker } from './pg-boss/worker.ts';
@@ -112,6 +113,7 @@ class PgBossEngine implements TaskEngine {
       ...(given.kind === 'executor' && { db: given.db }),
       schema,
       migrate,
+      createSchema: false,
       schedule: false,
       superviseIntervalSeconds,
       // The longer of the two decides when pg-boss finds a worker that is gone.
@@ -133,11 +135,12 @@ class PgBossEngine implements TaskEngine {
   }
 
   async #connect({ boss, database }: Started, host: EngineHost): Promise<void> {
-    const { queue } = this.#options;
+    const { queue, schema, migrate } = this.#options;
     const own = database as { open?: () => Promise<void>; opened?: boolean };
     // The check comes before pg-boss makes tables, which an old Postgres can't have.
     if (own.opened === false) await own.open?.();
     const encoding = await checkPostgres(database);
+    if (migrate) await makeSchema(database, schema);
     await boss.start();
     const policy = (await boss.getQueue(queue))?.policy;
     if (policy === undefined) await boss.createQueue(queue);
