@@ -17,6 +17,7 @@ import { makeGate } from '../support/gates.ts';
 import { type LogBook, openLogBook } from '../support/log-book.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { type Framework, frameworks, serve, type TaskedResponse } from '../support/servers.ts';
+import { start } from './support/pg-boss-engines.ts';
 import { makeTask, stageOne } from './support/pg-boss-tasks.ts';
 import { watch } from './support/pg-boss-workers.ts';
 import { describeWithPostgres, sharePostgres } from './support/shared-postgres.ts';
@@ -53,7 +54,7 @@ function overheard(engine: TaskEngine, answers: string[]): TaskEngine {
 
 expectNoProcessFaults();
 
-const { server, started, connected } = sharePostgres();
+const { server, fresh, started, connected } = sharePostgres();
 
 describeWithPostgres('an order with tasks in its transaction', () => {
   let shops = 0;
@@ -210,6 +211,32 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       await engine.stage([task], { transaction: client });
       await client.query('COMMIT');
       await worker.started(task.envelope.id);
+    });
+
+    it.each<[string, (client: Client, stage: () => Promise<void>) => Promise<unknown>]>([
+      ['none was begun', (_client, stage) => stage()],
+      [
+        'it was ended before the statement was sent',
+        async (client, stage) => {
+          await client.query('BEGIN');
+          await Promise.all([client.query('ROLLBACK'), stage()]);
+        },
+      ],
+    ])('are missed where %s, and a warning says so', async (_how, run) => {
+      const warnings: string[] = [];
+      const engine = await start(fresh(), undefined, (message) => warnings.push(message));
+      const [client, task] = [await connected(), makeTask()];
+      await run(client, () => engine.stage([task], { transaction: client }));
+      expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'held' });
+      expect(warnings).toEqual([
+        expect.stringMatching(
+          /^Expected the client that was given as `transaction` for a\.task to be in one, but it was in none: /,
+        ),
+      ]);
+      await client.query('BEGIN');
+      await engine.stage([makeTask()], { transaction: client });
+      await client.query('COMMIT');
+      expect(warnings).toHaveLength(1);
     });
 
     it('may be an object with executeSql', async () => {

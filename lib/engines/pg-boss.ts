@@ -16,7 +16,14 @@ import type {
 import { engineError } from '../errors.ts';
 import { doneWithin, SECOND } from '../time/timers.ts';
 import { Connections } from './pg-boss/connections.ts';
-import { type Database, poolDatabase, transactionDatabase, watchPool, whatWasGiven } from './pg-boss/database.ts';
+import {
+  type Database,
+  poolDatabase,
+  transactionDatabase,
+  wasOutside,
+  watchPool,
+  whatWasGiven,
+} from './pg-boss/database.ts';
 import { NotifyListener } from './pg-boss/notify-listener.ts';
 import { type PgBossOptions, type ResolvedPgBossOptions, resolvePgBossOptions } from './pg-boss/options.ts';
 import { durableTask, type Found, stagedJson } from './pg-boss/payload.ts';
@@ -158,6 +165,8 @@ class PgBossEngine implements TaskEngine {
     const [text, values] = [this.#statements.stage, [stagedJson(tasks, this.#options), queue, this.#channel]];
     if (target !== undefined) {
       await target.executeSql(text, values);
+      // A forgotten BEGIN, or a COMMIT that was sent before this statement.
+      if (wasOutside(transaction)) errors.warn({ message: notInTransaction(tasks), type: 'not in a transaction' });
       return;
     }
     await runAlone(database, text, values);
@@ -249,4 +258,9 @@ class PgBossEngine implements TaskEngine {
     const fault = this.#isClosed ? 'it was closed' : 'it was not started yet';
     return new Error(`Expected the engine pg-boss to be open for ${method}(), but ${fault}.`);
   }
+}
+
+function notInTransaction(tasks: readonly StagedTask[]): string {
+  const names = [...new Set(tasks.map(({ envelope }) => envelope.task))].join(', ');
+  return `Expected the client that was given as \`transaction\` for ${names} to be in one, but it was in none: the task exists whatever becomes of the rest. Send BEGIN before the task is added, and await its \`accepted\` before COMMIT or ROLLBACK.`;
 }

@@ -116,6 +116,12 @@ export function transactionDatabase(transaction: unknown): Database {
   );
 }
 
+/** Whether the last statement of a client was in no transaction. Newer clients of pg know that; of others it is not known. */
+export function wasOutside(transaction: unknown): boolean {
+  const client = transaction as { getTransactionStatus?: unknown };
+  return typeof client.getTransactionStatus === 'function' && client.getTransactionStatus() === 'I';
+}
+
 /** Whether it is a `Pool` of pg, which gives each statement to whichever client is free. A proxy of one may only answer what is read. */
 function isPool(value: object): boolean {
   return (value as { readonly totalCount?: unknown }).totalCount !== undefined;
