@@ -6,8 +6,10 @@ import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { work as someTime, untilHolds } from '../support/time.ts';
 import { makeHost, startEngine } from './support/bullmq-engines.ts';
 import { HELD, taskOf } from './support/bullmq-tasks.ts';
+import { workAtTheGate } from './support/bullmq-workers.ts';
 import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
+import { openRelay } from './support/relay.ts';
 import { describeWithRedis, openClient } from './support/shared-redis.ts';
 
 jest.setTimeout(60_000);
@@ -47,6 +49,29 @@ describeWithRedis('bullmq() with redis-server', () => {
       if (results !== undefined) break;
     }
     expect(await ran.opened).toBe(held.envelope.id);
+    await working.stop();
+  });
+
+  it('reports no error where Redis has written what a task came to, and the answer was lost', async () => {
+    const server = await startRedis();
+    const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
+    const [host, queue] = [makeHost(), randomUUID()];
+    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, queue }, host);
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
+    const [task, next] = [taskOf(), taskOf({ holdMs: HELD })];
+    await engine.stage([task, next], {});
+    await started.opened;
+    relay.holdAnswers();
+    mayEnd.open();
+    await untilHolds(async () => (await direct.zcard(`bull:${queue}:completed`)) === 1);
+    relay.cut();
+    await untilHolds(async () => {
+      const released = await engine.release([next.envelope.id]).catch(() => []);
+      return released.length > 0;
+    });
+    await untilHolds(async () => (await engine.find(next.envelope.id))?.state === 'completed');
+    expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+    expect(host.errors.filter(({ message }) => message.includes('lock'))).toEqual([]);
     await working.stop();
   });
 

@@ -18,6 +18,8 @@ export interface Relay {
   readonly asked: string;
   /** From here on the server is asked, but its answers wait, until the function that is returned is called. */
   holdAnswers(): () => void;
+  /** Ends the connections that there are, and what is on its way is lost. */
+  cut(): void;
 }
 
 /** Ends with the test. */
@@ -59,6 +61,11 @@ export async function openRelay(port: number): Promise<Relay> {
     },
     get asked() {
       return asked;
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+      servers.clear();
     },
     holdAnswers() {
       for (const upstream of servers) upstream.pause();

@@ -47,6 +47,18 @@ end)
 `;
 }
 
+/**
+ * A worker that lost the answer when its connection was cut tells again what its job came to. BullMQ would answer that the lock
+ * is missing, which the worker takes for the failure of a task that has completed. Zero: it is written, and nothing was fetched.
+ */
+const WRITTEN_ALREADY = `
+local asked, isWritten = pcall(function()
+  if redis.call('HEXISTS', KEYS[12], 'finishedOn') == 0 or redis.call('EXISTS', KEYS[12] .. ':lock') == 1 then return false end
+  return redis.call('HGET', KEYS[12], 'pb') == string.match(cmsgpack.unpack(ARGV[8])['token'], '^[^:]+')
+end)
+if asked and isWritten then return 0 end
+`;
+
 const RETAKE_EACH = `
 do
   local tokens = cmsgpack.unpack(ARGV[2])
@@ -72,12 +84,9 @@ const GUARDS: Readonly<Record<string, string>> = {
   removeJob: DISCARD,
   moveToActive: ALSO_WHEN_FULL,
   extendLocks: ALSO_WHEN_FULL + RETAKE_EACH,
-  moveToFinished: retake({
-    active: 'KEYS[2]',
-    job: 'KEYS[12]',
-    id: 'ARGV[1]',
-    token: "cmsgpack.unpack(ARGV[8])['token']",
-  }),
+  moveToFinished:
+    WRITTEN_ALREADY +
+    retake({ active: 'KEYS[2]', job: 'KEYS[12]', id: 'ARGV[1]', token: "cmsgpack.unpack(ARGV[8])['token']" }),
   retryJob: ALSO_WHEN_FULL + retake({ active: 'KEYS[1]', job: 'KEYS[4]', id: 'ARGV[4]', token: 'ARGV[5]' }),
   moveToDelayed: ALSO_WHEN_FULL + retake({ active: 'KEYS[2]', job: 'KEYS[5]', id: 'ARGV[3]', token: 'ARGV[4]' }),
   moveStalledJobsToWait: ALSO_WHEN_FULL + LOOK,
