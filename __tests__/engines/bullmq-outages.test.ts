@@ -52,26 +52,26 @@ describeWithRedis('bullmq() with redis-server', () => {
     await working.stop();
   });
 
-  it('reports no error where Redis has written what a task came to, and the answer was lost', async () => {
+  it('goes on where Redis has written what a task came to, and the answer with the next task was lost', async () => {
     const server = await startRedis();
     const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
     const [host, queue] = [makeHost(), randomUUID()];
-    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, queue }, host);
+    const timing = { lockDuration: 3_000, stalledInterval: 300 };
+    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, queue, ...timing }, host);
     const { working, started, mayEnd } = await workAtTheGate(engine, 1);
-    const [task, next] = [taskOf(), taskOf({ holdMs: HELD })];
-    await engine.stage([task, next], {});
+    const tasks = [taskOf(), taskOf()];
+    await engine.stage(tasks, {});
     await started.opened;
     relay.holdAnswers();
     mayEnd.open();
     await untilHolds(async () => (await direct.zcard(`bull:${queue}:completed`)) === 1);
     relay.cut();
-    await untilHolds(async () => {
-      const released = await engine.release([next.envelope.id]).catch(() => []);
-      return released.length > 0;
-    });
-    await untilHolds(async () => (await engine.find(next.envelope.id))?.state === 'completed');
-    expect(await engine.find(task.envelope.id)).toMatchObject({ state: 'completed', attempts: 1 });
+    for (const { envelope } of tasks) {
+      await untilHolds(async () => (await engine.find(envelope.id).catch(() => undefined))?.state === 'completed');
+      expect(await engine.find(envelope.id)).toMatchObject({ attempts: 1 });
+    }
     expect(host.errors.filter(({ message }) => message.includes('lock'))).toEqual([]);
+    expect(host.warnings).toEqual([]);
     await working.stop();
   });
 

@@ -49,14 +49,22 @@ end)
 
 /**
  * A worker that lost the answer when its connection was cut tells again what its job came to. BullMQ would answer that the lock
- * is missing, which the worker takes for the failure of a task that has completed. Zero: it is written, and nothing was fetched.
+ * is missing, which the worker takes for the failure of a task that has completed. The job that came with the lost answer is
+ * the one that the worker's token locks by now. Zero: none came.
  */
 const WRITTEN_ALREADY = `
-local asked, isWritten = pcall(function()
-  if redis.call('HEXISTS', KEYS[12], 'finishedOn') == 0 or redis.call('EXISTS', KEYS[12] .. ':lock') == 1 then return false end
-  return redis.call('HGET', KEYS[12], 'pb') == string.match(cmsgpack.unpack(ARGV[8])['token'], '^[^:]+')
+local asked, answer = pcall(function()
+  if redis.call('HEXISTS', KEYS[12], 'finishedOn') == 0 or redis.call('EXISTS', KEYS[12] .. ':lock') == 1 then return nil end
+  local token = cmsgpack.unpack(ARGV[8])['token']
+  if redis.call('HGET', KEYS[12], 'pb') ~= string.match(token, '^[^:]+') then return nil end
+  if ARGV[6] ~= '1' then return 0 end
+  for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+    local job = ARGV[7] .. id
+    if redis.call('GET', job .. ':lock') == token then return {redis.call('HGETALL', job), id, 0, 0} end
+  end
+  return 0
 end)
-if asked and isWritten then return 0 end
+if asked and answer then return answer end
 `;
 
 const RETAKE_EACH = `
