@@ -123,6 +123,41 @@ describeWithPostgres('pgBoss() on Postgres', () => {
     });
   });
 
+  describe('a statement whose connection is lost', () => {
+    it.each<[string, Error]>([
+      ['Postgres has ended it', ofPostgres('57P01')],
+      ['the network has', Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })],
+      ['nobody says why', new Error('Connection terminated unexpectedly')],
+      ['an adapter says so', wrapped(ofPostgres('57P01'))],
+    ])('is sent again where it may run twice, whether it was run or not: %s', async (_why, lost) => {
+      const client = await connected();
+      const given: string[] = [];
+      let losesNext: 'nothing' | 'the statement' | 'the answer' = 'nothing';
+      const executeSql = async (text: string, values: unknown[] = []) => {
+        const loses = losesNext;
+        losesNext = 'nothing';
+        given.push(loses);
+        if (loses === 'the statement') throw lost;
+        const answer = await client.query(text, values);
+        if (loses === 'the answer') throw lost;
+        return answer;
+      };
+      const engine = await started({ connection: { executeSql } });
+      const [first, second] = [makeTask(), makeTask()];
+      losesNext = 'the statement';
+      await engine.stage([first], {});
+      losesNext = 'the answer';
+      await engine.stage([second], {});
+      losesNext = 'the answer';
+      expect(await engine.find(second.envelope.id)).toMatchObject({ state: 'held' });
+      losesNext = 'the answer';
+      expect(await engine.stats()).toMatchObject({ held: 2 });
+      losesNext = 'the answer';
+      await expect(engine.discard(idsOf([first]))).rejects.toBe(lost);
+      expect(given.filter((loses) => loses !== 'nothing')).toHaveLength(5);
+    });
+  });
+
   describe('a result that Postgres refuses', () => {
     it.each<[string, (error: Error) => Error]>([
       ['as it is', (error) => error],

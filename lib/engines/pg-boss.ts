@@ -30,7 +30,7 @@ import { durableTask, type Found, stagedJson } from './pg-boss/payload.ts';
 import { checkNode, loadPgBoss } from './pg-boss/peer.ts';
 import { RepeatedErrors } from './pg-boss/repeated-errors.ts';
 import { ResultWriter } from './pg-boss/result-writer.ts';
-import { runAlone } from './pg-boss/run-alone.ts';
+import { runAlone, runRepeatable } from './pg-boss/run-alone.ts';
 import { makeSchema } from './pg-boss/schema.ts';
 import { checkPostgres, warnOfEncoding } from './pg-boss/server-check.ts';
 import { channelFor, quoted, type Statements, statementsFor } from './pg-boss/statements.ts';
@@ -85,6 +85,7 @@ class PgBossEngine implements TaskEngine {
   readonly #workers = new Set<PgBossWorker>();
   #started: Started | undefined;
   #isClosed = false;
+  readonly #hasClosed = (): boolean => this.#isClosed;
 
   constructor(options: ResolvedPgBossOptions) {
     const schema = quoted(options.schema);
@@ -169,7 +170,7 @@ class PgBossEngine implements TaskEngine {
       if (wasOutside(transaction)) errors.warn({ message: notInTransaction(tasks), type: 'not in a transaction' });
       return;
     }
-    await runAlone(database, text, values);
+    await runRepeatable(database, text, values, this.#hasClosed);
     errors.answered();
   }
 
@@ -212,13 +213,13 @@ class PgBossEngine implements TaskEngine {
   async find(id: string): Promise<DurableTask | undefined> {
     const { database } = this.#requireStarted('find');
     if (!isTaskId(id)) return undefined;
-    const { rows } = await runAlone(database, this.#statements.find, [id, this.#options.queue]);
+    const { rows } = await runRepeatable(database, this.#statements.find, [id, this.#options.queue], this.#hasClosed);
     return rows[0] === undefined ? undefined : durableTask(id, rows[0] as Found);
   }
 
   async stats(): Promise<EngineStats> {
     const { database } = this.#requireStarted('stats');
-    const { rows } = await runAlone(database, this.#statements.stats, [this.#options.queue]);
+    const { rows } = await runRepeatable(database, this.#statements.stats, [this.#options.queue], this.#hasClosed);
     const { held, waiting, running, failed } = rows[0] as EngineStats;
     return { held, waiting, running, failed };
   }

@@ -1,23 +1,65 @@
-/** Runs a statement of the engine's own, in no transaction of a user's. */
+/** Statements of the engine's own, in no transaction of a user's; sent again where that does no harm. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { codeOf } from '../../errors.ts';
+import { messageOf } from '../../message-of.ts';
 import { retryInMsAfter } from '../../retry.ts';
+import { toError } from '../../to-error.ts';
 import type { Database } from './database.ts';
-import { sqlStateOf } from './sql-state.ts';
+import { causesOf, sqlStateOf } from './sql-state.ts';
 
 /** SQLSTATE of a serialization failure, and of a deadlock. */
 const CONFLICTS: ReadonlySet<string | undefined> = new Set(['40001', '40P01']);
+/** Classes of SQLSTATE: the connection is lost, or Postgres has ended it. */
+const ENDED = /^(?:08|57P0[12])/;
+const CUT: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE']);
+/** What pg says when Postgres was gone without a word. */
+const TERMINATED = /^Connection terminated/;
 /** The waits are left to chance: statements that were in each other's way would be so again. All together, 380 ms at most. */
 const AGAIN = { attempts: 5, delay: 10, factor: 3, maxDelay: 250, jitter: 0.5 };
 
-/** One that Postgres has given up for the sake of another has done nothing, and is sent again. */
-export async function runAlone(database: Database, text: string, values: unknown[]): Promise<{ rows: unknown[] }> {
+/** Runs a statement by itself. One that Postgres has given up for the sake of another has done nothing, and is sent again. */
+export function runAlone(database: Database, text: string, values: unknown[]): Promise<{ rows: unknown[] }> {
+  return runUntil(database, text, values, isConflict);
+}
+
+/**
+ * The same for a statement that, run twice, does what it does once. It is sent again also where its connection was lost, and
+ * nobody knows whether it was run.
+ *
+ * @param isClosed whether it was this side that has ended the connection.
+ */
+export function runRepeatable(
+  database: Database,
+  text: string,
+  values: unknown[],
+  isClosed: () => boolean,
+): Promise<{ rows: unknown[] }> {
+  return runUntil(database, text, values, (thrown) => isConflict(thrown) || (hasLostConnection(thrown) && !isClosed()));
+}
+
+async function runUntil(
+  database: Database,
+  text: string,
+  values: unknown[],
+  isSentAgain: (thrown: unknown) => boolean,
+): Promise<{ rows: unknown[] }> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await database.executeSql(text, values);
     } catch (thrown) {
-      const waitMs = CONFLICTS.has(sqlStateOf(thrown)) ? retryInMsAfter(tries, AGAIN) : undefined;
+      const waitMs = isSentAgain(thrown) ? retryInMsAfter(tries, AGAIN) : undefined;
       if (waitMs === undefined) throw thrown;
       await delay(waitMs);
     }
   }
+}
+
+function isConflict(thrown: unknown): boolean {
+  return CONFLICTS.has(sqlStateOf(thrown));
+}
+
+function hasLostConnection(thrown: unknown): boolean {
+  const state = sqlStateOf(thrown);
+  if (state !== undefined) return ENDED.test(state);
+  return causesOf(thrown).some((cause) => CUT.has(codeOf(cause)) || TERMINATED.test(messageOf(toError(cause))));
 }
