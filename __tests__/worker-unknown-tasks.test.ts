@@ -30,6 +30,16 @@ describe('a name that no worker knows', () => {
     for (const task of all) expect(await untilState(task, 'waiting')).toMatchObject({ attempts: 0 });
   });
 
+  it('is told from one that was added in the format of a later version', async () => {
+    const { engine, work, log } = setting();
+    await stage(engine, { task: 'tasks.echo', v: 2 });
+    await work();
+    const [line] = await log.until('ERR_BACKGROUND_UNKNOWN_TASK');
+    expect(line?.message).toContain(
+      "Task 'tasks.echo' was added by another version of express-background-tasks, in a format (2) that this worker does not read, and was put back for other workers.",
+    );
+  });
+
   it('has one line in the log, however many tasks have it', async () => {
     const { engine, work, log } = setting();
     for (let count = 0; count < 5; count += 1) await stage(engine, { task: 'unheard.of' });

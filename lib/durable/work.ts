@@ -152,6 +152,12 @@ function parsed({ task, args }: TaskEnvelope, { parse }: TaskDefinition): readon
   );
 }
 
+/** After half a deploy of this package itself, the name is registered, and to look for it would be in vain. */
+function whyUnknown({ v }: TaskEnvelope): string {
+  if (v === VERSION) return 'is not registered in this worker';
+  return `was added by another version of express-background-tasks, in a format (${describe(v)}) that this worker does not read`;
+}
+
 /** The name is not known here, but another worker may know it, or this one after its own deploy. */
 function postponeUnknown(
   envelope: TaskEnvelope,
@@ -165,7 +171,7 @@ function postponeUnknown(
   const isOver = !(age < unknownFor);
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_UNKNOWN_TASK',
-    `Task ${describe(name)} is not registered in this worker${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
+    `Task ${describe(name)} ${whyUnknown(envelope)}${isOver ? `, and no other worker ran it within ${unknownFor} ms` : ', and was put back for other workers'}.`,
   );
   if (isOver) return failedForGood(envelope, context, 'engine', error, host);
   const described = describeName(name);
