@@ -4,16 +4,22 @@ import { describe, expect, it } from '@jest/globals';
 import {
   type BackgroundTaskEvents,
   type BackgroundTasks,
+  type BackgroundTasksOptions,
+  blocking,
   currentTask,
+  type Task,
   type TaskHandle,
 } from 'express-background-tasks';
 import { atEnd, makeBackground } from './support/cleanup.ts';
+import { fixture } from './support/fixtures.ts';
 import { makeGate } from './support/gates.ts';
 import { SENT, thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { inRequest } from './support/servers.ts';
 
 expectNoProcessFaults();
+
+const blockingTasks = blocking<typeof import('./fixtures/blocking-tasks.mjs')>(fixture('blocking-tasks.mjs'));
 
 describe('what is reported', () => {
   const NAMES = ['added', 'started', 'retrying', 'settled'] as const;
@@ -129,6 +135,32 @@ describe('what is reported', () => {
     expect(heard).toBe(handles.length);
     expect(background.stats()).toMatchObject({ running: 0, outcomes: { cancelled: handles.length } });
   });
+
+  it.each<[string, BackgroundTasksOptions, Task<[]>]>([
+    ['which a test only records', { mode: 'record' }, () => {}],
+    ['for which no thread can start', { pool: { execArgv: ['--no-such-flag'] } }, blockingTasks.nothing],
+  ])(
+    'reaches a listener that adds another at the end of each, thousands of tasks %s',
+    async (_which, options, task) => {
+      const background = makeBackground(options);
+      const ends = 3_000;
+      let heard = 0;
+      let heardAtTurn: number | undefined;
+      setImmediate(() => {
+        heardAtTurn = heard;
+      });
+      background.on('settled', () => {
+        heard += 1;
+        if (heard < ends) background.add(task);
+      });
+      background.add(task);
+      await background.idle();
+      expect(heard).toBe(ends);
+      expect(background.stats()).toMatchObject({ added: ends, settled: ends });
+      // The event loop has turned meanwhile.
+      expect(heardAtTurn).toBeLessThan(ends);
+    },
+  );
 
   it('no longer reaches a listener after off()', async () => {
     const background = makeBackground();

@@ -12,6 +12,7 @@ import { createInlineExecutor, loadHere } from './executors/inline.ts';
 import { createProcessPool } from './executors/process-pool.ts';
 import { createThreadPool } from './executors/thread-pool.ts';
 import type { WorkerPool, WorkerPoolOptions } from './executors/worker-pool.ts';
+import { Nesting } from './nesting.ts';
 import type { Mode } from './options/middleware.ts';
 import type { ResolvedOptions } from './options/resolved.ts';
 import type { AddOptions } from './options/task.ts';
@@ -55,6 +56,7 @@ export class Instance implements Owner<Runtime> {
       backlog: new Backlog(options.maxBacklog),
       reporter,
       deadlines: new Deadlines(),
+      endings: new Nesting(),
       idPrefix: newIdPrefix(),
     };
     this.admission = new Admission(this);

@@ -9,12 +9,10 @@ import { History } from './history.ts';
 import { hookError, notify } from './hooks.ts';
 import { createLog, type Level, type Log } from './log.ts';
 import { messageOf } from './message-of.ts';
-import { Nesting } from './nesting.ts';
 import { Notices } from './notices.ts';
 import type { ResolvedOptions } from './options/resolved.ts';
 import type { Outcome, OutcomeState, UnsuccessfulOutcome } from './outcome.ts';
 import type { NamedTask } from './task.ts';
-import { queueMicrotask } from './time/real-time.ts';
 import { Blocks } from './watchdog/blocks.ts';
 
 /** What can be said of a task at any moment. */
@@ -68,8 +66,6 @@ export class Reporter {
   readonly #log: Log;
   readonly #logArguments: boolean;
   readonly #onError: ResolvedOptions['onError'];
-  /** Who hears of an end may cancel another task, and who hears of that the next. */
-  readonly #nesting = new Nesting();
 
   constructor(options: ResolvedOptions) {
     this.#log = createLog(options.logger);
@@ -112,21 +108,8 @@ export class Reporter {
   settled(run: Reported, outcome: Outcome): void {
     if (run.isKeptInHistory) this.history.keep(run.number, outcome);
     this.durations.record(outcome);
-    if (!this.#nesting.enter()) {
-      const fields = this.#fields(run);
-      queueMicrotask(() => this.#tellOfEnd(outcome, () => fields));
-      return;
-    }
-    try {
-      this.#tellOfEnd(outcome, () => this.#fields(run));
-    } finally {
-      this.#nesting.leave();
-    }
-  }
-
-  #tellOfEnd(outcome: Outcome, fieldsOf: () => Record<string, unknown>): void {
     const { level } = ENDINGS[outcome.state];
-    if (this.#log.hears(level)) this.#logEnd(outcome, fieldsOf);
+    if (this.#log.hears(level)) this.#logEnd(outcome, () => this.#fields(run));
     if (outcome.error !== undefined && level === 'error') this.#callOnError(outcome);
     this.events.emit('settled', outcome, asItIs);
   }

@@ -17,6 +17,7 @@ import type { TaskDefinition } from './task.ts';
 import { localId } from './task-id.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 import type { Limited } from './time/deadlines.ts';
+import { setImmediate } from './time/real-time.ts';
 import { toError } from './to-error.ts';
 
 /** What a task is made of when it is added. */
@@ -317,7 +318,21 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     if (this.isSettled) return;
     const outcome = outcomeOf(this, verdict, this.#response);
     this.#outcome = outcome;
-    this.#runtime.backlog.settled(this, this.#pending, outcome.state);
+    const { backlog, endings } = this.#runtime;
+    backlog.settled(this, this.#pending, outcome.state);
+    if (!endings.enter()) {
+      setImmediate(() => this.#conclude(outcome));
+      return;
+    }
+    try {
+      this.#conclude(outcome);
+    } finally {
+      endings.leave();
+    }
+  }
+
+  /** Everybody is told. Until then `idle()` waits: who hears of the end may add a task. */
+  #conclude(outcome: Outcome): void {
     this.report(outcome);
     this.args = [];
     this.#waiting?.resolve(outcome);

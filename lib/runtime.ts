@@ -2,6 +2,7 @@
 import type { Backlog } from './backlog.ts';
 import type { ExecutorName } from './executor-names.ts';
 import type { Executor } from './executors/executor.ts';
+import type { Nesting } from './nesting.ts';
 import type { Reporter } from './reporter.ts';
 import type { Deadlines } from './time/deadlines.ts';
 
@@ -10,6 +11,8 @@ export interface Runtime {
   readonly backlog: Backlog;
   readonly reporter: Reporter;
   readonly deadlines: Deadlines;
+  /** Who hears of an end may cancel or add another task, and who hears of the end of that the next. */
+  readonly endings: Nesting;
   /** Begins every id. */
   readonly idPrefix: string;
 }
