@@ -1,9 +1,11 @@
 /** When a response has ended and how, where it goes over no connection: serverless adapters, injected requests, mocks. */
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from '@jest/globals';
 import type { TaskHandle } from 'express-background-tasks';
 import { makeBackground } from './support/cleanup.ts';
 import { makeGate } from './support/gates.ts';
-import { ABORTED, SENT } from './support/outcomes.ts';
+import { ABORTED, SENT, thrownBy } from './support/outcomes.ts';
 import { bareHttp, frameworks, type TaskedResponse } from './support/servers.ts';
 import { askInjected, standIns } from './support/stand-ins.ts';
 
@@ -91,4 +93,39 @@ describe('when the response of an injected request is destroyed', () => {
       expect(await (await added.opened).settled).toMatchObject({ value: 'late', response: ABORTED });
     },
   );
+});
+
+describe('when what stands in for the response cannot tell that it has ended', () => {
+  it.each<[string, object]>([
+    ['an empty object', {}],
+    ['an object with a few of its methods', { locals: {}, status() {}, json() {}, on() {} }],
+    ['the next function', () => {}],
+  ])('refuses a task before it is accepted: %s', async (_what, double) => {
+    const background = makeBackground();
+    const res = double as TaskedResponse;
+    background({} as IncomingMessage, res, () => {});
+    const ran: string[] = [];
+    for (const attempt of ['first', 'second']) {
+      const error = thrownBy(() => res.locals.backgroundTasks.add(() => ran.push(attempt)));
+      expect(error.code).toBe('ERR_BACKGROUND_NO_REQUEST');
+      expect(error.message).toMatch(/^Expected the middleware to be called with a response, got (an object|function)/);
+    }
+    expect(background.stats().added).toBe(0);
+    expect(res.locals.backgroundTasks.size).toBe(0);
+    await background.close();
+    expect(ran).toEqual([]);
+  });
+
+  it('still takes a task after one that was refused, where it can', async () => {
+    const background = makeBackground({ maxBacklog: 1 });
+    const other = background.add(() => new Promise(() => {}));
+    const res = Object.assign(new EventEmitter(), { statusCode: 200 }) as unknown as TaskedResponse;
+    background({} as IncomingMessage, res, () => {});
+    const add = (): TaskHandle => res.locals.backgroundTasks.add(() => 'ran');
+    expect(thrownBy(add).code).toBe('ERR_BACKGROUND_FULL');
+    other.cancel();
+    const handle = add();
+    expect(await handle.settled).toMatchObject({ state: 'completed', value: 'ran' });
+    expect(res.locals.backgroundTasks.size).toBe(1);
+  });
 });

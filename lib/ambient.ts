@@ -29,6 +29,6 @@ export function addBackgroundTask<Args extends unknown[], Value>(
   if (list !== undefined) return list.add(task, ...args);
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_NO_REQUEST',
-    'Expected addBackgroundTask() to be called within a request that passed backgroundTasks({ ambient: true }): set the option, mount the middleware before this code, or use background.add() where there is no request.',
+    'Expected addBackgroundTask() to be called within a request that passed backgroundTasks({ ambient: true }), got a call outside of one: set the option, mount the middleware before this code, once more behind a middleware that loses the async context, or use background.add() where there is no request.',
   );
 }

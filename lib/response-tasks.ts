@@ -1,6 +1,7 @@
 /** The tasks of one response, from `add` to the response's end and beyond. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { currentOwner } from './current-task.ts';
+import { describeKind } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import type { TaskHandle } from './handle.ts';
 import { ask } from './hooks.ts';
@@ -25,6 +26,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   readonly #res: ServerResponse;
   readonly #req: IncomingMessage;
   #runs: TaskRun[] = NONE;
+  #isWatched = false;
   #end: ResponseEnd | undefined;
   /** How many of the runs were judged: none starts before. */
   #judged = 0;
@@ -72,15 +74,22 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   }
 
   #add<Value>(task: unknown, args: readonly unknown[], options: AddOptions | undefined): TaskHandle<Value> {
+    // First: with what is no response this throws, and the task must not have been accepted.
+    if (!this.#isWatched) this.#watch();
     const run = this.#instance.admission.accept(this, task, args, options, this.#req);
-    if (this.#runs === NONE) {
-      this.#runs = [run];
-      whenResponseEnded(this.#res, (end) => this.#release(end));
-    } else {
-      this.#runs.push(run);
-      if (this.#end !== undefined) this.#release(this.#end);
-    }
+    if (this.#runs === NONE) this.#runs = [run];
+    else this.#runs.push(run);
+    if (this.#end !== undefined) this.#release(this.#end);
     return run.handle as TaskHandle<Value>;
+  }
+
+  #watch(): void {
+    try {
+      whenResponseEnded(this.#res, (end) => this.#release(end));
+    } catch (thrown) {
+      throw notAResponse(this.#res, thrown);
+    }
+    this.#isWatched = true;
   }
 
   /** The response has ended, now or before a task was added: what `when` rules out settles, the rest starts. */
@@ -156,6 +165,15 @@ function checkIsList(list: unknown, method: string): void {
   throw new BackgroundTaskError(
     'ERR_BACKGROUND_NO_REQUEST',
     `Expected ${method}() to be called on the list of a response, got a call without it: write res.locals.backgroundTasks.${method}(…).`,
+  );
+}
+
+/** A router that is tried out alone may have been given an object in place of one. */
+function notAResponse(res: unknown, cause: unknown): BackgroundTaskError {
+  return new BackgroundTaskError(
+    'ERR_BACKGROUND_NO_REQUEST',
+    `Expected the middleware to be called with a response, got ${describeKind(res)} that cannot tell when it has ended: give it a ServerResponse of node:http, or what tells it by the same events.`,
+    { cause },
   );
 }
 
