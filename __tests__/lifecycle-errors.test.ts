@@ -37,6 +37,11 @@ describe('the log line of a task whose error says nothing', () => {
     ['what the error is', new TypeError(), 'TypeError'],
     ['what the errors in it say', new AggregateError([new Error('one'), new Error('other')]), 'one, other'],
     ['what the errors in it are', new AggregateError([new TypeError(), new Error()]), 'TypeError, Error'],
+    [
+      'what the first ten of the errors in it say',
+      new AggregateError(Array.from({ length: 1_000 }, (_, index) => new Error(`no. ${index}`))),
+      'no. 0, no. 1, no. 2, no. 3, no. 4, no. 5, no. 6, no. 7, no. 8, no. 9 and 990 more',
+    ],
     ['what it is, where none are in it', new AggregateError([]), 'AggregateError'],
   ])('says %s', async (_what, error, said) => {
     const log = openLogBook();
