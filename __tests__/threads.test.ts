@@ -12,7 +12,7 @@ import { canCountWorkers, countWorkers } from './support/live-workers.ts';
 import { openLogBook } from './support/log-book.ts';
 import { thrownBy } from './support/outcomes.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
-import { runScript } from './support/scripts.ts';
+import { runScript, runScriptWithDescriptors } from './support/scripts.ts';
 import { shareBackground } from './support/shared-background.ts';
 import { threads } from './support/worker-kinds.ts';
 
@@ -154,5 +154,10 @@ describe('a program', () => {
   it('is not kept alive by threads that were started and never used', async () => {
     const warm = JSON.stringify(threads.options(1, { min: 1, idleTimeout: 600_000 }));
     expect(await runScript('script-never-used.mjs', warm)).toBe('end of script\n');
+  });
+
+  it('starts threads when it has file descriptors again, though it had none left for the first', async () => {
+    const states = JSON.parse(await runScriptWithDescriptors(256, 'script-descriptors-run-out.mjs'));
+    expect(states).toEqual(['failed', 'completed']);
   });
 });

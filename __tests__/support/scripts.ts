@@ -26,15 +26,24 @@ export function runScriptAndListen(name: string, ...args: readonly string[]): Pr
   return run([], name, args);
 }
 
+/** The same as {@link runScript}, in a process that may have so many file descriptors. */
+export async function runScriptWithDescriptors(most: number, name: string): Promise<string> {
+  const limited = `ulimit -n ${most} && exec "$0" "$@"`;
+  return (await runProgram('sh', ['-c', limited, process.execPath, fileURLToPath(fixture(name))])).stdout;
+}
+
 interface Printed {
   readonly stdout: string;
   readonly stderr: string;
 }
 
 function run(nodeOptions: readonly string[], name: string, args: readonly string[]): Promise<Printed> {
-  const all = [...nodeOptions, fileURLToPath(fixture(name)), ...args];
+  return runProgram(process.execPath, [...nodeOptions, fileURLToPath(fixture(name)), ...args]);
+}
+
+function runProgram(file: string, args: readonly string[]): Promise<Printed> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, all, { timeout: LIMIT }, (error, stdout, stderr) => {
+    execFile(file, args, { timeout: LIMIT }, (error, stdout, stderr) => {
       if (error) reject(error);
       else resolve({ stdout, stderr });
     });

@@ -20,6 +20,18 @@ interface PiscinaPool {
 }
 type PiscinaClass = new (options: Record<string, unknown>) => PiscinaPool;
 
+/**
+ * To be called before file descriptors can run out. If they have when Node 20 looks for a package for the first time, it
+ * remembers to the end of the process that there is none.
+ */
+export function findPiscina(): void {
+  try {
+    createRequire(here).resolve('piscina');
+  } catch {
+    // The first thread that is to start says so.
+  }
+}
+
 /** The export that loads the other side: a Piscina starts its thread at its first task. */
 const WARM_UP = 'warmUp';
 
