@@ -78,6 +78,20 @@ describe('the log', () => {
     expect(linesOf(lines, 'info').filter((message) => message.startsWith('The event loop'))).toEqual([]);
   });
 
+  it('has the block of the last task that close() waits for, in a line and in the summary', async () => {
+    const { logger, lines } = openLogBook();
+    const { background } = watch({ logger });
+    background.add(async () => {
+      await new Promise(setImmediate);
+      background.with({ name: 'last' }).add(() => spin(200));
+    });
+    await background.close();
+    expect(background.stats().blocked.byTask).toMatchObject({ last: { times: 1 } });
+    expect(linesOf(lines, 'warn').filter((message) => message.startsWith('Task last blocked'))).toHaveLength(1);
+    const summary = linesOf(lines, 'info').filter((message) => message.startsWith('The event loop was blocked'));
+    expect(summary).toEqual([expect.stringMatching(/: task last once for \d+ ms/)]);
+  });
+
   it('does not warn of load: there is no single piece of code to change', async () => {
     const { logger, lines } = openLogBook();
     const { background, blocks } = watch({ logger, order: 'parallel' });

@@ -60,9 +60,10 @@ export class InstanceWatch implements Watched, TurnObserver {
     this.#owner.runtime.reporter.blocks.stacksUnavailable(reason);
   }
 
-  /** Logs the summary, and is not watched any more. */
-  end(): void {
+  /** Logs the summary, and is not watched any more. What `close` has waited for may have blocked until this very turn. */
+  async end(): Promise<void> {
     this.#isEnded = true;
+    if (this.#isAttached) await watchdog.catchUp();
     this.#owner.runtime.reporter.blocks.summarize();
     watchdog.detach(this);
   }

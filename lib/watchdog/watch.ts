@@ -1,6 +1,8 @@
 /** The watched thread's side: it gives heartbeats, measures stalls, and tells the instances what has caused them. */
+import { type Deferred, deferred } from '../deferred.ts';
 import { CLOCK_OFFSET, sharedNow } from '../time/clock.ts';
-import { eventLoopUtilization, setInterval } from '../time/real-time.ts';
+import { eventLoopUtilization, nextTurn, setInterval } from '../time/real-time.ts';
+import { doneWithin } from '../time/timers.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
 import { GarbageCollections } from './garbage-collections.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -21,9 +23,18 @@ const SHORTEST_TICK = 5;
 /** After so many ticks the thread is sent its settings again: they may have changed. */
 const TICKS_PER_SETTINGS = 50;
 
+/** How long the end of an instance waits for the report of the latest stall, in milliseconds. */
+const LONGEST_CATCHING_UP = 100;
+
 interface CountedStall {
   readonly stall: Stall;
   readonly waitingRequests: number;
+}
+
+/** A stall that the thread has not reported yet. */
+interface UnreportedStall {
+  readonly counted: Promise<CountedStall>;
+  readonly reported: Deferred<void>;
 }
 
 export class Watch {
@@ -38,8 +49,8 @@ export class Watch {
   /** If it is not alive, stalls are measured, and no more is known of them. */
   readonly #thread: ThreadHandle;
   readonly #timer: NodeJS.Timeout;
-  /** The stalls that the thread has not reported yet, by their `beats`. */
-  readonly #unreported = new Map<number, Promise<CountedStall>>();
+  /** By their `beats`. */
+  readonly #unreported = new Map<number, UnreportedStall>();
   #beatAt = 0;
   #idleMs = 0;
   #ticks = 0;
@@ -79,6 +90,15 @@ export class Watch {
     process.off('exit', this.#onExit);
     this.#collections.stop();
     this.#thread.terminate();
+  }
+
+  /** Resolves when all is reported that has blocked so far, also in the turn that is just ending. */
+  async catchUp(): Promise<void> {
+    // What follows from the work that has just ended belongs to it.
+    await nextTurn();
+    this.#tick();
+    const reports = [...this.#unreported.values()].map(({ reported }) => reported.promise);
+    if (reports.length > 0) await doneWithin(LONGEST_CATCHING_UP, Promise.all(reports));
   }
 
   readonly #onExit = (): void => {
@@ -124,7 +144,7 @@ export class Watch {
 
   #stalled(stall: Stall): void {
     const { beats, from } = stall;
-    this.#unreported.set(beats, this.#withRequests(stall));
+    this.#unreported.set(beats, { counted: this.#withRequests(stall), reported: deferred() });
     if (this.#thread.isAlive) this.#thread.send({ kind: 'stall-ended', beats, beatAt: from });
     else void this.#reported(unseen(beats));
   }
@@ -134,11 +154,12 @@ export class Watch {
   }
 
   async #reported(report: StallReport): Promise<void> {
-    const counted = await this.#unreported.get(report.beats);
+    const unreported = this.#unreported.get(report.beats);
+    if (unreported === undefined) return;
+    const { stall, waitingRequests } = await unreported.counted;
     this.#unreported.delete(report.beats);
-    if (counted === undefined) return;
-    const { stall, waitingRequests } = counted;
     for (const part of this.#explain(stall, report)) this.#notify({ ...part, waitingRequests });
+    unreported.reported.resolve();
   }
 
   #explain(stall: Stall, report: StallReport): BlockPart[] {

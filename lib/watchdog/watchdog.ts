@@ -29,6 +29,11 @@ class Watchdog {
     this.#watch = undefined;
   }
 
+  /** Resolves when what has blocked so far is reported. */
+  async catchUp(): Promise<void> {
+    await this.#watch?.catchUp();
+  }
+
   /** A request has come. */
   requested(): void {
     this.#watch?.requested();
