@@ -79,6 +79,15 @@ describe('when a test has exchanged the timers for fake ones', () => {
     expect(background.stats()).toMatchObject({ added: 1, settled: 1, waiting: 0, running: 0, retrying: 0 });
   });
 
+  it('close() stops the watchdog with the real ones: not all fake ones clear a real timer', async () => {
+    const background = makeBackground({ watchdog: { threshold: 10_000 } });
+    await background.add(() => {}).settled;
+    const clearInterval = jest.spyOn(globalThis, 'clearInterval').mockReturnValue(undefined);
+    atEnd(() => clearInterval.mockRestore());
+    await background.close();
+    expect(clearInterval).not.toHaveBeenCalled();
+  });
+
   it('a first task that is added after the response has ended starts all the same', async () => {
     const background = makeBackground();
     const tasks = await inRequest(background, (list) => list);

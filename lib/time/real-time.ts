@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import * as timers from 'node:timers';
 
 // Not those of the globals, which may be fake already.
-export const { setImmediate, setInterval, setTimeout, clearTimeout } = timers;
+export const { setImmediate, setInterval, setTimeout, clearInterval, clearTimeout } = timers;
 const resolved = Promise.resolve();
 /** `callback` must not throw. */
 export const queueMicrotask = (callback: () => void): void => void resolved.then(callback);

@@ -1,7 +1,7 @@
 /** The watched thread's side: it gives heartbeats, measures stalls, and tells the instances what has caused them. */
 import { type Deferred, deferred } from '../deferred.ts';
 import { CLOCK_OFFSET, sharedNow } from '../time/clock.ts';
-import { eventLoopUtilization, nextTurn, setInterval } from '../time/real-time.ts';
+import { clearInterval, eventLoopUtilization, nextTurn, setInterval } from '../time/real-time.ts';
 import { doneWithin } from '../time/timers.ts';
 import { type BlockPart, GARBAGE_COLLECTION, partsOf } from './cause.ts';
 import { GarbageCollections } from './garbage-collections.ts';
