@@ -5,7 +5,7 @@ import { memoryEngine } from 'express-background-tasks/testing/engine';
 import type * as durableTasks from './fixtures/durable-tasks.cjs';
 import { atEnd, makeBackground } from './support/cleanup.ts';
 import { fixture } from './support/fixtures.ts';
-import { makeGate, makeWorkerGates } from './support/gates.ts';
+import { makeGate, makeWorkerGate, makeWorkerGates } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
 import { inRequest } from './support/servers.ts';
@@ -77,6 +77,21 @@ describe('when a test has exchanged the timers for fake ones', () => {
     await new Promise((resolve) => setTimeout(resolve, delay));
     expect(attempts).toBe(1);
     expect(background.stats()).toMatchObject({ added: 1, settled: 1, waiting: 0, running: 0, retrying: 0 });
+  });
+
+  it('the threads are busy for no more than all of their time', async () => {
+    const background = makeBackground({ pool: { maxThreads: 1 } });
+    await background.add(threads.tasks.nothing).settled;
+    atEnd(() => jest.useRealTimers());
+    jest.useFakeTimers();
+    const gate = await makeWorkerGate();
+    background.add(threads.tasks.hold, gate.port);
+    await gate.entered();
+    jest.advanceTimersByTime(3_600_000);
+    const { utilization } = background.stats().executors.thread;
+    gate.open();
+    expect(utilization).toBeGreaterThan(0);
+    expect(utilization).toBeLessThanOrEqual(1);
   });
 
   it('close() stops the watchdog with the real ones: not all fake ones clear a real timer', async () => {

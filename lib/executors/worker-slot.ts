@@ -1,4 +1,5 @@
 /** One of a pool's workers, and what is known of it. */
+import { now } from '../time/real-time.ts';
 import type { Job, JobHolder } from './job.ts';
 import type { PoolWorker, WorkerObserver } from './pool-worker.ts';
 
@@ -13,7 +14,7 @@ export class WorkerSlot implements JobHolder {
   idleTimer: NodeJS.Timeout | undefined;
   batchTimer: NodeJS.Timeout | undefined;
   readonly worker: PoolWorker;
-  readonly #startedAt = performance.now();
+  readonly #startedAt = now();
   #busySince = 0;
   #busyMs = 0;
 
@@ -28,7 +29,7 @@ export class WorkerSlot implements JobHolder {
   occupy(jobs: Job[]): void {
     this.jobs = jobs;
     this.hasBatch = jobs.length > 1;
-    this.#busySince = performance.now();
+    this.#busySince = now();
   }
 
   drop(job: Job): void {
@@ -37,11 +38,11 @@ export class WorkerSlot implements JobHolder {
 
   /** It has done what it was given. */
   vacate(): void {
-    this.#busyMs += performance.now() - this.#busySince;
+    this.#busyMs += now() - this.#busySince;
   }
 
   times(): { readonly aliveMs: number; readonly busyMs: number } {
-    const now = performance.now();
-    return { aliveMs: now - this.#startedAt, busyMs: this.#busyMs + (this.isBusy ? now - this.#busySince : 0) };
+    const at = now();
+    return { aliveMs: at - this.#startedAt, busyMs: this.#busyMs + (this.isBusy ? at - this.#busySince : 0) };
   }
 }
