@@ -14,7 +14,8 @@ export interface CloseOptions {
    * The longest that `close` may take, in milliseconds, from the call; `Infinity` waits for every task. The last fifth of
    * it, at most a second, is kept for stopping what is left: aborted tasks in threads and processes have half of that to
    * heed their signal, then their threads and processes are ended; aborted tasks on the event loop have the rest. Ending
-   * threads and processes may take half a second more, an engine that does not answer a second.
+   * threads and processes may take half a second more, as may the watchdog's report of a block that has just ended; an
+   * engine that does not answer a second.
    *
    * @default 10_000
    */

@@ -24,7 +24,7 @@ const SHORTEST_TICK = 5;
 const TICKS_PER_SETTINGS = 50;
 
 /** How long the end of an instance waits for the report of the latest stall, in milliseconds. */
-const LONGEST_CATCHING_UP = 100;
+const LONGEST_CATCHING_UP = 500;
 
 interface CountedStall {
   readonly stall: Stall;
