@@ -147,6 +147,19 @@ describe('close()', () => {
     expect(refusals).toEqual(['ERR_BACKGROUND_CLOSED']);
   });
 
+  it('comes to its end after code that added tasks in an endless recursion, until the stack ran out somewhere', async () => {
+    const background = makeBackground({ maxBacklog: 1_000_000 });
+    const addWithoutEnd = (): void => {
+      background.add(() => {});
+      addWithoutEnd();
+    };
+    const from = (depth: number): void => (depth === 0 ? addWithoutEnd() : from(depth - 1));
+    for (let depth = 0; depth < 10; depth += 1) expect(() => from(depth)).toThrow('call stack');
+    await background.close({ timeout: 100 });
+    const { added, settled, waiting, running } = background.stats();
+    expect({ settled, waiting, running }).toEqual({ settled: added, waiting: 0, running: 0 });
+  });
+
   it('accepts what running tasks add, however deep, and waits for it', async () => {
     const background = makeBackground({ pool: { maxThreads: 1 } });
     const ran: string[] = [];

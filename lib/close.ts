@@ -30,6 +30,12 @@ const HEEDING_PART = 0.5;
 /** The part that code on the event loop gets at least, even where ending threads and processes took all the time. */
 const LAST_PART = 0.25;
 
+/**
+ * How long it may take until everybody is told of the last ends, in milliseconds: a few turns of the event loop. There are
+ * ends that nobody will be told of: where the application's code has used up the stack in an endless recursion that adds tasks.
+ */
+const LONGEST_TELLING = 1 * SECOND;
+
 const ELSEWHERE = EXECUTOR_NAMES.filter((name) => name !== 'event-loop');
 
 export async function close(instance: Instance, options: CloseOptions): Promise<CloseReport> {
@@ -69,7 +75,7 @@ async function endPending({ runtime, pools }: Instance, grace: number, deadline:
   for (const run of pending) run.abandon();
   const left = Math.max(grace * LAST_PART, Math.min(grace, deadline - now()));
   await Promise.all([...ends, executors['event-loop'].close(left)]);
-  await backlog.idle();
+  await doneWithin(LONGEST_TELLING, backlog.idle());
 }
 
 /** Returns those that run elsewhere: they have to be stopped before they settle. */

@@ -333,7 +333,15 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
 
   /** Everybody is told. Until then `idle()` waits: who hears of the end may add a task. */
   #conclude(outcome: Outcome): void {
-    this.report(outcome);
+    try {
+      this.report(outcome);
+    } finally {
+      // Even where the stack has run out, as in code of the application that adds tasks in an endless recursion.
+      this.#letGo(outcome);
+    }
+  }
+
+  #letGo(outcome: Outcome): void {
     this.args = [];
     this.#waiting?.resolve(outcome);
     Handle.settle(this.handle, new SettledTask(outcome, this.accepted, this.#waiting?.promise));
