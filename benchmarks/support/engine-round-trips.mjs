@@ -10,11 +10,14 @@ const LIMIT = { atMost: 1.15 };
 /** Both sides are to be what they are when they have run for a while: a server's code goes on getting faster for some thousand requests. */
 const WARM_UP = { one: 6_000, many: 10_000 };
 
-/** @param startServer `() => { url, end }` */
-export function measureEngine(row, settings, startServer) {
+/**
+ * @param startServer `() => { url, end }`
+ * @param others further sides, by the names of their exports.
+ */
+export function measureEngine(row, settings, startServer, others = []) {
   return withServer(startServer, async () => {
-    const one = await interleave(row, { ...settings, warmUp: WARM_UP.one }, measureWith(1));
-    const many = await interleave(row, { ...settings, warmUp: WARM_UP.many }, measureWith(CONCURRENT));
+    const one = await interleave(row, { ...settings, warmUp: WARM_UP.one }, measureWith(1), { others });
+    const many = await interleave(row, { ...settings, warmUp: WARM_UP.many }, measureWith(CONCURRENT), { others });
     const figure = (what, key) => ({ what, unit: 'µs', toReach: LIMIT, ...pick(one, key) });
     return [
       figure('add → accepted, p50', 'accepted'),

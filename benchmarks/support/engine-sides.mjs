@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import express from 'express';
 import { backgroundTasks } from 'express-background-tasks';
+import onFinished from 'on-finished';
 import { engineAt, rawAt } from './engine-kinds.mjs';
 import { openLedger } from './engine-ledger.mjs';
 import { URL_VARIABLE } from './engine-servers.mjs';
@@ -87,3 +88,34 @@ export const rival = () =>
       res.status(202).end();
     });
   });
+
+/** How long the careful side waits for the engine, as long as this package does by default. */
+const ACCEPT_TIMEOUT = 5_000;
+
+/** With what this package promises beyond that: a copy that is JSON, a limit for each call, a release also when the client hangs up. */
+export const careful = () =>
+  openSide('raw', async (app, place, ledger) => {
+    const producer = await (await rawAt(place)).openProducer(place);
+    app.use((_req, _res, next) => next());
+    app.post('/', async (_req, res) => {
+      const key = randomUUID();
+      ledger.added(key);
+      const addedAt = performance.now();
+      const [copy] = JSON.parse(JSON.stringify([key]));
+      const held = await inTime(producer.stage(copy, { priority: 1 }));
+      ledger.took('accepted', addedAt);
+      onFinished(res, () => {
+        const finishedAt = performance.now();
+        ledger.finished(key);
+        inTime(producer.release(held)).then(() => ledger.took('released', finishedAt));
+      });
+      res.status(202).end();
+    });
+  });
+
+function inTime(answer) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(reject, ACCEPT_TIMEOUT, new Error('The engine did not answer in time.'));
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

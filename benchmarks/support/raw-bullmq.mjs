@@ -9,7 +9,7 @@ export async function openProducer({ url, queue: name }) {
   await queue.waitUntilReady();
   const keep = { removeOnComplete: { age: 3_600, count: 10_000 }, removeOnFail: { age: 604_800, count: 10_000 } };
   return {
-    stage: (key) => queue.add('note', { key }, { jobId: key, delay: HOLD, attempts: 3, ...keep }),
+    stage: (key, more) => queue.add('note', { key }, { jobId: key, delay: HOLD, attempts: 3, ...keep, ...more }),
     release: (job) => job.promote(),
   };
 }
