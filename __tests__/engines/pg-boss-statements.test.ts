@@ -127,6 +127,7 @@ describeWithPostgres('pgBoss() on Postgres', () => {
     it.each<[string, Error]>([
       ['Postgres has ended it', ofPostgres('57P01')],
       ['the network has', Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })],
+      ['the network had before', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })],
       ['nobody says why', new Error('Connection terminated unexpectedly')],
       ['an adapter says so', wrapped(ofPostgres('57P01'))],
     ])('is sent again where it may run twice, whether it was run or not: %s', async (_why, lost) => {

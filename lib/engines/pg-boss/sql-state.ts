@@ -1,7 +1,8 @@
 /** By which code Postgres says what is wrong: an SQLSTATE, wherever it stands. An adapter may wrap the errors of its driver. */
 import { codeOf } from '../../errors.ts';
 
-const SQLSTATE = /^[0-9A-Z]{5}$/;
+/** Codes of the operating system, such as `EPIPE`, may be as long. No class of SQLSTATE looks like them. */
+const SQLSTATE = /^(?!E[A-Z]{4}$)[0-9A-Z]{5}$/;
 const DEEPEST_CAUSE = 4;
 
 /** That of the innermost cause: an adapter may have codes of its own that look the same. */
