@@ -105,6 +105,37 @@ describeWithRedis('bullmq() with redis-server', () => {
     await working.stop();
   });
 
+  it('finds a task whose worker is gone at the second look, also where that comes a moment early', async () => {
+    const direct = openClient(redis.url);
+    const [queue, task] = [randomUUID(), taskOf()];
+    const [check, looks] = [`bull:${queue}:stalled-check`, new Set<string | null>()];
+    const timing = { lockDuration: 3_000, stalledInterval: 1_500 };
+    const options = { connection: redis.url, queue, ...timing };
+    const [leaving, engine] = [await startEngine(options), await startEngine(options)];
+    const gone = await workAtTheGate(leaving, 1);
+    await leaving.stage([task], {});
+    await gone.started.opened;
+    await leaving.close();
+    await direct.del(`bull:${queue}:${task.envelope.id}:lock`);
+    await untilHolds(async () => (await direct.exists(check, `${check}:lately`)) === 0);
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
+    let hasStarted = false;
+    void started.opened.then(() => {
+      hasStarted = true;
+    });
+    await untilHolds(async () => {
+      const look = await direct.get(check);
+      // While this key is there, BullMQ does not look again. It and the pause between two looks end at the same millisecond.
+      if (look !== null && looks.size === 0) await direct.pexpire(check, (await direct.pttl(check)) + 30);
+      if (look !== null) looks.add(look);
+      return hasStarted;
+    });
+    expect(looks.size).toBe(2);
+    gone.mayEnd.open();
+    mayEnd.open();
+    await working.stop();
+  });
+
   it('reports once that a lock is lost, however long a task goes on after that', async () => {
     const direct = openClient(redis.url);
     const [queue, host] = [randomUUID(), makeHost()];

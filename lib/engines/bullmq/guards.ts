@@ -79,12 +79,16 @@ end
 /**
  * BullMQ takes a job for lost whose lock is missing at the second of two looks. If there was none for a while, Redis was away
  * or all workers were: a look before that does not count, so that those that are there have time to take their locks again.
+ *
+ * For the time in `ARGV[4]`, which is also a worker's pause between two looks, BullMQ keeps all others from looking. A worker that
+ * looked again a millisecond early would be turned away, and its next look would come after one that does not count any more.
  */
 const LOOK = `
 if redis.call('EXISTS', KEYS[4]) == 0 then
   if redis.call('EXISTS', KEYS[4] .. ':lately') == 0 then redis.call('DEL', KEYS[1]) end
   redis.call('SET', KEYS[4] .. ':lately', 1, 'PX', math.floor(1.5 * ARGV[4]) + 500)
 end
+ARGV[4] = math.floor(0.9 * ARGV[4])
 `;
 
 const GUARDS: Readonly<Record<string, string>> = {
