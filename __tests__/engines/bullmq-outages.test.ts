@@ -4,13 +4,15 @@ import { expect, it, jest } from '@jest/globals';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { work as someTime, untilHolds } from '../support/time.ts';
-import { makeHost, startEngine } from './support/bullmq-engines.ts';
+import { type BullMQOptions, makeHost, startEngine } from './support/bullmq-engines.ts';
 import { HELD, taskOf } from './support/bullmq-tasks.ts';
-import { workAtTheGate } from './support/bullmq-workers.ts';
 import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
 import { openRelay } from './support/relay.ts';
 import { describeWithRedis, openClient } from './support/shared-redis.ts';
+
+/** What is known of a task while Redis is down. */
+const DOWN = { state: 'unknown' } as const;
 
 jest.setTimeout(60_000);
 expectNoProcessFaults();
@@ -52,28 +54,44 @@ describeWithRedis('bullmq() with redis-server', () => {
     await working.stop();
   });
 
-  it('goes on where Redis has written what a task came to, and the answer with the next task was lost', async () => {
-    const server = await startRedis();
-    const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
-    const [host, queue] = [makeHost(), randomUUID()];
-    const timing = { lockDuration: 3_000, stalledInterval: 300 };
-    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, queue, ...timing }, host);
-    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
-    const tasks = [taskOf(), taskOf()];
-    await engine.stage(tasks, {});
-    await started.opened;
-    relay.holdAnswers();
-    mayEnd.open();
-    await untilHolds(async () => (await direct.zcard(`bull:${queue}:completed`)) === 1);
-    relay.cut();
-    for (const { envelope } of tasks) {
-      await untilHolds(async () => (await engine.find(envelope.id).catch(() => undefined))?.state === 'completed');
-      expect(await engine.find(envelope.id)).toMatchObject({ attempts: 1 });
-    }
-    expect(host.errors.filter(({ message }) => message.includes('lock'))).toEqual([]);
-    expect(host.warnings).toEqual([]);
-    await working.stop();
-  });
+  it.each<[string, BullMQOptions['keepCompleted']]>([
+    ['with the next task', undefined],
+    ['with the next task, where completed tasks are not kept', { count: 0 }],
+  ])(
+    'goes on where Redis has written what a task came to, and the answer was lost %s',
+    async (_what, keepCompleted) => {
+      const server = await startRedis();
+      const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
+      const [host, queue] = [makeHost(), randomUUID()];
+      const options = { queue, lockDuration: 3_000, stalledInterval: 300, keepCompleted };
+      const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
+      const [started, mayEnd, tasks] = [makeGate<string>(), makeGate(), [taskOf(), taskOf()]];
+      const attempts: number[] = [];
+      const working = await engine.work(
+        async ({ id }, { attempt }) => {
+          attempts.push(attempt);
+          started.open(id);
+          await mayEnd.opened;
+          return COMPLETED;
+        },
+        { concurrency: 1 },
+      );
+      await engine.stage(tasks, {});
+      const first = await started.opened;
+      relay.holdAnswers();
+      mayEnd.open();
+      await untilHolds(async () => (await direct.lpos(`bull:${queue}:active`, first)) === null);
+      relay.cut();
+      for (const { envelope } of tasks) {
+        const left = keepCompleted === undefined ? 'completed' : undefined;
+        await untilHolds(async () => (await engine.find(envelope.id).catch(() => DOWN))?.state === left);
+      }
+      expect(attempts).toEqual([1, 1]);
+      expect(host.errors.filter(({ message }) => /lock|key/.test(message))).toEqual([]);
+      expect(host.warnings).toEqual([]);
+      await working.stop();
+    },
+  );
 
   it.each<[string, endsAt: 'while it was away' | 'after that', kind: 'completed' | 'postponed']>([
     ['keeps what a task has come to while Redis was away for longer than its lock', 'while it was away', 'completed'],

@@ -50,13 +50,20 @@ end)
 /**
  * A worker that lost the answer when its connection was cut tells again what its job came to. BullMQ would answer that the lock
  * is missing, which the worker takes for the failure of a task that has completed. The job that came with the lost answer is
- * the one that the worker's token locks by now. Zero: none came.
+ * the one that the worker's token locks by now. Zero: none came. Of jobs that are not kept when they have finished, nothing is left.
  */
 const WRITTEN_ALREADY = `
 local asked, answer = pcall(function()
-  if redis.call('HEXISTS', KEYS[12], 'finishedOn') == 0 or redis.call('EXISTS', KEYS[12] .. ':lock') == 1 then return nil end
-  local token = cmsgpack.unpack(ARGV[8])['token']
-  if redis.call('HGET', KEYS[12], 'pb') ~= string.match(token, '^[^:]+') then return nil end
+  local finishedOn, worker = unpack(redis.call('HMGET', KEYS[12], 'finishedOn', 'pb'))
+  if worker and not finishedOn then return nil end
+  if redis.call('EXISTS', KEYS[12] .. ':lock') == 1 then return nil end
+  local opts = cmsgpack.unpack(ARGV[8])
+  local token = opts['token']
+  if finishedOn then
+    if worker ~= string.match(token, '^[^:]+') then return nil end
+  elseif opts['keepJobs']['count'] ~= 0 or redis.call('EXISTS', KEYS[12]) == 1 then
+    return nil
+  end
   if ARGV[6] ~= '1' then return 0 end
   for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
     local job = ARGV[7] .. id
