@@ -5,7 +5,7 @@ import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { work as someTime, untilHolds } from '../support/time.ts';
 import { type BullMQOptions, makeHost, startEngine } from './support/bullmq-engines.ts';
-import { HELD, taskOf } from './support/bullmq-tasks.ts';
+import { HELD, retryOf, taskOf } from './support/bullmq-tasks.ts';
 import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
 import { openRelay } from './support/relay.ts';
@@ -92,6 +92,37 @@ describeWithRedis('bullmq() with redis-server', () => {
       await working.stop();
     },
   );
+
+  it('goes on where Redis keeps a task for its next attempt, and the answer was lost with the next task', async () => {
+    const server = await startRedis();
+    const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
+    const [host, queue] = [makeHost(), randomUUID()];
+    const options = { queue, lockDuration: 3_000, stalledInterval: 300 };
+    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
+    const [failing, next] = [taskOf({ retry: retryOf(2, HELD) }), taskOf()];
+    const [started, mayEnd] = [makeGate(), makeGate()];
+    const working = await engine.work(
+      async ({ id }) => {
+        if (id !== failing.envelope.id) return COMPLETED;
+        started.open();
+        await mayEnd.opened;
+        return { kind: 'failed', error: new Error('down'), retry: true };
+      },
+      { concurrency: 1 },
+    );
+    await engine.stage([failing, next], {});
+    await started.opened;
+    relay.holdAnswers();
+    mayEnd.open();
+    await untilHolds(async () => (await direct.zcard(`bull:${queue}:delayed`)) === 1);
+    relay.cut();
+    await untilHolds(async () => (await engine.find(next.envelope.id).catch(() => DOWN))?.state === 'completed');
+    expect(await engine.find(next.envelope.id)).toMatchObject({ attempts: 1 });
+    expect(await engine.find(failing.envelope.id)).toMatchObject({ state: 'retrying', attempts: 1 });
+    expect(host.errors.filter(({ message }) => /lock|key/.test(message))).toEqual([]);
+    expect(host.warnings).toEqual([]);
+    await working.stop();
+  });
 
   it.each<[string, endsAt: 'while it was away' | 'after that', kind: 'completed' | 'postponed']>([
     ['keeps what a task has come to while Redis was away for longer than its lock', 'while it was away', 'completed'],

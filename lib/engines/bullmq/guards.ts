@@ -48,9 +48,28 @@ end)
 }
 
 /**
+ * What a script answers that has been run before, and whose answer was lost with the job that came with it: the one that the
+ * worker's token locks by now. Zero: none came.
+ */
+function answerAgain({
+  isFetching,
+  active,
+  prefix,
+}: Readonly<Record<'isFetching' | 'active' | 'prefix', string>>): string {
+  return `
+  if ${isFetching} ~= '1' then return 0 end
+  for _, id in ipairs(redis.call('LRANGE', ${active}, 0, -1)) do
+    local job = ${prefix} .. id
+    if redis.call('GET', job .. ':lock') == token then return {redis.call('HGETALL', job), id, 0, 0} end
+  end
+  return 0
+`;
+}
+
+/**
  * A worker that lost the answer when its connection was cut tells again what its job came to. BullMQ would answer that the lock
- * is missing, which the worker takes for the failure of a task that has completed. The job that came with the lost answer is
- * the one that the worker's token locks by now. Zero: none came. Of jobs that are not kept when they have finished, nothing is left.
+ * is missing, which the worker takes for the failure of a task that has completed. Of jobs that are not kept when they have
+ * finished, nothing is left.
  */
 const WRITTEN_ALREADY = `
 local asked, answer = pcall(function()
@@ -64,12 +83,18 @@ local asked, answer = pcall(function()
   elseif opts['keepJobs']['count'] ~= 0 or redis.call('EXISTS', KEYS[12]) == 1 then
     return nil
   end
-  if ARGV[6] ~= '1' then return 0 end
-  for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-    local job = ARGV[7] .. id
-    if redis.call('GET', job .. ':lock') == token then return {redis.call('HGETALL', job), id, 0, 0} end
-  end
-  return 0
+  ${answerAgain({ isFetching: 'ARGV[6]', active: 'KEYS[2]', prefix: 'ARGV[7]' })}
+end)
+if asked and answer then return answer end
+`;
+
+/** The same for a job that waits for its next attempt. */
+const DELAYED_ALREADY = `
+local asked, answer = pcall(function()
+  if redis.call('EXISTS', KEYS[5] .. ':lock') == 1 or not redis.call('ZSCORE', KEYS[4], ARGV[3]) then return nil end
+  local token = ARGV[4]
+  if redis.call('HGET', KEYS[5], 'pb') ~= string.match(token, '^[^:]+') then return nil end
+  ${answerAgain({ isFetching: 'ARGV[8]', active: 'KEYS[2]', prefix: 'ARGV[1]' })}
 end)
 if asked and answer then return answer end
 `;
@@ -107,7 +132,8 @@ const GUARDS: Readonly<Record<string, string>> = {
     WRITTEN_ALREADY +
     retake({ active: 'KEYS[2]', job: 'KEYS[12]', id: 'ARGV[1]', token: "cmsgpack.unpack(ARGV[8])['token']" }),
   retryJob: ALSO_WHEN_FULL + retake({ active: 'KEYS[1]', job: 'KEYS[4]', id: 'ARGV[4]', token: 'ARGV[5]' }),
-  moveToDelayed: ALSO_WHEN_FULL + retake({ active: 'KEYS[2]', job: 'KEYS[5]', id: 'ARGV[3]', token: 'ARGV[4]' }),
+  moveToDelayed:
+    ALSO_WHEN_FULL + DELAYED_ALREADY + retake({ active: 'KEYS[2]', job: 'KEYS[5]', id: 'ARGV[3]', token: 'ARGV[4]' }),
   moveStalledJobsToWait: ALSO_WHEN_FULL + LOOK,
 };
 
