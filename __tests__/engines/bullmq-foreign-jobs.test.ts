@@ -41,6 +41,8 @@ describeWithRedis('bullmq() with redis-server', () => {
     ['no retries', dataOf({ retry: null })],
     ['retries that are no numbers', dataOf({ retry: { ...retryOf(1, 0), delay: { valueOf: 1 } } })],
     ['a text', { data: '"text"' }],
+    ['attempts that are a text', { opts: JSON.stringify({ attempts: 'many' }) }],
+    ['attempts that are no number at all', { opts: JSON.stringify({ attempts: { valueOf: 1, toString: 1 } }) }],
   ])(
     'keeps what others have made of a task as failed, says so in a few words, and goes on: %s',
     async (_what, made) => {

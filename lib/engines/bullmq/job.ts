@@ -63,7 +63,8 @@ export function setFailureOptions({ opts }: TaskJob): void {
 }
 
 export function retryOf({ data, opts }: TaskJob): EngineRetry {
-  return { ...data.retry, attempts: opts.attempts ?? 1 };
+  // Without any, BullMQ has set 0.
+  return { ...data.retry, attempts: opts.attempts as number };
 }
 
 /** The task as its worker is given it. */
@@ -74,7 +75,8 @@ export function envelopeOf({ id, name, data }: TaskJob): TaskEnvelope {
 /** Whether the job is a task of this package: others may write into the same queue. */
 export function isTaskJob(job: BullMQJob): job is TaskJob {
   const { envelope, retry } = (job.data ?? {}) as Partial<JobData>;
-  return isTaskId(String(job.id)) && isTaskName(job.name) && isObject(envelope) && isRetryDelay(retry);
+  const isCounted = Number.isFinite(job.opts.attempts);
+  return isTaskId(String(job.id)) && isTaskName(job.name) && isObject(envelope) && isRetryDelay(retry) && isCounted;
 }
 
 function isObject(value: unknown): boolean {

@@ -120,6 +120,8 @@ export class BullMQWorker implements EngineWorker {
         `Expected job ${describe(job.id)} of queue ${this.#options.queue} to be a task of express-background-tasks, got ${describe(job.name)}: it is kept as failed.`,
       );
       this.#host.error(error);
+      // BullMQ counts by it, whatever it is.
+      job.opts.attempts = 1;
       throw failure(error, false);
     }
     const envelope = envelopeOf(job);
