@@ -139,28 +139,25 @@ describe('what is reported', () => {
   it.each<[string, BackgroundTasksOptions, Task<[]>]>([
     ['which a test only records', { mode: 'record' }, () => {}],
     ['for which no thread can start', { pool: { execArgv: ['--no-such-flag'] } }, blockingTasks.nothing],
-  ])(
-    'reaches a listener that adds another at the end of each, hundreds of tasks %s',
-    async (_which, options, task) => {
-      const background = makeBackground(options);
-      const ends = 500;
-      let heard = 0;
-      let heardAtTurn: number | undefined;
-      setImmediate(() => {
-        heardAtTurn = heard;
-      });
-      background.on('settled', () => {
-        heard += 1;
-        if (heard < ends) background.add(task);
-      });
-      background.add(task);
-      await background.idle();
-      expect(heard).toBe(ends);
-      expect(background.stats()).toMatchObject({ added: ends, settled: ends });
-      // The event loop has turned meanwhile.
-      expect(heardAtTurn).toBeLessThan(ends);
-    },
-  );
+  ])('reaches a listener that adds another at the end of each, hundreds of tasks %s', async (_which, options, task) => {
+    const background = makeBackground(options);
+    const ends = 500;
+    let heard = 0;
+    let heardAtTurn: number | undefined;
+    setImmediate(() => {
+      heardAtTurn = heard;
+    });
+    background.on('settled', () => {
+      heard += 1;
+      if (heard < ends) background.add(task);
+    });
+    background.add(task);
+    await background.idle();
+    expect(heard).toBe(ends);
+    expect(background.stats()).toMatchObject({ added: ends, settled: ends });
+    // The event loop has turned meanwhile.
+    expect(heardAtTurn).toBeLessThan(ends);
+  });
 
   it('no longer reaches a listener after off()', async () => {
     const background = makeBackground();
