@@ -1,4 +1,5 @@
 /** How deep calls may go into each other that users' code may continue without end: the stack must not run out in the middle. */
+import { setImmediate } from './time/real-time.ts';
 
 /** Far from what the stack bears, and from what anybody nests on purpose. */
 const DEEPEST = 100;
@@ -6,15 +7,20 @@ const DEEPEST = 100;
 export class Nesting {
   #depth = 0;
 
-  /** Whether one more call may begin now. If not, it is to be made later, when those above it have returned. */
-  enter(): boolean {
-    if (this.#depth === DEEPEST) return false;
+  /**
+   * Calls a method now or, where that would be too deep, in a later turn of the event loop, when the calls above it have
+   * returned. Given apart from its object and its argument: a closure for each call would cost more than the call.
+   */
+  call<This, Argument>(method: (this: This, argument: Argument) => void, object: This, argument: Argument): void {
+    if (this.#depth === DEEPEST) {
+      setImmediate(() => this.call(method, object, argument));
+      return;
+    }
     this.#depth += 1;
-    return true;
-  }
-
-  /** A call that was allowed to begin has returned, or thrown. */
-  leave(): void {
-    this.#depth -= 1;
+    try {
+      method.call(object, argument);
+    } finally {
+      this.#depth -= 1;
+    }
   }
 }

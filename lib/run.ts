@@ -17,7 +17,6 @@ import type { TaskDefinition } from './task.ts';
 import { localId } from './task-id.ts';
 import type { PendingState, TaskState } from './task-state.ts';
 import type { Limited } from './time/deadlines.ts';
-import { setImmediate } from './time/real-time.ts';
 import { toError } from './to-error.ts';
 
 /** What a task is made of when it is added. */
@@ -320,15 +319,7 @@ export class TaskRun implements TaskHandle, PendingRun, Attempted, Reported, Lim
     this.#outcome = outcome;
     const { backlog, endings } = this.#runtime;
     backlog.settled(this, this.#pending, outcome.state);
-    if (!endings.enter()) {
-      setImmediate(() => this.#conclude(outcome));
-      return;
-    }
-    try {
-      this.#conclude(outcome);
-    } finally {
-      endings.leave();
-    }
+    endings.call(this.#conclude, this, outcome);
   }
 
   /** Everybody is told. Until then `idle()` waits: who hears of the end may add a task. */

@@ -5,7 +5,7 @@ import { deferred } from '../deferred.ts';
 import { isThenable } from '../hooks.ts';
 import { Nesting } from '../nesting.ts';
 import type { Callable } from '../task.ts';
-import { queueMicrotask, setImmediate } from '../time/real-time.ts';
+import { queueMicrotask } from '../time/real-time.ts';
 import { doneWithin } from '../time/timers.ts';
 import type { Attempt, AttemptResult, Executor } from './executor.ts';
 
@@ -42,15 +42,7 @@ export class EventLoopExecutor implements Executor {
   }
 
   execute(attempt: Attempt): void {
-    if (!this.#nesting.enter()) {
-      setImmediate(() => this.execute(attempt));
-      return;
-    }
-    try {
-      this.#execute(attempt);
-    } finally {
-      this.#nesting.leave();
-    }
+    this.#nesting.call(this.#execute, this, attempt);
   }
 
   #execute(attempt: Attempt): void {
