@@ -1,6 +1,6 @@
 /** What leads to Redis: how the option `connection` of `bullmq()` is read, and what of it is refused. */
 import { type BackgroundTaskError, optionError } from '../../errors.ts';
-import type { Rule } from '../../options/rules.ts';
+import { isPlainObject, type Rule } from '../../options/rules.ts';
 import { ENCODED, isUrl, NOT_SET } from '../url.ts';
 
 export const connection: Rule = {
@@ -8,7 +8,7 @@ export const connection: Rule = {
   accepts: (value) =>
     typeof value === 'string'
       ? /^rediss?:\/\/./i.test(value) && isUrl(value)
-      : typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof URL),
+      : isPlainObject(value) && !(value instanceof URL),
 };
 
 type Anything = Readonly<Record<string, unknown>>;

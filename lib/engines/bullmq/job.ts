@@ -3,6 +3,7 @@
 import type { Job as BullMQJob, JobJson, JobsOptions } from 'bullmq';
 import type { DurableState, DurableTask, EngineRetry, StagedTask, TaskEnvelope } from '../../durable/engine.ts';
 import { codeOf } from '../../errors.ts';
+import { isPlainObject } from '../../options/rules.ts';
 import { isRetryDelay, isTaskId, isTaskName } from '../task-check.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 
@@ -76,11 +77,9 @@ export function envelopeOf({ id, name, data }: TaskJob): TaskEnvelope {
 export function isTaskJob(job: BullMQJob): job is TaskJob {
   const { envelope, retry } = (job.data ?? {}) as Partial<JobData>;
   const isCounted = Number.isFinite(job.opts.attempts);
-  return isTaskId(String(job.id)) && isTaskName(job.name) && isObject(envelope) && isRetryDelay(retry) && isCounted;
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null;
+  return (
+    isTaskId(String(job.id)) && isTaskName(job.name) && isPlainObject(envelope) && isRetryDelay(retry) && isCounted
+  );
 }
 
 /**
