@@ -71,40 +71,18 @@ export const ours = () =>
     });
   });
 
-export const rival = () =>
-  openSide('raw', async (app, place, ledger) => {
+/** The library by hand: how it does what the sides below differ in. */
+function byHand({ middleware, copyOf, more, inTime, whenFinished }) {
+  return openSide('raw', async (app, place, ledger) => {
     const producer = await (await rawAt(place)).openProducer(place);
+    if (middleware !== undefined) app.use(middleware);
     app.post('/', async (_req, res) => {
       const key = randomUUID();
       ledger.added(key);
       const addedAt = performance.now();
-      const held = await producer.stage(key);
+      const held = await inTime(producer.stage(copyOf(key), more));
       ledger.took('accepted', addedAt);
-      res.once('finish', () => {
-        const finishedAt = performance.now();
-        ledger.finished(key);
-        producer.release(held).then(() => ledger.took('released', finishedAt));
-      });
-      res.status(202).end();
-    });
-  });
-
-/** How long the careful side waits for the engine, as long as this package does by default. */
-const ACCEPT_TIMEOUT = 5_000;
-
-/** With what this package promises beyond that: a copy that is JSON, a limit for each call, a release also when the client hangs up. */
-export const careful = () =>
-  openSide('raw', async (app, place, ledger) => {
-    const producer = await (await rawAt(place)).openProducer(place);
-    app.use((_req, _res, next) => next());
-    app.post('/', async (_req, res) => {
-      const key = randomUUID();
-      ledger.added(key);
-      const addedAt = performance.now();
-      const [copy] = JSON.parse(JSON.stringify([key]));
-      const held = await inTime(producer.stage(copy, { priority: 1 }));
-      ledger.took('accepted', addedAt);
-      onFinished(res, () => {
+      whenFinished(res, () => {
         const finishedAt = performance.now();
         ledger.finished(key);
         inTime(producer.release(held)).then(() => ledger.took('released', finishedAt));
@@ -112,8 +90,27 @@ export const careful = () =>
       res.status(202).end();
     });
   });
+}
 
-function inTime(answer) {
+const asItIs = (value) => value;
+
+export const rival = () =>
+  byHand({ copyOf: asItIs, inTime: asItIs, whenFinished: (res, listener) => res.once('finish', listener) });
+
+/** How long the careful side waits for the engine, as long as this package does by default. */
+const ACCEPT_TIMEOUT = 5_000;
+
+/** With what this package promises beyond that: a copy that is JSON, a limit for each call, a release also when the client hangs up. */
+export const careful = () =>
+  byHand({
+    middleware: (_req, _res, next) => next(),
+    copyOf: (key) => JSON.parse(JSON.stringify([key]))[0],
+    more: { priority: 1 },
+    inTime: answeredInTime,
+    whenFinished: onFinished,
+  });
+
+function answeredInTime(answer) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(reject, ACCEPT_TIMEOUT, new Error('The engine did not answer in time.'));
     answer.then(resolve, reject).finally(() => clearTimeout(timer));
