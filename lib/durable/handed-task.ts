@@ -65,11 +65,11 @@ export class HandedTask implements Held {
 
   /** What the engine is given, once. */
   toStage(hold: number): StagedTask {
-    const staged = this.#staged as Unheld;
+    const { envelope, priority, retry } = this.#staged as Unheld;
     const holdMs = this.isHeld ? hold : 0;
     this.#staged = undefined;
     if (holdMs > 0) this.dueAt = performance.now() + holdMs;
-    return { ...staged, holdMs };
+    return { envelope, holdMs, priority, retry };
   }
 
   /** Whether the engine has it. Resolves with the engine's final answer, even after the caller's own wait timed out. */

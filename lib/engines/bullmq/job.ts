@@ -64,13 +64,16 @@ export function setFailureOptions({ opts }: TaskJob): void {
 }
 
 export function retryOf({ data, opts }: TaskJob): EngineRetry {
+  const { delay, factor, maxDelay, jitter } = data.retry;
   // Without any, BullMQ has set 0.
-  return { ...data.retry, attempts: opts.attempts as number };
+  return { attempts: opts.attempts as number, delay, factor, maxDelay, jitter };
 }
 
-/** The task as its worker is given it. */
+/** The task as its worker is given it. On Node 20 it takes ten times as long to spread what was kept and add to it. */
 export function envelopeOf({ id, name, data }: TaskJob): TaskEnvelope {
-  return { ...data.envelope, id: id as string, task: name };
+  const { v, args, context, timeout } = data.envelope;
+  const envelope = { v, id: id as string, task: name, args, context };
+  return timeout === undefined ? envelope : Object.assign(envelope, { timeout });
 }
 
 /** Whether the job is a task of this package: others may write into the same queue. */

@@ -42,7 +42,8 @@ export class TaskRunner {
     else this.run(order, this.#answer);
   };
 
-  readonly #answer: End = (result, ranMs, transferList) => this.#send({ ...result, ranMs }, transferList);
+  // Not spread into a new object: on Node 20 one that is spread and then gets a property takes a microsecond.
+  readonly #answer: End = (result, ranMs, transferList) => this.#send(Object.assign(result, { ranMs }), transferList);
 
   /** To be called when no other runs. */
   run(message: TaskMessage, onEnd: End): void {
