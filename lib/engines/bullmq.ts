@@ -142,23 +142,22 @@ class BullMQEngine implements TaskEngine {
     }
   }
 
-  // Commands that are sent in one turn of the event loop share a round trip, and Redis executes them in order.
   async stage(tasks: readonly StagedTask[]): Promise<void> {
-    await this.#call(({ clock, queue }) => {
+    await this.#call(({ client, clock, queue }) => {
       const now = clock.now();
       const jobs = tasks.map((task) => newJob(task, now, this.#options));
       // Not `queue.add`: that makes an object of each job first, with a backend of its own.
       const backend = queue.getBackend();
-      return settledAll(jobs.map((job) => backend.addJob(job, job.id)));
+      return sendEach(client, jobs, (job) => backend.addJob(job, job.id));
     });
   }
 
   release(ids: readonly string[]): Promise<readonly ReleaseResult[]> {
-    return this.#call(({ queue }) => settledAll(ids.map((id) => releaseOne(queue, id))));
+    return this.#call(({ client, queue }) => sendEach(client, ids, (id) => releaseOne(queue, id)));
   }
 
   discard(ids: readonly string[]): Promise<readonly DiscardResult[]> {
-    return this.#call(({ queue }) => settledAll(ids.map((id) => discardOne(queue, id))));
+    return this.#call(({ client, queue }) => sendEach(client, ids, (id) => discardOne(queue, id)));
   }
 
   async work(run: WorkFunction, { concurrency }: EngineWorkOptions): Promise<EngineWorker> {
@@ -210,6 +209,16 @@ class BullMQEngine implements TaskEngine {
     await doneWithin(QUIT_LIMIT, quit);
     client.disconnectAll();
   }
+}
+
+/** In one round trip: Redis executes in order what is sent in one turn of the event loop. */
+function sendEach<Item, Result>(
+  client: EngineClient,
+  items: readonly Item[],
+  send: (item: Item) => Promise<Result>,
+): Promise<readonly Result[]> {
+  if (items.length > 1) client.writeTogether();
+  return settledAll(items.map(send));
 }
 
 async function releaseOne(queue: BullMQQueue<JobData>, id: string): Promise<ReleaseResult> {

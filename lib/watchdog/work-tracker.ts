@@ -2,7 +2,7 @@
 
 import { type RunningTask, taskContext } from '../current-task.ts';
 import { sharedNow } from '../time/clock.ts';
-import { queueMicrotask } from '../time/real-time.ts';
+import { nextTick, queueMicrotask } from '../time/real-time.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import type { CurrentWork } from './stack-sample.ts';
 import type { SampledWork, TaskTurn } from './stall.ts';
@@ -77,7 +77,7 @@ export class WorkTracker {
     // of ticks, where one more would be overlooked and all later ones with it: only the microtask may add to it.
     queueMicrotask(() => {
       probe();
-      process.nextTick(probe);
+      nextTick(probe);
     });
     return work;
   }

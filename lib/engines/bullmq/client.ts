@@ -1,5 +1,6 @@
 /** The engine's own connections to Redis. */
 import type { Callback, RedisOptions } from 'ioredis';
+import { nextTick } from '../../time/real-time.ts';
 import { SECOND } from '../../time/timers.ts';
 import { numbersIn, optionsOf, urlWithout } from './connection.ts';
 import { guarded, guardedScripts, scriptName } from './guards.ts';
@@ -86,6 +87,17 @@ export class EngineClient extends Redis {
   readonly #answered = (): void => {
     this.#isAsked = false;
   };
+
+  /**
+   * What is sent until the end of this turn of the event loop goes to Redis in one write. A write is a call of the system,
+   * and takes longer than all else that is done here to send a command.
+   */
+  writeTogether(): void {
+    // Between two connections there is none, and what is sent waits for the next.
+    const stream: typeof this.stream | undefined = this.stream;
+    stream?.cork();
+    nextTick(() => stream?.uncork());
+  }
 
   override disconnect(reconnect = false): void {
     // Called a second time, ioredis would wait two seconds for the end of a connection that has ended.
