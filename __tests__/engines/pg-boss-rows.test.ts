@@ -54,6 +54,29 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect(worker.starts).toHaveLength(2);
     });
 
+    it('of tasks that have completed are not looked at where the others are counted, however many there are', async () => {
+      const client = await connected();
+      let plan: string | undefined;
+      const executeSql = async (text: string, values: unknown[] = []) => {
+        if (text.includes('AS waiting')) {
+          plan = JSON.stringify((await client.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, values)).rows);
+        }
+        return client.query(text, values);
+      };
+      const options = fresh({ connection: { executeSql } });
+      const engine = await start(options);
+      await stageOne(engine);
+      await client.query(
+        `INSERT INTO pgboss.job (name, state, completed_on)
+        SELECT $1, 'completed', now() FROM generate_series(1, 5000)`,
+        [options.queue],
+      );
+      await client.query('ANALYZE pgboss.job');
+      expect(await engine.stats()).toEqual({ held: 1, waiting: 0, running: 0, failed: 0 });
+      expect(plan).toContain('"Actual Rows"');
+      expect(plan).not.toContain('"Rows Removed by Filter"');
+    });
+
     it('of other writers fail, and the rest go on', async () => {
       const options = fresh();
       const engine = await start(options);
