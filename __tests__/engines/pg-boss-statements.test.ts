@@ -5,7 +5,7 @@ import { start } from './support/pg-boss-engines.ts';
 import { idsOf, makeTask, stageOne, type Tasks } from './support/pg-boss-tasks.ts';
 import { watch } from './support/pg-boss-workers.ts';
 import { describeWithPostgres, sharePostgres } from './support/shared-postgres.ts';
-import { untilState } from './support/until-soon.ts';
+import { untilSoon, untilState } from './support/until-soon.ts';
 
 expectNoProcessFaults();
 
@@ -126,8 +126,9 @@ describeWithPostgres('pgBoss() on Postgres', () => {
   describe('a statement whose connection is lost', () => {
     it.each<[string, Error]>([
       ['Postgres has ended it', ofPostgres('57P01')],
-      ['the network has', Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })],
-      ['the network had before', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })],
+      ['Postgres has ended it for having been idle', ofPostgres('57P05')],
+      ['the network has', ofSystem('read ECONNRESET')],
+      ['the network had before', ofSystem('write EPIPE')],
       ['nobody says why', new Error('Connection terminated unexpectedly')],
       ['an adapter says so', wrapped(ofPostgres('57P01'))],
     ])('is sent again where it may run twice, whether it was run or not: %s', async (_why, lost) => {
@@ -157,6 +158,24 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       await expect(engine.discard(idsOf([first]))).rejects.toBe(lost);
       expect(given.filter((loses) => loses !== 'nothing')).toHaveLength(5);
     });
+
+    it('is told of once, whatever is said when it is made again in vain', async () => {
+      const client = await connected();
+      const [lost, refused] = [ofSystem('write EPIPE'), ofSystem('connect ECONNREFUSED')];
+      let errors: Error[] | undefined;
+      let refusals = 0;
+      const executeSql = (text: string, values: unknown[] = []) => {
+        if (errors === undefined) return client.query(text, values);
+        refusals += 1;
+        return Promise.reject(errors.shift() ?? refused);
+      };
+      const told: Error[] = [];
+      const options = fresh({ connection: { executeSql }, pollingIntervalSeconds: 0.1 });
+      await watch(await start(options, (error) => told.push(error)));
+      errors = [lost];
+      await untilSoon('it is made again in vain', () => refusals > 3);
+      expect(told).toEqual([lost]);
+    });
   });
 
   describe('a result that Postgres refuses', () => {
@@ -179,6 +198,11 @@ describeWithPostgres('pgBoss() on Postgres', () => {
 /** An error with an SQLSTATE. */
 function ofPostgres(code: string): Error {
   return Object.assign(new Error(`Postgres says ${code}`), { code });
+}
+
+/** An error of the operating system, as Node makes it. */
+function ofSystem(message: string): Error {
+  return Object.assign(new Error(message), { code: message.split(' ')[1] });
 }
 
 /** As an adapter throws it, which may have codes of its own. */

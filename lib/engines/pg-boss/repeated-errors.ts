@@ -2,16 +2,14 @@
 
 import type { EngineHost } from '../../durable/engine.ts';
 import { RecentlyTold } from '../../durable/recently-told.ts';
-import { messageOf } from '../../message-of.ts';
 import { SECOND } from '../../time/timers.ts';
-import { isError, toError } from '../../to-error.ts';
-import { causesOf, sqlStateOf } from './sql-state.ts';
+import { toError } from '../../to-error.ts';
+import { hasNoConnection } from './lost-connection.ts';
+import { sqlStateOf } from './sql-state.ts';
 
 const WARNING_AFTER = 3_600 * SECOND;
 /** Classes of SQLSTATE: data that Postgres can't hold, conditions on rows, limits of the server. */
 const OF_CONTENT = /^(?:22|23|54)/;
-const OF_CONNECTION = /^(?:08|57P)/;
-const LOST = /terminated|timeout|connection|ECONN/i;
 
 export class RepeatedErrors {
   readonly #host: EngineHost;
@@ -51,7 +49,7 @@ export class RepeatedErrors {
       return;
     }
     const error = toError(thrown);
-    if (isOfConnection(error)) {
+    if (hasNoConnection(error)) {
       if (this.#isDown) return;
       this.#isDown = true;
     }
@@ -61,12 +59,6 @@ export class RepeatedErrors {
   warn({ message, type }: { readonly message: string; readonly type: unknown }): void {
     if (!this.#isMuted && this.#warnings.isNews(String(type), WARNING_AFTER)) this.#host.warn(message);
   }
-}
-
-function isOfConnection(error: Error): boolean {
-  const state = sqlStateOf(error);
-  if (state !== undefined) return OF_CONNECTION.test(state);
-  return causesOf(error).some((cause) => isError(cause) && LOST.test(messageOf(cause)));
 }
 
 /** Whether the same statement may succeed later. One that Postgres refuses for what is in it never does. */

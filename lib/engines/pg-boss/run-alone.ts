@@ -1,19 +1,12 @@
 /** Statements of the engine's own, in no transaction of a user's; sent again where that does no harm. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { codeOf } from '../../errors.ts';
-import { messageOf } from '../../message-of.ts';
 import { retryInMsAfter } from '../../retry.ts';
-import { toError } from '../../to-error.ts';
 import type { Database } from './database.ts';
-import { causesOf, sqlStateOf } from './sql-state.ts';
+import { hasLostConnection } from './lost-connection.ts';
+import { sqlStateOf } from './sql-state.ts';
 
 /** SQLSTATE of a serialization failure, and of a deadlock. */
 const CONFLICTS: ReadonlySet<string | undefined> = new Set(['40001', '40P01']);
-/** Classes of SQLSTATE: the connection is lost, or Postgres has ended it. */
-const ENDED = /^(?:08|57P0[12])/;
-const CUT: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE']);
-/** What pg says when Postgres was gone without a word. */
-const TERMINATED = /^Connection terminated/;
 /** The waits are left to chance: statements that were in each other's way would be so again. All together, 380 ms at most. */
 const AGAIN = { attempts: 5, delay: 10, factor: 3, maxDelay: 250, jitter: 0.5 };
 
@@ -56,10 +49,4 @@ async function runUntil(
 
 function isConflict(thrown: unknown): boolean {
   return CONFLICTS.has(sqlStateOf(thrown));
-}
-
-function hasLostConnection(thrown: unknown): boolean {
-  const state = sqlStateOf(thrown);
-  if (state !== undefined) return ENDED.test(state);
-  return causesOf(thrown).some((cause) => CUT.has(codeOf(cause)) || TERMINATED.test(messageOf(toError(cause))));
 }
