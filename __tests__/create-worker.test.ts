@@ -37,13 +37,16 @@ describe('`createWorker`', () => {
     expect(lines.map(({ message }) => message)).toContain('The engine memory: connection refused');
   });
 
-  it("says why where the names of a module's functions are too long a result for a worker to send", async () => {
+  it("says why, once, where the names of a module's functions are too long a result for a worker to send", async () => {
     const limits = { maxResultSize: 10 };
-    const starting = createWorker({ engine: memoryEngine(), logger: false, pool: limits, processes: limits });
+    const { logger, lines } = openLogBook();
+    const starting = createWorker({ engine: memoryEngine(), logger, pool: limits, processes: limits });
     await expect(starting).rejects.toMatchObject({
       code: 'ERR_BACKGROUND_REGISTRY',
       message: expect.stringMatching(/^Expected the module registered as \w+ to load in a worker: .*`maxResultSize`/),
     });
+    // Who has called it is told already.
+    expect(lines).toEqual([]);
   });
 
   it.each<[string, unknown, string]>([

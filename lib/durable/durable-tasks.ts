@@ -47,14 +47,15 @@ export function checkNotTaken(engine: TaskEngine): void {
 export class DurableTasks {
   readonly engine: TaskEngine;
   readonly handOver: HandOver;
-  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. Rejects if it is closed before. */
-  readonly ready: Promise<void>;
   /** The tasks that are run here, by name; none before `ready`. */
   tasks: ReadonlyMap<string, TaskDefinition> = new Map();
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
   readonly #notices: Notices;
   readonly #closed = deferred<never>();
+  readonly #ready: Promise<void>;
+  /** Whether somebody has asked for `ready`, who is told by that why it has rejected. */
+  #isReadyAsked = false;
   #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -69,11 +70,18 @@ export class DurableTasks {
     };
     this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
     this.handOver = new HandOver(this.#link, options.durable, (task, error) => host.warn(task, error));
-    this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
-    this.ready.catch((error: Error) => {
+    this.#ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
+    this.#ready.catch((error: Error) => {
       // No news: it was close() that was called.
-      if (codeOf(error) !== 'ERR_BACKGROUND_CLOSED') notices.engineFailed(this.engine.name, error);
+      const isNews = !this.#isReadyAsked && codeOf(error) !== 'ERR_BACKGROUND_CLOSED';
+      if (isNews) notices.engineFailed(this.engine.name, error);
     });
+  }
+
+  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. Rejects if it is closed before. */
+  get ready(): Promise<void> {
+    this.#isReadyAsked = true;
+    return this.#ready;
   }
 
   async #start(executors: LocalExecutors, host: WorkHost): Promise<void> {
