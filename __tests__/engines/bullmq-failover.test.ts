@@ -58,6 +58,16 @@ describeWithRedis('bullmq() with redis-server', () => {
     },
   );
 
+  it('connects again once where many calls are refused together: a listener for each would be told of as a leak', async () => {
+    const [old, next] = await startTwo();
+    const [toOld, relay] = [openClient(old.url), await openRelay(old.port)];
+    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}` });
+    await toOld.replicaof('127.0.0.1', next.port);
+    relay.leadTo(next.port);
+    await Promise.all(Array.from({ length: 20 }, () => engine.stage([taskOf()], {})));
+    expect(await engine.stats()).toMatchObject({ waiting: 20 });
+  });
+
   it('reports once that no sentinel answers, and goes on when one does', async () => {
     const server = await startRedis();
     const sentinel = await startSentinel(server.port);

@@ -1,4 +1,5 @@
 /** The engine's own connections to Redis. */
+import type { Writable } from 'node:stream';
 import type { Callback, RedisOptions } from 'ioredis';
 import { nextTick } from '../../time/real-time.ts';
 import { SECOND } from '../../time/timers.ts';
@@ -38,6 +39,7 @@ const NOT_TAKEN_OVER = [
 type Script = Parameters<InstanceType<typeof Redis>['defineCommand']>[1];
 
 interface ClientInternals {
+  readonly stream: Writable | null;
   manuallyClosing: boolean;
   reconnectTimeout: NodeJS.Timeout | null;
   flushQueue(error: Error): void;
@@ -102,6 +104,8 @@ export class EngineClient extends Redis {
   override disconnect(reconnect = false): void {
     // Called a second time, ioredis would wait two seconds for the end of a connection that has ended.
     if (this.status === 'end') return;
+    // Every command that is refused asks for another connection, and ioredis would wait as often for the end of this one.
+    if (reconnect && (this as unknown as ClientInternals).stream?.writableEnded) return;
     if (reconnect || this.status !== 'reconnecting') {
       super.disconnect(reconnect);
       return;
