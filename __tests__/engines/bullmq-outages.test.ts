@@ -54,6 +54,34 @@ describeWithRedis('bullmq() with redis-server', () => {
     await working.stop();
   });
 
+  it('goes on with the task that an idle worker was given, where the answer was lost', async () => {
+    const server = await startRedis();
+    const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
+    const [host, queue] = [makeHost(), randomUUID()];
+    const options = { queue, lockDuration: 3_000, stalledInterval: 300 };
+    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
+    const attempts: number[] = [];
+    const working = await engine.work(
+      async (_envelope, { attempt }) => {
+        attempts.push(attempt);
+        return COMPLETED;
+      },
+      { concurrency: 1 },
+    );
+    await untilHolds(() => relay.asked.includes('bzpopmin'));
+    // The connection on which a worker waits for tasks still tells it that there is one.
+    relay.holdAnswers((asked) => !asked.includes('bzpopmin'));
+    const [web, task] = [await startEngine({ connection: server.url, queue }), taskOf()];
+    await web.stage([task], {});
+    const { id } = task.envelope;
+    await untilHolds(async () => (await direct.lpos(`bull:${queue}:active`, id)) === 0);
+    relay.cut();
+    await untilHolds(async () => (await web.find(id))?.state === 'completed');
+    expect(attempts).toEqual([1]);
+    expect(host.warnings).toEqual([]);
+    await working.stop();
+  });
+
   it.each<[string, BullMQOptions['keepCompleted']]>([
     ['with the next task', undefined],
     ['with the next task, where completed tasks are not kept', { count: 0 }],

@@ -16,8 +16,12 @@ export interface Relay {
   leadTo(port: number): void;
   /** All that has been asked so far, a character for each byte. */
   readonly asked: string;
-  /** From here on the server is asked, but its answers wait, until the function that is returned is called. */
-  holdAnswers(): () => void;
+  /**
+   * From here on the server is asked, but its answers wait, until the function that is returned is called.
+   *
+   * @param isMeant which connections' answers, by what they have asked so far; those of all where it is left out.
+   */
+  holdAnswers(isMeant?: (asked: string) => boolean): () => void;
   /** Ends the connections that there are, and what is on its way is lost. */
   cut(): void;
 }
@@ -26,15 +30,18 @@ export interface Relay {
 export async function openRelay(port: number): Promise<Relay> {
   const carrying = new Set<Socket>();
   const sockets = new Set<Socket>();
-  const servers = new Set<Socket>();
+  /** With what each has been asked. */
+  const servers = new Map<Socket, string>();
   let target = port;
   let asked = '';
   const server = createServer((client) => {
     const upstream = connect(target, HOST);
     carrying.add(client);
-    servers.add(upstream);
+    servers.set(upstream, '');
     client.on('data', (bytes: Buffer) => {
-      asked += bytes.toString('latin1');
+      const text = bytes.toString('latin1');
+      asked += text;
+      servers.set(upstream, `${servers.get(upstream) ?? ''}${text}`);
     });
     for (const [from, to] of [
       [client, upstream],
@@ -67,10 +74,11 @@ export async function openRelay(port: number): Promise<Relay> {
       sockets.clear();
       servers.clear();
     },
-    holdAnswers() {
-      for (const upstream of servers) upstream.pause();
+    holdAnswers(isMeant = () => true) {
+      const held = [...servers].filter(([, heard]) => isMeant(heard)).map(([upstream]) => upstream);
+      for (const upstream of held) upstream.pause();
       return () => {
-        for (const upstream of servers) upstream.resume();
+        for (const upstream of held) upstream.resume();
       };
     },
   };

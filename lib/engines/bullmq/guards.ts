@@ -5,13 +5,13 @@
  */
 import { ALSO_WHEN_FULL } from './guards/full-memory.ts';
 import { DISCARD, RELEASE } from './guards/holds.ts';
-import { DELAYED_ALREADY, WRITTEN_ALREADY } from './guards/lost-answers.ts';
+import { DELAYED_ALREADY, FETCHED_ALREADY, WRITTEN_ALREADY } from './guards/lost-answers.ts';
 import { LOOK, RETAKE_EACH, retake } from './guards/lost-locks.ts';
 
 const GUARDS: Readonly<Record<string, string>> = {
   promote: RELEASE,
   removeJob: DISCARD,
-  moveToActive: ALSO_WHEN_FULL,
+  moveToActive: ALSO_WHEN_FULL + FETCHED_ALREADY,
   extendLocks: ALSO_WHEN_FULL + RETAKE_EACH,
   moveToFinished:
     WRITTEN_ALREADY +

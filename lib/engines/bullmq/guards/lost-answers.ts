@@ -1,20 +1,38 @@
 /** An answer that was lost when its connection was cut: what it was about has been written, and is asked for again. */
 
-/**
- * What a script answers that has been run before, and whose answer was lost with the job that came with it: the one that the
- * worker's token locks by now. Zero: none came.
- */
-function answerAgain({
-  isFetching,
-  active,
-  prefix,
-}: Readonly<Record<'isFetching' | 'active' | 'prefix', string>>): string {
+/** Answers with the job that the worker's token locks, where there is one. */
+function answerWithLocked({ active, prefix }: Readonly<Record<'active' | 'prefix', string>>): string {
   return `
-  if ${isFetching} ~= '1' then return 0 end
   for _, id in ipairs(redis.call('LRANGE', ${active}, 0, -1)) do
     local job = ${prefix} .. id
     if redis.call('GET', job .. ':lock') == token then return {redis.call('HGETALL', job), id, 0, 0} end
   end
+`;
+}
+
+/**
+ * A worker that lost the answer to a fetch asks again, by the same token. For the time of a lock, the key `fetching` of the
+ * worker tells that from other fetches: only then it is looked for what it was given.
+ */
+export const FETCHED_ALREADY = `
+local asked, answer = pcall(function()
+  local opts = cmsgpack.unpack(ARGV[3])
+  local token = opts['token']
+  local fetching = ARGV[1] .. 'fetching:' .. string.match(token, '^[^:]+')
+  if redis.call('SET', fetching, token, 'PX', opts['lockDuration'], 'GET') ~= token then return nil end
+  ${answerWithLocked({ active: 'KEYS[2]', prefix: 'ARGV[1]' })}
+end)
+if asked and answer then return answer end
+`;
+
+/**
+ * What a script answers that has been run before, and whose answer was lost with the job that came with it: the one that the
+ * worker's token locks by now. Zero: none came.
+ */
+function answerAgain({ isFetching, ...place }: Readonly<Record<'isFetching' | 'active' | 'prefix', string>>): string {
+  return `
+  if ${isFetching} ~= '1' then return 0 end
+  ${answerWithLocked(place)}
   return 0
 `;
 }
