@@ -1,6 +1,10 @@
 /** What bullmq() does while Redis is down, and after that. */
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it, jest } from '@jest/globals';
+import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { work as someTime, untilHolds } from '../support/time.ts';
@@ -52,6 +56,31 @@ describeWithRedis('bullmq() with redis-server', () => {
     }
     expect(await ran.opened).toBe(held.envelope.id);
     await working.stop();
+  });
+
+  it('says why a Redis that was away refuses it when it is there again, once, and goes on when it does not any more', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'background-tasks-acl-'));
+    atEnd(() => rmSync(folder, { recursive: true }));
+    const users = join(folder, 'users.acl');
+    const allowed = 'user default on nopass ~* &* +@all\n';
+    writeFileSync(users, allowed);
+    const server = await startRedis({ args: ['--aclfile', users] });
+    const host = makeHost();
+    const engine = await startEngine({ connection: server.url }, host);
+    await server.stop();
+    await host.failed;
+    writeFileSync(users, 'user default on >another ~* &* +@all\n');
+    await server.start();
+    await untilHolds(() => host.errors.length > 1);
+    expect(await engine.stats().catch(({ message }: Error) => message)).toMatch(/NOAUTH/);
+    expect(host.errors.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/ECONN|closed/),
+      expect.stringMatching(/^NOAUTH /),
+    ]);
+    await server.stop();
+    writeFileSync(users, allowed);
+    await server.start();
+    await untilHolds(async () => (await engine.stats().catch(() => undefined)) !== undefined);
   });
 
   it('goes on with the task that an idle worker was given, where the answer was lost', async () => {

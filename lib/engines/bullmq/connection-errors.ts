@@ -48,17 +48,20 @@ export class ConnectionErrors {
     const error = withoutCommand(toError(thrown));
     if (error === this.#last) return;
     if (isOfConnection(error)) this.#connectionFailed(error);
-    else if (!this.#isMuted && this.#isNews(error)) this.#host.error(error);
+    else this.#tellNews(error);
   }
 
   /** Workers ask again and again for what Redis refuses, and for a lock that they have lost. */
-  #isNews({ message }: Error): boolean {
+  #tellNews(error: Error): void {
     // Redis adds by which script it was asked.
-    return this.#told.isNews(message.replace(/ script: .*/s, ''));
+    const isNews = this.#told.isNews(error.message.replace(/ script: .*/s, ''));
+    if (isNews && !this.#isMuted) this.#host.error(error);
   }
 
   #connectionFailed(error: Error): void {
     if (!isGivenUp(error)) this.#last = error;
+    // Redis is there again and refuses, as with another password: that it was away has been told, and this has not.
+    if (this.#isDown && error.name === 'ReplyError') this.#tellNews(error);
     if (this.#isDown) return;
     this.#isDown = true;
     if (!this.#isMuted) this.#host.error(error);
