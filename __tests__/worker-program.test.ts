@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -142,6 +143,11 @@ describe('the command', () => {
       'a queue for an engine that names its own',
       ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', ENGINE, '--queue', 'q'],
       'Expected --queue only with a URL as --engine',
+    ],
+    [
+      'a queue that its engine cannot have',
+      ['work', fileURLToPath(fixture('worker-registry.mjs')), '--engine', 'redis://127.0.0.1:1', '--queue', 'a:b'],
+      "Expected `queue` of bullmq() to be a non-empty string without a colon, got 'a:b' (string).\n\nUsage",
     ],
     [
       'an engine of a scheme that it does not know',
@@ -319,6 +325,28 @@ describe('the health of a worker program', () => {
     expect(JSON.parse(body)).toMatchObject({ status: 'working', running: 1, engine: { running: 1 } });
     await untilHolds(() => existsSync(file));
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ at: expect.any(String) });
+  });
+
+  it('is not written to a file that cannot be written, which is told once', async () => {
+    const tick = 'const { setInterval: set } = globalThis; globalThis.setInterval = (call) => set(call, 20);';
+    const program = work('worker-registry.mjs', ['--health-file', join(root, 'nowhere', 'health')], {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tick)}`,
+      TELLS: 'stats',
+    });
+    await program.until(/(^engine: stats$[\s\S]*){10}/m);
+    expect(program.output.match(/^The health file could not be written: ENOENT/gm)).toHaveLength(1);
+  });
+
+  it('ends the program at its start where it cannot be given at the port, as when another has it', async () => {
+    const another = createServer().listen(0, '127.0.0.1');
+    atEnd(() => another.close());
+    await once(another, 'listening');
+    const { port } = another.address() as AddressInfo;
+    const program = work('worker-registry.mjs', ['--health-port', String(port)]);
+    expect(await program.exited).toBe(1);
+    expect(program.output).toBe(
+      `The health route could not be opened: listen EADDRINUSE: address already in use 127.0.0.1:${port}\n`,
+    );
   });
 
   it('is asked of the engine once, however many ask at the same time', async () => {

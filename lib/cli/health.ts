@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, isIPv6 } from 'node:net';
+import { RecentlyTold } from '../durable/recently-told.ts';
 import { SECOND } from '../time/timers.ts';
 import { toError } from '../to-error.ts';
 import type { HealthOptions } from './arguments.ts';
@@ -64,20 +65,22 @@ function listen(port: number, host: string, ask: () => Promise<Health>): Promise
     server.on('error', (error) => {
       // A connection that could not be accepted, for want of file descriptors for instance, must not end the worker.
       if (server.listening) process.stderr.write(`The health route could not accept a connection: ${error.message}\n`);
-      else reject(error);
+      else reject(new Error(`The health route could not be opened: ${error.message}`, { cause: error }));
     });
     server.listen(port, host, () => resolve(server));
   });
 }
 
 function writerOf(file: string, ask: () => Promise<Health>): () => Promise<void> {
+  const told = new RecentlyTold();
   return async () => {
     const { isWell, ...facts } = await ask();
     if (!isWell) return;
     try {
       writeFileSync(file, `${JSON.stringify({ at: new Date().toISOString(), ...facts })}\n`);
-    } catch (error) {
-      process.stderr.write(`The health file could not be written: ${toError(error).message}\n`);
+    } catch (thrown) {
+      const { message } = toError(thrown);
+      if (told.isNews(message)) process.stderr.write(`The health file could not be written: ${message}\n`);
     }
   };
 }

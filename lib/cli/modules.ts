@@ -40,7 +40,7 @@ export async function engineOf(where: string | undefined, queue: string | undefi
     throw new UsageError('Expected --engine, or BACKGROUND_TASKS_ENGINE in the environment, got neither.');
   }
   const make = ENGINES[where.slice(0, where.indexOf(':') + 1).toLowerCase()];
-  if (make !== undefined) return make(where, queue);
+  if (make !== undefined) return make(where, queue).catch(blameArguments);
   const shown = withoutPassword(where);
   // A mistyped URL is not tried as a path: the message of the failed import would contain its password.
   if (shown !== where || LIKE_A_URL.test(where)) {
@@ -52,6 +52,12 @@ export async function engineOf(where: string | undefined, queue: string | undefi
     throw new UsageError('Expected --queue only with a URL as --engine: a module names its own queue.');
   if (exported === undefined) throw new UsageError(`Expected the engine ${where} to have a default export, got none.`);
   return engineIn(exported);
+}
+
+/** What an engine refuses of its options came from the command line. */
+function blameArguments(thrown: unknown): never {
+  if (codeOf(thrown) !== 'ERR_BACKGROUND_OPTION') throw thrown;
+  throw new UsageError(toError(thrown).message, { cause: thrown });
 }
 
 /** Of a module that was compiled to CommonJS, the default export is one level deeper. */
