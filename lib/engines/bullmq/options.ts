@@ -45,6 +45,8 @@ export interface BullMQOptions {
    * How long a worker may be silent before another one takes over its task, in milliseconds. While its event loop turns,
    * a worker renews its locks in time.
    *
+   * At least three times `stalledInterval`, or a task that runs while Redis is away may run twice, though its worker lives.
+   *
    * @default 30_000
    */
   readonly lockDuration?: number | undefined;
