@@ -39,7 +39,6 @@ const NOT_TAKEN_OVER = [
 type Script = Parameters<InstanceType<typeof Redis>['defineCommand']>[1];
 
 interface ClientInternals {
-  readonly stream: Writable | null;
   manuallyClosing: boolean;
   reconnectTimeout: NodeJS.Timeout | null;
   flushQueue(error: Error): void;
@@ -53,6 +52,11 @@ export class EngineClient extends Redis {
   #linkTimer: NodeJS.Timeout | undefined;
   /** Whether Redis was asked and has not answered yet. */
   #isAsked = false;
+
+  /** None before the first connection and between two, which the type of ioredis does not say. */
+  get #stream(): Writable | null | undefined {
+    return this.stream;
+  }
 
   /** Whether every script that needs a guard has been defined, with its guard. */
   get isGuarded(): boolean {
@@ -95,8 +99,7 @@ export class EngineClient extends Redis {
    * and takes longer than all else that is done here to send a command.
    */
   writeTogether(): void {
-    // Between two connections there is none, and what is sent waits for the next.
-    const stream: typeof this.stream | undefined = this.stream;
+    const stream = this.#stream;
     stream?.cork();
     nextTick(() => stream?.uncork());
   }
@@ -105,7 +108,7 @@ export class EngineClient extends Redis {
     // Called a second time, ioredis would wait two seconds for the end of a connection that has ended.
     if (this.status === 'end') return;
     // Every command that is refused asks for another connection, and ioredis would wait as often for the end of this one.
-    if (reconnect && (this as unknown as ClientInternals).stream?.writableEnded) return;
+    if (reconnect && this.#stream?.writableEnded) return;
     if (reconnect || this.status !== 'reconnecting') {
       super.disconnect(reconnect);
       return;
