@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { basename, join, sep } from 'node:path';
+import { basename, join, posix, sep } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { importGraphOf } from './support/import-graph.ts';
+import { relativeLinksOf } from './support/markdown.ts';
 import {
   commandOf,
   type Ended,
@@ -90,6 +91,17 @@ describe('the tarball', () => {
     );
     expect(strange).toEqual([]);
     expect(packed.paths.filter((path) => path.startsWith('docs/') && !path.endsWith('.md'))).toEqual([]);
+  });
+
+  it('holds every file that its documents link to, except for drawings', () => {
+    const documents = packed.paths.filter((path) => path.endsWith('.md'));
+    const linked = documents.flatMap((document) =>
+      relativeLinksOf(readFileSync(join(packed.directory, document), 'utf8'))
+        .filter((link) => !link.startsWith('#'))
+        .map((link) => posix.join(posix.dirname(document), link.replace(/#.*/, ''))),
+    );
+    const missing = linked.filter((path) => !packed.paths.includes(path) && !path.endsWith('.svg'));
+    expect(missing).toEqual([]);
   });
 
   it('is loaded as a few files, and loads neither pool nor logger before they are needed', async () => {

@@ -66,13 +66,13 @@ export interface BackgroundTasksOptions {
    */
   readonly history?: number | undefined;
   /**
-   * Where failures are told: anything with `error`, `warn`, `info` and `debug`; `false` for nothing.
+   * Where failures are logged: anything with `error`, `warn`, `info` and `debug`; `false` for nowhere.
    *
    * @default a winston logger that writes to the console
    */
   readonly logger?: Logger | false | undefined;
   /**
-   * Whether log lines carry the arguments of the task. Arguments may be personal data.
+   * Whether log lines contain the arguments of the task. Arguments may be personal data.
    *
    * @default false
    */
@@ -86,7 +86,7 @@ export interface BackgroundTasksOptions {
    */
   readonly onError?: ((error: Error, outcome: UnsuccessfulOutcome) => unknown) | undefined;
   /**
-   * Whether `addBackgroundTask()` works in code that was not handed the response. Each request then carries one
+   * Whether `addBackgroundTask()` works in code that does not have the response. Each request then carries one
    * more async context.
    *
    * @default false
@@ -97,7 +97,7 @@ export interface BackgroundTasksOptions {
   /**
    * Plain values of the request that its tasks can read as `currentTask().context`, in threads and processes as well.
    * Called at each `add` to the list of a response. If it throws, or returns a promise, `add` throws `ERR_BACKGROUND_HOOK`.
-   * What `background.add` adds has the context of the task that adds it; none if a handler does.
+   * A task that another adds by `background.add` has the context of that task; one that a handler adds has none.
    *
    * @default none: the context is `undefined`
    *
@@ -115,7 +115,7 @@ export interface BackgroundTasksOptions {
    */
   readonly watchdog?: WatchdogOptions | boolean | undefined;
   /**
-   * What keeps durable tasks: `bullmq(…)` of `express-background-tasks/bullmq`, `pgBoss(…)` of
+   * Where durable tasks are kept: `bullmq(…)` of `express-background-tasks/bullmq`, `pgBoss(…)` of
    * `express-background-tasks/pg-boss`, or one of your own. Without it they run in this process.
    *
    * @example

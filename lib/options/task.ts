@@ -26,7 +26,7 @@ export type When =
 /** When a failed task is tried again, and after how long. Each field that is left out comes from the next level. */
 export interface RetryOptions {
   /**
-   * How often the task is started altogether, the first time included. At least `1`.
+   * How often the task is started in all, the first time included. At least `1`.
    *
    * @default 1 (no retry)
    */
@@ -50,8 +50,8 @@ export interface RetryOptions {
    */
   readonly maxDelay?: number | undefined;
   /**
-   * The part of each wait that is left to chance, from `0` (none) to `1` (all of it), so that tasks which failed
-   * together do not come back together. It only ever shortens a wait.
+   * The part of each wait that is random, from `0` (none) to `1` (all of it), so that tasks that failed together do
+   * not all come back together. It only ever shortens a wait.
    *
    * @default 0.5
    */
@@ -77,9 +77,9 @@ export interface TaskOptions {
    */
   readonly name?: string | undefined;
   /**
-   * After which ends of the response the task runs: `always`; `success`, fully sent with a status below 400;
-   * `failure`, anything else; or a function that is asked when the response has ended. A task that is not run settles
-   * as `skipped`. A task without a response runs always.
+   * How the response must end for the task to run: `always`, in any way; `success`, fully sent with a status below 400;
+   * `failure`, in any other way; or a function that is asked when the response has ended. A task that is not run settles
+   * as `skipped`. A task without a response always runs.
    *
    * @default 'always'
    */
@@ -99,8 +99,8 @@ export interface TaskOptions {
   /** When a failed attempt is followed by another. */
   readonly retry?: RetryOptions | undefined;
   /**
-   * Which of the tasks that wait for a thread goes first: the highest number. Equals go in the order added.
-   * An integer from `-100` to `100`. Tasks on the event loop don't wait, so it says nothing to them.
+   * Of the tasks that wait for a thread, the one with the highest number goes first; equals go in the order added.
+   * An integer from `-100` to `100`. It has no effect on tasks on the event loop, which do not wait.
    *
    * @default 0
    */
@@ -110,8 +110,8 @@ export interface TaskOptions {
 /** What `blocking` takes beside. */
 export interface BlockingTaskOptions extends TaskOptions {
   /**
-   * Where the module's functions run: in a worker thread, or in a child process. A process costs more, and what takes
-   * it down takes down nothing else: native code that crashes, code that leaks, code that calls `process.chdir`.
+   * Where the module's functions run: in a worker thread, or in a child process. A process costs more, but harms nothing
+   * else if it dies: for native code that crashes, code that leaks, code that calls `process.chdir`.
    *
    * @default 'thread'
    */
