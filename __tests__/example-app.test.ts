@@ -200,6 +200,19 @@ describe('when the upload is no image', () => {
   );
 });
 
+describe('when a photograph is a single pixel wide and very long', () => {
+  it(
+    'makes no more of it than it is: a hundred bytes must not take the memory of thousands of photographs',
+    async () => {
+      const create = { width: 1, height: 10_000, channels: 3, background: 'red' } as const;
+      const accepted = await uploadPhoto(await sharp({ create }).png().toBuffer());
+      const [thumbnail] = await events.settled(accepted.tasks);
+      expect(thumbnail).toMatchObject({ state: 'completed', value: { width: 1, height: 10_000 } });
+    },
+    PATIENCE,
+  );
+});
+
 describe('when an upload is refused', () => {
   it.each([
     ['has more than 4 MB', 413, { email: 'ada@example.com', photo: new Blob([new Uint8Array(4 * 1024 * 1024 + 1)]) }],

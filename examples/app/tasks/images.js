@@ -2,7 +2,8 @@
 import sharp from 'sharp';
 import { paletteOf } from './palette.js';
 
-const PALETTE_WIDTH = 720;
+/** Of the image whose colours are counted, whatever the shape of the photograph. */
+const LONGEST_SIDE = 720;
 const PALETTE_COLORS = 5;
 const MOST_PIXELS = 50_000_000;
 
@@ -20,7 +21,7 @@ export async function thumbnail(photo, width, target) {
   const image = sharp(photo, { limitInputPixels: MOST_PIXELS }).rotate();
   const { data, info } = await image
     .clone()
-    .resize({ width: PALETTE_WIDTH })
+    .resize({ width: LONGEST_SIDE, height: LONGEST_SIDE, fit: 'inside', withoutEnlargement: true })
     .removeAlpha()
     .toColourspace('srgb')
     .raw()
