@@ -176,6 +176,25 @@ describe('when one of the shipped photographs is chosen', () => {
   );
 });
 
+describe('when the name of the file is not in ASCII', () => {
+  it(
+    'is kept as it is, in the answer and in the mail',
+    async () => {
+      const name = 'Köln – 東京.jpg';
+      const form = new FormData();
+      form.set('email', 'ada@example.com');
+      form.set('photo', new Blob([new Uint8Array(photo)]), name);
+      const response = await fetch(`${example.url}/uploads`, { method: 'POST', body: form });
+      expect(await response.json()).toMatchObject({ name });
+      const { text } = (await events.first(({ requestId }) => requestId === response.headers.get('x-request-id'))) as {
+        readonly text?: string;
+      };
+      expect(text).toContain(`"${name}"`);
+    },
+    PATIENCE,
+  );
+});
+
 describe('when the upload is no image', () => {
   it(
     'ends as a failed task, with one line in the log, and the application goes on',
@@ -232,6 +251,19 @@ describe('when an upload is refused', () => {
     expect(response.status).toBe(status);
     expect(await response.json()).toEqual({ error: expect.any(String) });
     expect(await json('/stats')).toMatchObject({ added });
+  });
+
+  it.each([
+    ['boundary', 'multipart/form-data', 'photo'],
+    ['part', 'multipart/form-data; boundary=x', '--x\r\nphoto\r\n--x--\r\n'],
+    ['end', 'multipart/form-data; boundary=x', '--x\r\nContent-Disposition: form-data; name="email"\r\n\r\nada'],
+  ])('because its form has no readable %s, takes that for a mistake of the client', async (_what, type, body) => {
+    const before = example.output();
+    const headers = { 'Content-Type': type };
+    const response = await fetch(`${example.url}/uploads`, { method: 'POST', headers, body });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({ error: expect.any(String) });
+    expect(example.output()).toBe(before);
   });
 });
 

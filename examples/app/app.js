@@ -147,8 +147,8 @@ export async function createApp({ folder, logger, engine }) {
 
   app.use((error, _req, res, next) => {
     if (res.headersSent) return next(error);
-    // Refusals by the package (503) have their status and headers; multer refuses bad uploads.
-    const status = error.status ?? statusOfMulter(error) ?? 500;
+    // Refusals by the package (503) have their status and headers, those of an upload their status.
+    const status = error.status ?? 500;
     if (status === 500) console.error(error);
     res.status(status).set(error.headers ?? {});
     res.json({ error: SERVER_ERRORS[status] ?? error.message });
@@ -170,9 +170,4 @@ export async function createApp({ folder, logger, engine }) {
 /** Whether this process only handed the task over: it runs elsewhere. */
 function isHandedOver({ executor, state = 'completed' }) {
   return executor === 'engine' && state === 'completed';
-}
-
-function statusOfMulter(error) {
-  if (error.name !== 'MulterError') return undefined;
-  return error.code === 'LIMIT_FILE_SIZE' ? 413 : 400;
 }

@@ -9,10 +9,20 @@ const LONGEST_FIELD = 320;
 export const PHOTOS = fileURLToPath(new URL('./photos/', import.meta.url));
 export const samples = readdirSync(PHOTOS).filter((file) => file.endsWith('.jpg'));
 
-export const parseUpload = multer({
+const parseForm = multer({
   storage: multer.memoryStorage(),
+  // Browsers send the names of files in UTF-8; multer takes them for Latin-1.
+  defParamCharset: 'utf8',
   limits: { files: 1, fileSize: LARGEST_PHOTO, fields: 4, fieldSize: LONGEST_FIELD },
 }).single('photo');
+
+/** A form that cannot be read is the client's mistake, of whatever kind the error is. */
+export function parseUpload(req, res, next) {
+  parseForm(req, res, (error) => {
+    if (error) Object.assign(error, { status: error.code === 'LIMIT_FILE_SIZE' ? 413 : 400 });
+    next(error);
+  });
+}
 
 /** Refused with a status that Express's error handling understands. */
 function refusal(status, message) {
