@@ -286,10 +286,39 @@ describe('the matchers', () => {
     background.add(sendWelcome, 'ada@example.com');
     await tasks.idle();
     expect(() => expect(tasks).toHaveAdded(sendWelcome, 'grace@example.com')).toThrow(
-      /Expected task sendWelcome\('grace@example.com'\) to have been added\.[\s\S]*sendWelcome\('ada@example.com'\): completed/,
+      /Expected task sendWelcome\("grace@example.com"\) to have been added\.[\s\S]*sendWelcome\("ada@example.com"\): completed/,
     );
     expect(() => expect(tasks).not.toHaveAdded(sendWelcome)).toThrow(
       /Expected task sendWelcome not to have been added/,
+    );
+  });
+
+  it('show each call on a line of its own, with its arguments as the test runner shows them', () => {
+    application();
+    const tasks = watchTasks(background, 'record');
+    const photos = blocking<{ tag(photo: object): void }>(moduleUrl);
+    background.add(photos.tag, { sizes: [1, 2, 3, 4, 5, 6, 7, 8], taken: { by: { name: 'Ada\nLovelace' } } });
+    const expected = { sizes: expect.any(Array), taken: expect.objectContaining({ by: { name: 'Grace' } }) };
+    expect(() => expect(tasks).toHaveCompleted(photos.tag, expected)).toThrow(
+      [
+        'Expected task tag({"sizes": Any<Array>, "taken": ObjectContaining {"by": {"name": "Grace"}}}) to have completed.',
+        '',
+        'Added were:',
+        '  tag({"sizes": [1, 2, 3, 4, 5, 6, 7, 8], "taken": {"by": {"name": "Ada Lovelace"}}}): skipped',
+      ].join('\n'),
+    );
+  });
+
+  it.each([
+    ['toHaveAdded', 'to have been added'],
+    ['toHaveCompleted', 'to have completed'],
+    ['toHaveFailed', 'to have failed'],
+    ['toHaveSkipped', 'to have been skipped'],
+  ] as const)('%s says that a task was expected %s', (matcher, words) => {
+    application();
+    const tasks = watchTasks(background);
+    expect(() => expect(tasks)[matcher](sendWelcome)).toThrow(
+      `Expected task sendWelcome ${words}.\n\nAdded were:\n  no task at all`,
     );
   });
 

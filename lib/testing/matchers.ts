@@ -1,5 +1,5 @@
 /** Matchers for jest and vitest, over what `watchTasks()` has seen. */
-import { describe, describeKind } from '../describe.ts';
+import { describeKind } from '../describe.ts';
 import { optionError } from '../errors.ts';
 import type { OutcomeState } from '../outcome.ts';
 import { definitionOf, type Task } from '../task.ts';
@@ -10,7 +10,7 @@ interface MatcherContext {
   readonly equals: (a: unknown, b: unknown, testers?: never[]) => boolean;
   /** The testers that the project has added, of the runner's own type. */
   readonly customTesters?: readonly unknown[];
-  readonly utils: { readonly iterableEquality: unknown };
+  readonly utils: { readonly iterableEquality: unknown; readonly stringify: (value: unknown) => string };
   readonly isNot?: boolean;
 }
 interface MatcherResult {
@@ -55,10 +55,10 @@ declare global {
  * expect(tasks).not.toHaveAdded(sendInvoice);
  */
 export const taskMatchers: Readonly<Record<keyof TaskMatchers, TaskMatcher>> = {
-  toHaveAdded: matcher('toHaveAdded', 'added', () => true),
+  toHaveAdded: matcher('toHaveAdded', 'been added', () => true),
   toHaveCompleted: matcher('toHaveCompleted', 'completed', isOneOf('completed')),
   toHaveFailed: matcher('toHaveFailed', 'failed', isOneOf('failed', 'timed-out')),
-  toHaveSkipped: matcher('toHaveSkipped', 'skipped', isOneOf('skipped')),
+  toHaveSkipped: matcher('toHaveSkipped', 'been skipped', isOneOf('skipped')),
 };
 
 function isOneOf(...states: OutcomeState[]): (one: AddedTask) => boolean {
@@ -73,11 +73,15 @@ function matcher(matcherName: keyof TaskMatchers, what: string, isSo: (one: Adde
     const matches = watcher
       .of(task as Task<unknown[], unknown>)
       .filter((one) => isSo(one) && (args.length === 0 || isEqual(one.args, args)));
-    const expected = args.length === 0 ? name : `${name}(${args.map(describe).join(', ')})`;
+    // As the runner shows them, which knows what `expect.any(Date)` is; vitest would use several lines.
+    const show = (arg: unknown): string => this.utils.stringify(arg).replaceAll(/\s*\n\s*/g, ' ');
+    const callOf = (of: string, given: readonly unknown[]): string => `${of}(${given.map(show).join(', ')})`;
     return {
       pass: matches.length > 0,
-      message: () =>
-        `Expected task ${expected} ${this.isNot ? 'not ' : ''}to have been ${what}.\n\nAdded were:\n${listOf(watcher.added)}`,
+      message: () => {
+        const expected = args.length === 0 ? name : callOf(name, args);
+        return `Expected task ${expected} ${this.isNot ? 'not ' : ''}to have ${what}.\n\nAdded were:\n${listOf(watcher.added, callOf)}`;
+      },
     };
   };
 }
@@ -96,12 +100,12 @@ function equalityOf({ equals, customTesters = [], utils }: MatcherContext): (a: 
   return (a, b) => equals(a, b, testers as never[]);
 }
 
-function listOf(added: readonly AddedTask[]): string {
+function listOf(added: readonly AddedTask[], callOf: (name: string, args: readonly unknown[]) => string): string {
   if (added.length === 0) return '  no task at all';
   return added
     .map(({ name, args, handle, error }) => {
       const why = error === undefined ? '' : `, ${error.name}: ${error.message}`;
-      return `  ${name}(${args.map(describe).join(', ')}): ${handle.state}${why}`;
+      return `  ${callOf(name, args)}: ${handle.state}${why}`;
     })
     .join('\n');
 }
