@@ -31,8 +31,9 @@ export async function loadFunction(module: string, exportName: string): Promise<
 }
 
 /** Functions of an object that is exported as a whole may call each other by `this`. */
-function taskFunctionOf({ default: whole }: Namespace, name: string, exported: unknown): Callable | undefined {
+function taskFunctionOf(namespace: Namespace, name: string, exported: unknown): Callable | undefined {
   if (typeof exported !== 'function' || types.isGeneratorFunction(exported)) return undefined;
+  const whole = defaultOf(namespace);
   return hasOwn(whole, name) && whole[name] === exported ? exported.bind(whole) : (exported as Callable);
 }
 
@@ -112,10 +113,15 @@ function adviceFor(cause: Error, module: string): string {
 
 /** A CommonJS module's exports stand on its default export where Node could not tell their names beforehand. */
 function exportOf(namespace: Namespace, name: string): unknown {
-  const { default: fallback } = namespace;
+  const fallback = defaultOf(namespace);
   // A compiled module's default export stands one level deeper than Node puts it.
   if (name in namespace && (name !== 'default' || typeof fallback === 'function')) return namespace[name];
   return hasOwn(fallback, name) ? fallback[name] : undefined;
+}
+
+/** A module that vitest mocks throws when it is asked for an export that the test did not give it. */
+function defaultOf(namespace: Namespace): unknown {
+  return 'default' in namespace ? namespace['default'] : undefined;
 }
 
 function hasOwn(value: unknown, name: string): value is Record<string, unknown> {
@@ -123,6 +129,6 @@ function hasOwn(value: unknown, name: string): value is Record<string, unknown> 
 }
 
 export function functionNames(namespace: Namespace): string[] {
-  const names = [...Object.keys(namespace), ...Object.keys(namespace['default'] ?? {})];
+  const names = [...Object.keys(namespace), ...Object.keys(defaultOf(namespace) ?? {})];
   return [...new Set(names)].filter((name) => name !== 'module.exports' && functionIn(namespace, name) !== undefined);
 }
