@@ -80,8 +80,8 @@ describe('tasks in threads', () => {
     expect({ running, idle }).toEqual({ running: 0, idle: workers });
   });
 
-  it('run TypeScript by --import tsx', async () => {
-    const { width } = threads.refer<{ width(size: string): number }>('module-enums.ts');
+  it.each(['module-enums.ts', 'module-enums.mts'])('run TypeScript by --import tsx: %s', async (file) => {
+    const { width } = threads.refer<{ width(size: string): number }>(file);
     const background = threads.open(1, { execArgv: ['--import', 'tsx'] });
     expect(await background.add(width, 'Small').settled).toMatchObject({ state: 'completed', value: 100 });
   });

@@ -1,6 +1,5 @@
 /** The user's module, loaded in the thread that runs its functions. */
 import { createRequire } from 'node:module';
-import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
@@ -79,15 +78,16 @@ const NOT_IMPORTABLE: ReadonlySet<unknown> = new Set([
   'ERR_MODULE_NOT_FOUND',
 ]);
 
-/** ts-node and others that are preloaded by `--require` teach `require()` alone to read TypeScript. */
+/**
+ * ts-node and others that are preloaded by `--require` teach `require()` alone to read TypeScript, and in threads tsx as
+ * well. An `.mts` file may then be read by what reads `.js`: only of `.ts` is it certain that it is registered.
+ */
 async function importOrRequire(module: string): Promise<Namespace> {
   try {
     return (await import(module)) as Namespace;
   } catch (thrown) {
-    const { extensions } = createRequire(module);
-    const isForRequire =
-      NOT_IMPORTABLE.has(codeOf(thrown)) && TYPESCRIPT.test(module) && extensions[extname(module)] !== undefined;
-    if (!isForRequire) throw thrown;
+    const readsTypeScript = createRequire(module).extensions['.ts'] !== undefined;
+    if (!(readsTypeScript && NOT_IMPORTABLE.has(codeOf(thrown)) && TYPESCRIPT.test(module))) throw thrown;
     return requireInstead(module, thrown);
   }
 }
