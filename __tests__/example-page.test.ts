@@ -169,8 +169,15 @@ describePage("the example application's page", () => {
   );
 
   it(
-    'fits a narrow window',
+    'fits a narrow window, though the name of the file is long and has no place to break',
     async () => {
+      const name = `${'a'.repeat(200)}.jpg`;
+      await page
+        .getByLabel('or a file of yours')
+        .setInputFiles({ name, mimeType: 'image/jpeg', buffer: Buffer.from('Dear Ada') });
+      await send();
+      await page.locator('#response-text', { hasText: name }).waitFor();
+      await page.locator('#mail .slot.here', { hasText: name }).waitFor();
       await page.setViewportSize({ width: 360, height: 740 });
       expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBe(0);
     },
