@@ -83,6 +83,20 @@ export function argumentsOfAsyncFunctionsAreChecked(tasks: TaskList): void {
   tasks.add(undefined as typeof sendEmail | undefined, 'ada@example.com', 'Welcome');
 }
 
+export function tasksAreCalledWithoutThis(tasks: TaskList): void {
+  function double(this: { factor: number }, value: number): number {
+    return this.factor * value;
+  }
+  // @ts-expect-error: it would find no factor.
+  tasks.add(double, 1);
+  // @ts-expect-error: nor does it by another name.
+  defineTask(double, { name: 'double' });
+  tasks.add(double.bind({ factor: 2 }), 1);
+  tasks.add(function (this: void, value: number) {
+    return value;
+  }, 1);
+}
+
 export function argumentsMayBeOptionalAndRest(tasks: TaskList): void {
   const greet = (name: string, greeting?: string): string => `${greeting} ${name}`;
   tasks.add(greet, 'Ada');

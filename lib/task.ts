@@ -5,8 +5,8 @@ import { BackgroundTaskError } from './errors.ts';
 import type { ExecutorName } from './executor-names.ts';
 import { resolveTaskOptions, type TaskOptions } from './options/task.ts';
 
-/** A function that can run after the response. Its arguments are checked against what is passed to `add`. */
-export type TaskFunction<Args extends unknown[] = never[], Value = unknown> = (...args: Args) => Value;
+/** A function that can run after the response, called without `this`. Its arguments are checked against what is passed to `add`. */
+export type TaskFunction<Args extends unknown[] = never[], Value = unknown> = (this: void, ...args: Args) => Value;
 
 /**
  * A reference to one exported function of a module, as {@link blocking} and {@link durable} make it. This thread does not
@@ -145,7 +145,7 @@ function adviceFor(task: unknown): string {
  * res.locals.backgroundTasks.add(sendInvoice, order.id);
  */
 export function defineTask<Args extends unknown[], Value>(
-  fn: (...args: Args) => Value,
+  fn: TaskFunction<Args, Value>,
   options: TaskOptions = {},
 ): (...args: Args) => Value {
   if (typeof fn !== 'function') {
