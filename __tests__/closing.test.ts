@@ -408,6 +408,16 @@ describe('when close() runs out of time', () => {
     expect(abandoned[0]).toEqual({ ...(await handle.settled), arguments: [] });
   });
 
+  it('tells each argument of what it gave up in a line, a long list as well', async () => {
+    const background = makeBackground({ timeout: Number.POSITIVE_INFINITY });
+    background.add((..._arguments: unknown[]) => never(), [1, 2, 3, 4, 5, 6, 7, 8], { ids: Array(11).fill(7) });
+    const { abandoned } = await background.close(SOON);
+    expect(abandoned[0]?.arguments).toEqual([
+      '[ 1, 2, 3, 4, 5, 6, 7, 8 ]',
+      '{ ids: [ 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, ... 1 more item ] }',
+    ]);
+  });
+
   it('gives up the tasks of a response that never ends, and they never start', async () => {
     const background = makeBackground();
     const ran: string[] = [];

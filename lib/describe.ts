@@ -11,6 +11,8 @@ export function describe(value: unknown): string {
     if (types.isPromise(value)) return 'a promise';
     const text = inspect(value, {
       depth: 1,
+      // A list of more than six would be a table of several lines.
+      compact: true,
       breakLength: Number.POSITIVE_INFINITY,
       maxStringLength: 100,
       maxArrayLength: 10,
