@@ -1,9 +1,9 @@
 /** Applications that a bundler has packed. */
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { build, type Format } from 'esbuild';
-import { built, makeProject, type ProjectFiles, runNode } from './support/projects.ts';
+import { built, filesBelow, makeProject, type ProjectFiles, runNode } from './support/projects.ts';
 
 const TIMEOUT = 60_000;
 
@@ -88,6 +88,48 @@ describe.each(outputs)('an application that esbuild has packed as $format', (out
     'does so too where the bundle was deployed alone, without the modules that it was made of',
     async () => {
       expect(await outcomesOf([], { withModules: false })).toEqual([4, advice, advice]);
+    },
+    TIMEOUT,
+  );
+});
+
+/** webpack is none of our dependencies. This is what it makes of our modules: it does not know where `require` would start. */
+function withoutCreateRequire(directory: string): void {
+  for (const path of filesBelow(directory).filter((name) => name.endsWith('.js'))) {
+    const file = join(directory, path);
+    writeFileSync(file, readFileSync(file, 'utf8').replaceAll(/(?<![.\w])createRequire\(\w*\)/g, 'undefined'));
+  }
+}
+
+describe('an application that webpack has packed', () => {
+  it(
+    'runs and logs, also where the package was packed as well',
+    async () => {
+      const project = makeProject(
+        built,
+        {
+          'package.json': { name: 'project', private: true, type: 'module' },
+          'tasks.js': 'export const quadruple = (value) => 4 * value;',
+          'app.js': `
+            import { backgroundTasks, blocking } from 'express-background-tasks';
+
+            const background = backgroundTasks();
+            const { quadruple } = blocking(new URL('./tasks.js', import.meta.url));
+            const fail = () => { throw new Error('as it should'); };
+            for (const task of [quadruple, fail]) {
+              const { value, error } = await background.add(task, 1).settled;
+              console.log(value ?? error.message);
+            }
+            await background.close();`,
+        },
+        [],
+      );
+      withoutCreateRequire(join(project, 'node_modules/express-background-tasks/dist/esm'));
+      const { stdout, stderr } = await runNode(['app.js'], project);
+      expect({ stdout, stderr }).toEqual({
+        stdout: '4\nas it should\n',
+        stderr: expect.stringMatching(/^[\w:.-]+ error: Task fail failed: as it should .*\n$/),
+      });
     },
     TIMEOUT,
   );

@@ -1,11 +1,10 @@
 /** Where failures are told. The one room that knows winston. */
-import { createRequire } from 'node:module';
 import type Winston from 'winston';
 import { describe } from './describe.ts';
 import { BackgroundTaskError } from './errors.ts';
 import { notify } from './hooks.ts';
 import { onOneLine } from './one-line.ts';
-import { here } from './package-files.ts';
+import { requireHere } from './package-files.ts';
 
 /** Anything with winston's four methods: winston itself, pino, `console`, and most others. */
 export interface Logger {
@@ -81,7 +80,7 @@ function tell(logger: Logger, level: Level, message: string, fields: object): un
 
 function consoleLogger(): LoggerWithLevels {
   // Loaded only here: an application with a logger of its own, and every worker thread, is spared winston's start.
-  const winston = createRequire(here)('winston') as typeof Winston;
+  const winston = requireHere('winston') as typeof Winston;
   const logger = winston.createLogger({
     level: 'info',
     format: winston.format.combine(winston.format.timestamp(), winston.format.printf(lineOf)),

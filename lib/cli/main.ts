@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The command `express-background-tasks`. */
-import { createRequire } from 'node:module';
-import { here } from '../package-files.ts';
+import { requireHere } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import { commandOf, USAGE, UsageError } from './arguments.ts';
 import { runWorker } from './run-worker.ts';
@@ -23,7 +22,7 @@ async function main(): Promise<void> {
 }
 
 function versionOfPackage(): string {
-  return (createRequire(here)('../../package.json') as { version: string }).version;
+  return (requireHere('../../package.json') as { version: string }).version;
 }
 
 main().catch((thrown: unknown) => {

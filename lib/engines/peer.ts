@@ -1,7 +1,6 @@
 /** Loads optional peer packages, when the entry that needs them is imported. */
-import { createRequire } from 'node:module';
 import { BackgroundTaskError, codeOf, engineError } from '../errors.ts';
-import { here } from '../package-files.ts';
+import { requireHere } from '../package-files.ts';
 import { isAtLeast, majorOf, type Oldest } from './version.ts';
 
 const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
@@ -12,9 +11,8 @@ const NOT_INSTALLED: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MO
  * @throws {BackgroundTaskError} `ERR_BACKGROUND_PEER` if it is not installed.
  */
 export function requirePeer<Peer>(entry: string, name: string, install = name): Peer {
-  const require = createRequire(here);
   try {
-    return require(name) as Peer;
+    return requireHere(name) as Peer;
   } catch (cause) {
     if (!NOT_INSTALLED.has(codeOf(cause))) throw cause;
     throw new BackgroundTaskError(

@@ -2,12 +2,11 @@
  * Starts a thread with its limits, environment and priority, and ends it. The one room that knows Piscina: one that has a
  * single thread. Everything between threads (queue, order, limits, replacing dead ones, closing) is done elsewhere.
  */
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { deferred } from '../deferred.ts';
 import type { ResolvedPoolOptions } from '../options/thread-pool.ts';
-import { here, threadStart } from '../package-files.ts';
+import { requireHere, threadStart } from '../package-files.ts';
 import { toError } from '../to-error.ts';
 import { inheritedExecArgv } from './exec-argv.ts';
 
@@ -26,7 +25,7 @@ type PiscinaClass = new (options: Record<string, unknown>) => PiscinaPool;
  */
 export function findPiscina(): void {
   try {
-    createRequire(here).resolve('piscina');
+    requireHere.resolve('piscina');
   } catch {
     // The first thread that is to start says so.
   }
@@ -48,7 +47,7 @@ export class PiscinaThread {
 
   /** Throws where Node refuses the options, or Piscina cannot be loaded. */
   constructor(options: ResolvedPoolOptions, observer: ThreadObserver) {
-    const { Piscina } = createRequire(here)('piscina') as { Piscina: PiscinaClass };
+    const { Piscina } = requireHere('piscina') as { Piscina: PiscinaClass };
     this.#pool = new Piscina({
       filename: fileURLToPath(threadStart),
       // Piscina would look for a default export, and for want of one make code of text, which Node can be told to forbid.

@@ -1,5 +1,5 @@
 /** The user's module, loaded in the thread that runs its functions. */
-import { createRequire } from 'node:module';
+import nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { BackgroundTaskError, codeOf } from '../errors.ts';
@@ -86,7 +86,7 @@ async function importOrRequire(module: string): Promise<Namespace> {
   try {
     return (await import(module)) as Namespace;
   } catch (thrown) {
-    const readsTypeScript = createRequire(module).extensions['.ts'] !== undefined;
+    const readsTypeScript = nodeModule.createRequire(module).extensions['.ts'] !== undefined;
     if (!(readsTypeScript && NOT_IMPORTABLE.has(codeOf(thrown)) && TYPESCRIPT.test(module))) throw thrown;
     return requireInstead(module, thrown);
   }
@@ -97,7 +97,7 @@ const NOT_REQUIRABLE: ReadonlySet<unknown> = new Set(['ERR_REQUIRE_ASYNC_MODULE'
 
 function requireInstead(module: string, thrownByImport: unknown): Namespace {
   try {
-    const whole = createRequire(module)(fileURLToPath(module)) as Namespace;
+    const whole = nodeModule.createRequire(module)(fileURLToPath(module)) as Namespace;
     return { ...whole, default: whole };
   } catch (thrown) {
     throw NOT_REQUIRABLE.has(codeOf(thrown)) ? thrownByImport : thrown;

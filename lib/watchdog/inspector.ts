@@ -1,9 +1,8 @@
 /** What the watched thread can tell of Node's inspector without opening a session. */
 
 import type Inspector from 'node:inspector';
-import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
-import { here } from '../package-files.ts';
+import { requireHere } from '../package-files.ts';
 
 /** Why no stacks can be read in this thread; `undefined` where they can. */
 export function whyNoStacks(): string | undefined {
@@ -21,7 +20,7 @@ let inspector: typeof Inspector | undefined;
 /** The port on which a debugger may come; `0` while the inspector is not open. */
 export function debuggerPort(): number {
   if (!process.features.inspector) return 0;
-  inspector ??= createRequire(here)('node:inspector') as typeof Inspector;
+  inspector ??= requireHere('node:inspector') as typeof Inspector;
   const address = inspector.url();
   return address === undefined ? 0 : Number(new URL(address).port);
 }

@@ -1,10 +1,9 @@
 /** The only import of pg-boss. */
-import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import vm from 'node:vm';
 import type * as PgBossModule from 'pg-boss';
 import { BackgroundTaskError, codeOf } from '../../errors.ts';
-import { here } from '../../package-files.ts';
+import { requireHere } from '../../package-files.ts';
 import { checkPeerVersion, requirePeer } from '../peer.ts';
 import { isAtLeast } from '../version.ts';
 
@@ -48,5 +47,5 @@ function importAroundLoader(): Promise<typeof PgBossModule> {
   const load = vm.runInThisContext('(url) => import(url)', {
     importModuleDynamically: USE_MAIN_CONTEXT_DEFAULT_LOADER as never,
   }) as (url: string) => Promise<typeof PgBossModule>;
-  return load(pathToFileURL(createRequire(here).resolve('pg-boss')).href);
+  return load(pathToFileURL(requireHere.resolve('pg-boss')).href);
 }
