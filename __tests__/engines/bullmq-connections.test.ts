@@ -2,16 +2,18 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, it, jest } from '@jest/globals';
+import type { StagedTask } from 'express-background-tasks/testing/engine';
 import { Redis } from 'ioredis';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
-import { untilHolds } from '../support/time.ts';
+import { untilHolds, untilTimersComeNext } from '../support/time.ts';
 import { makeEngine, makeHost, startEngine } from './support/bullmq-engines.ts';
 import { taskOf } from './support/bullmq-tasks.ts';
 import { starts, workAtTheGate } from './support/bullmq-workers.ts';
 import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
+import { openRelay } from './support/relay.ts';
 import { describeWithRedis, openClient, shareRedis } from './support/shared-redis.ts';
 
 jest.setTimeout(60_000);
@@ -27,19 +29,29 @@ describeWithRedis('bullmq() with redis-server', () => {
   it('keeps its connection as a user who may not send PING: a refusal is an answer', async () => {
     const user = ['--user', 'default', 'on', 'nopass', '~*', '&*', '+@all', '-ping'];
     const server = await startRedis({ args: user });
-    const link = jest.spyOn(globalThis, 'setInterval');
-    const engine = await startEngine({ connection: server.url });
-    const looks = link.mock.calls.filter(([, ms]) => ms === LONGEST_SILENCE).map(([look]) => look as () => void);
-    link.mockRestore();
-    expect(looks).not.toEqual([]);
+    const { engine, look } = await startWithLooks(server.url);
     const direct = openClient(server.url);
     const connections = async () => ((await direct.client('LIST')) as string).match(/^id=\d+/gm);
     const before = await connections();
     for (let count = 0; count < 3; count += 1) {
-      for (const look of looks) look();
+      look();
       await engine.stats();
     }
     expect(await connections()).toEqual(before);
+  });
+
+  it('makes another connection where the one that it had was ended by the other side, which takes no more', async () => {
+    const relay = await openRelay(redis.port);
+    const { engine, look } = await startWithLooks(`redis://127.0.0.1:${relay.port}`);
+    const ended = relay.endUnread();
+    look();
+    const staged = engine.stage([largeTask()], {});
+    await ended;
+    // By then the end has come to this side.
+    for (let turns = 0; turns < 10; turns += 1) await untilTimersComeNext();
+    look();
+    await staged;
+    expect(await engine.stats()).toMatchObject({ waiting: 1 });
   });
 
   it.each([
@@ -120,3 +132,22 @@ describeWithRedis('bullmq() with redis-server', () => {
     while ((await others()) > before);
   });
 });
+
+/** An engine, and what looks whether Redis is there: it does so by itself as well, from time to time. */
+async function startWithLooks(connection: string) {
+  const link = jest.spyOn(globalThis, 'setInterval');
+  const engine = await startEngine({ connection });
+  const looks = link.mock.calls.filter(([, ms]) => ms === LONGEST_SILENCE).map(([look]) => look as () => void);
+  link.mockRestore();
+  expect(looks).not.toEqual([]);
+  const look = (): void => {
+    for (const each of looks) each();
+  };
+  return { engine, look };
+}
+
+/** More than the system takes of a connection that nobody reads. */
+function largeTask(): StagedTask {
+  const { envelope, ...rest } = taskOf();
+  return { ...rest, envelope: { ...envelope, args: ['x'.repeat(2 ** 24)] } };
+}

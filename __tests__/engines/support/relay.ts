@@ -24,6 +24,8 @@ export interface Relay {
   holdAnswers(isMeant?: (asked: string) => boolean): () => void;
   /** Ends the connections that there are, and what is on its way is lost. */
   cut(): void;
+  /** Takes no more from the clients that there are, and ends its side: they can never send all that they have. */
+  endUnread(): Promise<unknown>;
 }
 
 /** Ends with the test. */
@@ -68,6 +70,9 @@ export async function openRelay(port: number): Promise<Relay> {
     },
     get asked() {
       return asked;
+    },
+    endUnread() {
+      return Promise.all(Array.from(carrying, (client) => once(client.pause().end(), 'finish')));
     },
     cut() {
       for (const socket of sockets) socket.destroy();

@@ -52,6 +52,8 @@ export class EngineClient extends Redis {
   #linkTimer: NodeJS.Timeout | undefined;
   /** Whether Redis was asked and has not answered yet. */
   #isAsked = false;
+  /** Ended here, so that another connection is made. One that Redis has ended may never close: Node waits until all is sent. */
+  #ended: Writable | null | undefined;
 
   /** None before the first connection and between two, which the type of ioredis does not say. */
   get #stream(): Writable | null | undefined {
@@ -107,8 +109,12 @@ export class EngineClient extends Redis {
   override disconnect(reconnect = false): void {
     // Called a second time, ioredis would wait two seconds for the end of a connection that has ended.
     if (this.status === 'end') return;
-    // Every command that is refused asks for another connection, and ioredis would wait as often for the end of this one.
-    if (reconnect && this.#stream?.writableEnded) return;
+    if (reconnect) {
+      const stream = this.#stream;
+      // Every command that is refused asks for another connection, and ioredis would wait as often for the end of this one.
+      if (stream && stream === this.#ended) return;
+      this.#ended = stream;
+    }
     if (reconnect || this.status !== 'reconnecting') {
       super.disconnect(reconnect);
       return;
