@@ -51,3 +51,15 @@ describe('an engine that lets nobody fetch tasks', () => {
     await closed;
   });
 });
+
+describe('an instance that takes no tasks, since a registered module does not load', () => {
+  it('says why in the log also where ready() was asked: who asked may have gone on without it', async () => {
+    const limits = { maxResultSize: 10 };
+    const app = await durableApp(() => {}, { work: true, pool: limits, processes: limits });
+    const waited = Promise.race([app.background.ready(), Promise.resolve('long enough')]);
+    expect(await waited).toBe('long enough');
+    expect((await app.log.until('ERR_BACKGROUND_REGISTRY'))[0]?.message).toMatch(
+      /^The engine memory: .*`maxResultSize`/,
+    );
+  });
+});

@@ -33,15 +33,16 @@ export interface TaskWorker extends Pick<DurableBackgroundTasks, 'idle' | 'close
  */
 export async function createWorker(options: WorkerOptions): Promise<TaskWorker> {
   const background = backgroundTasks(resolveWorkerOptions(options));
+  const durable = instanceOf(background)?.durable;
   try {
-    await background.ready();
+    await durable?.readyUnlogged();
   } catch (thrown) {
     await background.close({ timeout: 0 });
     throw thrown;
   }
   const { idle, close, stats, engineStats } = background;
   const worker: TaskWorker = {
-    tasks: [...(instanceOf(background)?.durable?.tasks.keys() ?? [])],
+    tasks: [...(durable?.tasks.keys() ?? [])],
     idle,
     close,
     stats,

@@ -49,13 +49,14 @@ export class DurableTasks {
   readonly handOver: HandOver;
   /** The tasks that are run here, by name; none before `ready`. */
   tasks: ReadonlyMap<string, TaskDefinition> = new Map();
+  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. Rejects if it is closed before. */
+  readonly ready: Promise<void>;
   readonly #options: DurableTasksOptions;
   readonly #link: EngineLink;
   readonly #notices: Notices;
   readonly #closed = deferred<never>();
-  readonly #ready: Promise<void>;
-  /** Whether somebody has asked for `ready`, who is told by that why it has rejected. */
-  #isReadyAsked = false;
+  /** Whether the caller of {@link readyUnlogged} tells why `ready` has rejected. */
+  #isToldElsewhere = false;
   #worker: EngineWorker | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -70,18 +71,18 @@ export class DurableTasks {
     };
     this.#link = new EngineLink(this.engine, engineHost, options.work !== undefined);
     this.handOver = new HandOver(this.#link, options.durable, (task, error) => host.warn(task, error));
-    this.#ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
-    this.#ready.catch((error: Error) => {
+    this.ready = Promise.race([this.#start(executors, host), this.#closed.promise]);
+    this.ready.catch((error: Error) => {
       // No news: it was close() that was called.
-      const isNews = !this.#isReadyAsked && codeOf(error) !== 'ERR_BACKGROUND_CLOSED';
+      const isNews = !this.#isToldElsewhere && codeOf(error) !== 'ERR_BACKGROUND_CLOSED';
       if (isNews) notices.engineFailed(this.engine.name, error);
     });
   }
 
-  /** Resolves when the engine has started and, with the option `work`, tasks are fetched. Rejects if it is closed before. */
-  get ready(): Promise<void> {
-    this.#isReadyAsked = true;
-    return this.#ready;
+  /** For a caller who hears it out, and tells itself why it has rejected. Who asks for `ready` may have gone on without it. */
+  readyUnlogged(): Promise<void> {
+    this.#isToldElsewhere = true;
+    return this.ready;
   }
 
   async #start(executors: LocalExecutors, host: WorkHost): Promise<void> {

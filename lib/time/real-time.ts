@@ -11,7 +11,7 @@ export const { setImmediate, setInterval, setTimeout, clearInterval, clearTimeou
 const resolved = Promise.resolve();
 /** `callback` must not throw. */
 export const queueMicrotask = (callback: () => void): void => void resolved.then(callback);
-/** In the same turn, when the callbacks of all promises have been called. */
+/** In the same turn. Where the callback of a promise calls it: when those of all promises have been called. */
 export const { nextTick } = process;
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 export const now: () => number = performance.now.bind(performance);
