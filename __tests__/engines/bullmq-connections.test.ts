@@ -54,6 +54,25 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.stats()).toMatchObject({ waiting: 1 });
   });
 
+  it('makes another connection where the one that it makes is taken, and then answers nothing', async () => {
+    const asked = makeGate();
+    const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open)).listen(
+      0,
+      '127.0.0.1',
+    );
+    atEnd(() => silent.close());
+    await once(silent, 'listening');
+    const relay = await openRelay(redis.port);
+    const { engine, look } = await startWithLooks(`redis://127.0.0.1:${relay.port}`);
+    relay.leadTo((silent.address() as AddressInfo).port);
+    relay.cut();
+    await asked.opened;
+    relay.leadTo(redis.port);
+    for (let looks = 0; looks < 2; looks += 1) look();
+    // At every second attempt to connect, calls are given up.
+    await untilHolds(async () => (await engine.stats().catch(() => undefined)) !== undefined);
+  });
+
   it.each([
     ['by its URL', (port: number) => `rediss://127.0.0.1:${port}`],
     ['by its URL in capitals', (port: number) => `REDISS://127.0.0.1:${port}`],

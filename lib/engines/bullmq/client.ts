@@ -75,18 +75,21 @@ export class EngineClient extends Redis {
    * and keeps the connection, and the timer of `socketTimeout` outlives its connection and ends the next.
    */
   watchLink(): void {
-    this.on('ready', this.#answered);
+    for (const news of ['connect', 'ready']) this.on(news, this.#answered);
     this.#linkTimer = setInterval(() => this.#checkLink(), LONGEST_SILENCE).unref();
   }
 
   #checkLink(): void {
-    if (this.status !== 'ready') return;
+    const { status } = this;
+    if (status !== 'ready' && status !== 'connect') return;
     if (this.#isAsked) {
       this.disconnect(true);
       return;
     }
     this.#isAsked = true;
-    this.ping().then(this.#answered, (error: Error) => {
+    // Until it is ready, all but a few commands would wait for that: a Redis that loads its data answers this one.
+    const answer = status === 'ready' ? this.ping() : this.info();
+    answer.then(this.#answered, (error: Error) => {
       // Redis may refuse the command to this user: that is an answer as well.
       if (error.name === 'ReplyError') this.#answered();
     });
