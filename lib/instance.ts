@@ -20,6 +20,7 @@ import type { Owner } from './owner.ts';
 import { Reporter } from './reporter.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
+import { assertStack } from './stack.ts';
 import { newIdPrefix } from './task-id.ts';
 import { Deadlines } from './time/deadlines.ts';
 import { InstanceWatch } from './watchdog/instance-watch.ts';
@@ -77,6 +78,7 @@ export class Instance implements Owner<Runtime> {
 
   /** Adds a task that has no response: it starts at once. */
   addDetached(task: unknown, args: readonly unknown[], options?: AddOptions): TaskRun {
+    assertStack();
     const run = this.admission.accept(this, task, args, options);
     if (this.#mode === 'record') run.skip();
     else if (!run.isSettled) run.start();

@@ -13,6 +13,7 @@ import { routeOf } from './request-route.ts';
 import { whenResponseEnded } from './response-end.ts';
 import type { TaskRun } from './run.ts';
 import type { Runtime } from './runtime.ts';
+import { assertStack } from './stack.ts';
 import type { Task } from './task.ts';
 import type { TaskAdder, TaskList } from './task-list.ts';
 import { toError } from './to-error.ts';
@@ -76,6 +77,7 @@ export class ResponseTasks implements TaskList, Owner<Runtime> {
   #add<Value>(task: unknown, args: readonly unknown[], options: AddOptions | undefined): TaskHandle<Value> {
     // First: with what is no response this throws, and the task must not have been accepted.
     if (!this.#isWatched) this.#watch();
+    if (this.#end !== undefined) assertStack();
     const run = this.#instance.admission.accept(this, task, args, options, this.#req);
     if (this.#runs === NONE) this.#runs = [run];
     else this.#runs.push(run);

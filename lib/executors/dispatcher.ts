@@ -2,6 +2,7 @@
 
 import { transferListOf } from '../move.ts';
 import { Queue } from '../queue.ts';
+import { hasStack } from '../stack.ts';
 import type { TaskTarget } from '../task.ts';
 import { setTimeout } from '../time/real-time.ts';
 import { toError } from '../to-error.ts';
@@ -40,7 +41,7 @@ export class Dispatcher {
     if (this.#giveAtOnce(job)) return;
     this.#queue.push(job);
     this.#dispatch();
-    if (this.#takesBatches && this.#queue.size % ASK_EVERY === 0) this.#askWorkers();
+    if (this.#takesBatches && this.#queue.size % ASK_EVERY === 0 && hasStack()) this.#askWorkers();
   }
 
   /** Takes back one that waits. */
