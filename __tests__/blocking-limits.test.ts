@@ -1,5 +1,5 @@
 /** Time limits, cancelling and retries of blocking tasks: what stops a task, and what that does to its thread or process. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
@@ -16,6 +16,13 @@ import { workerKinds } from './support/worker-kinds.ts';
 expectNoProcessFaults();
 
 const never = (): Promise<never> => new Promise(() => {});
+
+/** A file that a task may write; it goes with the test. */
+function pathOf(name: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'background-tasks-limits-'));
+  atEnd(() => rmSync(directory, { recursive: true }));
+  return join(directory, name);
+}
 
 describe.each(workerKinds)('in $plural:', (kind) => {
   const { executor, tasks, aware } = kind;
@@ -72,9 +79,7 @@ describe.each(workerKinds)('in $plural:', (kind) => {
 
     it('does not count the time for which the event loop was blocked when the task had ended', async () => {
       const background = shared();
-      const directory = mkdtempSync(join(tmpdir(), 'background-tasks-written-'));
-      atEnd(() => rmSync(directory, { recursive: true }));
-      const path = join(directory, 'written');
+      const path = pathOf('written');
       await background.add(tasks.nothing).settled;
       await untilTimersComeNext();
       const timeout = 50;
@@ -213,9 +218,16 @@ describe.each(workerKinds)('in $plural:', (kind) => {
     it('the end of one attempt does not abort the next, even if the task ignored its signal', async () => {
       const background = shared();
       await background.add(aware.describeTask).settled; // So that the time does not include loading the module.
-      const outcome = await background
-        .with({ timeout: 500, retry: { attempts: 2, delay: 120, jitter: 0 } })
-        .add(aware.busyAtFirst, 600).settled;
+      const [released, answered] = [pathOf('released'), pathOf('answered')];
+      const timeout = 500;
+      const retry = { attempts: 2, delay: 120, jitter: 0 };
+      const handle = background.with({ timeout, retry }).add(aware.deafAtFirst, released, answered);
+      setTimeout(() => {
+        writeFileSync(released, '');
+        // Its answer comes before the time that it has to heed its signal is over, however slow the machine is.
+        while (!existsSync(answered));
+      }, timeout + 20);
+      const outcome = await handle.settled;
       expect(outcome).toMatchObject({ state: 'completed', attempts: 2, value: { attempt: 2, isAborted: false } });
     });
   });
