@@ -9,7 +9,7 @@ import { threads } from './support/worker-kinds.ts';
 expectNoProcessFaults();
 
 /** Each begins at another depth, so that the stack runs out in another place. */
-const ROUNDS = 20;
+const ROUNDS = 10;
 
 /** One for all: the stack of each would have to be written out. */
 const ERROR = new Error('as asked');
