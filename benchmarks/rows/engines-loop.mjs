@@ -1,7 +1,7 @@
 import { loopRow, measureLoop } from '../support/engine-loop.mjs';
 import { noRedis, startRedis } from '../support/engine-servers.mjs';
 
-export { byHand, ours, rival } from '../support/engine-loop.mjs';
+export { bare, byHand, ours, rival } from '../support/engine-loop.mjs';
 
 export const row = loopRow({ on: 'Redis', byHand: 'BullMQ by hand' });
 

@@ -15,7 +15,7 @@ export function loopRow({ on, byHand: name }) {
     title: `${RATE} durable tasks a second on ${on}`,
     what: `How late timers of 1 ms are in a web process that stages and releases ${RATE} durable tasks a second, while a worker in another process runs them.`,
     rival: 'the same server without requests',
-    others: { byHand: name },
+    others: { byHand: name, bare: 'bare Express, as many requests without a task' },
     toReach: { atMost: 1.2 },
   };
 }
@@ -25,6 +25,7 @@ const at = async (rate, opened) => ({ ...(await opened), rate: () => rate });
 export const ours = () => at(RATE, sides.ours());
 export const rival = () => at(0, sides.ours());
 export const byHand = () => at(RATE, sides.rival());
+export const bare = () => at(RATE, sides.bare());
 
 export function measureLoop(row, { rounds }, startServer) {
   async function measure(side, milliseconds) {
@@ -43,7 +44,7 @@ export function measureLoop(row, { rounds }, startServer) {
   }
   return withServer(startServer, async () => {
     const settings = { rounds: Math.ceil(rounds / 4), roundMs: 1_000, warmUp: WARM_UP };
-    const samples = await interleave(row, settings, measure, { others: ['byHand'] });
+    const samples = await interleave(row, settings, measure, { others: ['byHand', 'bare'] });
     return [
       { what: 'delay of the event loop, p99', unit: 'µs', ...pick(samples, 'p99') },
       { what: 'delay of the event loop, p50', unit: 'µs', ...pick(samples, 'p50') },

@@ -92,6 +92,9 @@ function byHand({ middleware, copyOf, more, inTime, whenFinished }) {
   });
 }
 
+/** Express alone: requests as the other sides have them, and no task. */
+export const bare = () => openSide('raw', (app) => app.post('/', (_req, res) => res.status(202).end()));
+
 const asItIs = (value) => value;
 
 export const rival = () =>
