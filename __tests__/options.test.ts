@@ -368,6 +368,24 @@ describe('an option that does not exist', () => {
     expect(message).toContain(`\`${meant}\``);
   });
 
+  it.each([
+    ['maxThreads', 'pool.maxThreads'],
+    ['maxProcesses', 'processes.maxProcesses'],
+    ['attempts', 'retry.attempts'],
+    ['resourceLimits', 'pool.resourceLimits'],
+  ])('is refused with its place where it is the option of another: %s', (written, meant) => {
+    const { message } = thrownBy(() => makeBackground({ [written]: 1 }));
+    expect(message).toContain(`\`${written}\` is not an option`);
+    expect(message).toContain(`Did you mean \`${meant}\`?`);
+  });
+
+  it('is refused with what counts attempts where it counts retries, as in other packages', () => {
+    const { message } = thrownBy(() => makeBackground().with({ retry: { retries: 3 } as { attempts?: number } }));
+    expect(message).toBe(
+      '`retry.retries` is not an option of with(): use `attempts`, which counts the first attempt as well.',
+    );
+  });
+
   it.each(places)('is refused by %s', (place, make) => {
     const { code, message } = thrownBy(() => make({ prioritty: 1 }));
     expect(code).toBe('ERR_BACKGROUND_OPTION');

@@ -42,8 +42,11 @@ function describeOption(value: unknown): string {
 function unknownOption(name: string, rule: Rule, place: string, path: string): BackgroundTaskError {
   const reason = rule.refused !== undefined && Object.hasOwn(rule.refused, name) ? rule.refused[name] : undefined;
   if (reason !== undefined) return optionError(`\`${path}${name}\` is not an option of ${place}: ${reason}.`);
-  const known = Object.keys(rule.fields ?? {});
-  const nearest = nearestOf(name, known);
+  const fields = rule.fields ?? {};
+  const known = Object.keys(fields);
+  // One that belongs into another, as `maxThreads` into `pool`, is meant as it is written.
+  const owner = known.find((other) => Object.hasOwn(fields[other]?.fields ?? {}, name));
+  const nearest = owner === undefined ? nearestOf(name, known) : `${owner}.${name}`;
   const advice = nearest === undefined ? `The options are ${known.join(', ')}.` : `Did you mean \`${path}${nearest}\`?`;
   return optionError(`\`${path}${name}\` is not an option of ${place}. ${advice}`);
 }

@@ -175,7 +175,7 @@ export const taskRules: Rules<TaskOptions> = {
   name: aString,
   when,
   timeout: either(milliseconds(1), forever),
-  retry: anObjectOf(retryRules),
+  retry: anObjectOf(retryRules, { retries: 'use `attempts`, which counts the first attempt as well' }),
   priority: anInteger({ from: -PRIORITY_LIMIT, to: PRIORITY_LIMIT }),
 };
 
