@@ -41,13 +41,24 @@ export interface BackgroundTasksOptions {
    * @default 'sequential'
    */
   readonly order?: Order | undefined;
-  /** As in {@link TaskOptions.when}, for every task that does not say otherwise. */
+  /**
+   * How a response must end for its tasks to run: in any way, or only with a success, fully sent with a status below 400, or
+   * only without one. For every task that does not say otherwise: {@link TaskOptions.when}.
+   *
+   * @default 'always'
+   */
   readonly when?: When | undefined;
-  /** As in {@link TaskOptions.timeout}, for every task that does not say otherwise. */
+  /**
+   * How long one attempt at a task may run, in milliseconds; `Infinity` for no limit. The clock starts when the attempt
+   * starts. For every task that does not say otherwise: {@link TaskOptions.timeout}.
+   *
+   * @default 30_000
+   */
   readonly timeout?: number | undefined;
   /**
-   * As in {@link TaskOptions.retry}, for every task that does not say otherwise.
+   * When a failed attempt is followed by another, for every task that does not say otherwise.
    *
+   * @default no retry
    * @example
    * retry: { attempts: 3, delay: 500 }
    */
