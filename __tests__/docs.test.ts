@@ -9,6 +9,7 @@ import { resolveBullMQOptions } from '../lib/engines/bullmq/options.ts';
 import { resolvePgBossOptions } from '../lib/engines/pg-boss/options.ts';
 import { errorCodes } from '../lib/errors.ts';
 import { resolveOptions } from '../lib/options/resolved.ts';
+import { freePort } from './engines/support/child-servers.ts';
 import { request } from './support/clients.ts';
 import {
   anchorsOf,
@@ -119,6 +120,48 @@ function untilTheSignal() {
 }
 await import('./shutdown.mjs');
 `;
+
+describe('the recipe for retries', () => {
+  it.each([
+    ['fetch', "fetch('http://127.0.0.1:' + port)"],
+    [
+      'nodemailer',
+      "createTransport({ host: '127.0.0.1', port }).sendMail({ from: 'shop@example.com', to, text: 'Hi' })",
+    ],
+  ])(
+    'tries again what %s throws if nobody listens',
+    async (_client, call) => {
+      const recipe = codeBlocksOf(read('docs/recipes.md')).find(({ code }) => code.includes('retryIf'));
+      const files = { 'app.mjs': applicationToRetry(call, await freePort()), 'recipe.mjs': recipe?.code ?? '' };
+      const project = makeProject(built, files, ['nodemailer']);
+      const program = await startServerProgram(join(project, 'app.mjs'), project);
+
+      await request(program.port, { method: 'POST', path: '/users' });
+      const [, end] = await program.until(/^attempt 1: (.*)$/m);
+      expect(end).toBe('to be tried again');
+    },
+    TIMEOUT,
+  );
+});
+
+/** Its task calls a port that nobody listens on. */
+function applicationToRetry(call: string, port: number): string {
+  return `
+import express from 'express';
+import { backgroundTasks } from 'express-background-tasks';
+import { createTransport } from 'nodemailer';
+
+const port = ${port};
+globalThis.sendWelcome = (to) => ${call};
+globalThis.app = express();
+const background = backgroundTasks({ logger: false });
+background.on('retrying', ({ attempt }) => console.log('attempt ' + attempt + ': to be tried again'));
+background.on('settled', ({ attempts, error }) => console.log('attempt ' + attempts + ': ' + error?.message));
+app.use(background);
+await import('./recipe.mjs');
+app.listen(3000);
+`;
+}
 
 describe('the code in the documents', () => {
   // tsc itself, over one project with a directory for each document: types, imports between blocks, and the syntax of JavaScript.
