@@ -232,9 +232,32 @@ describe('when a photograph is a single pixel wide and very long', () => {
   );
 });
 
+describe('when a photograph is transparent in parts', () => {
+  it(
+    'has the white that the page shows there in its palette, and each colour once',
+    async () => {
+      const circle = '<svg width="80" height="60"><circle cx="40" cy="30" r="25" fill="#e33"/></svg>';
+      const accepted = await uploadPhoto(await sharp(Buffer.from(circle)).png().toBuffer());
+      const [thumbnail] = await events.settled(accepted.tasks);
+      const palette = thumbnail?.value?.['palette'] as string[];
+      expect(palette).toContain('#ffffff');
+      expect(palette).not.toContain('#000000');
+      expect(palette).toEqual([...new Set(palette)]);
+    },
+    PATIENCE,
+  );
+});
+
+describe('when a photograph is as large as those of many telephones', () => {
+  it('is taken: one of 10 MB', async () => {
+    const bytes = new Uint8Array(10 * 1024 * 1024);
+    expect((await upload({ email: 'ada@example.com', photo: new Blob([bytes]) })).status).toBe(202);
+  });
+});
+
 describe('when an upload is refused', () => {
   it.each([
-    ['has more than 4 MB', 413, { email: 'ada@example.com', photo: new Blob([new Uint8Array(4 * 1024 * 1024 + 1)]) }],
+    ['has more than 10 MB', 413, { email: 'ada@example.com', photo: new Blob([new Uint8Array(10 * 1024 * 1024 + 1)]) }],
     ['has no photograph', 400, { email: 'ada@example.com' }],
     ['names a photograph that does not ship', 400, { email: 'ada@example.com', sample: '../app.js' }],
     ['has no address', 400, { sample: 'lake-at-dusk.jpg' }],

@@ -50,8 +50,8 @@ export async function createApp({ folder, logger, engine }) {
     order: 'parallel',
     // An upload that ends as an error (a full backlog, say) leaves nothing half done.
     when: 'success',
-    // Waiting photographs are kept in memory: this bounds them to 100 uploads, of four tasks and at most 4 MB each.
-    maxBacklog: 400,
+    // Waiting photographs are kept in memory: this bounds them to 80 uploads, of four tasks and at most 10 MB each.
+    maxBacklog: 320,
     pool: { minThreads: 1 },
     context: (req) => ({ requestId: req.id }),
     // Off where NODE_ENV says production, unless it is asked for, as here: the page shows what it sees.

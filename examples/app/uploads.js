@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import multer from 'multer';
 
-const LARGEST_PHOTO = 4 * 1024 * 1024;
+const LARGEST_PHOTO = 10 * 1024 * 1024;
 const LONGEST_FIELD = 320;
 
 export const PHOTOS = fileURLToPath(new URL('./photos/', import.meta.url));

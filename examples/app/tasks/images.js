@@ -22,7 +22,7 @@ export async function thumbnail(photo, width, target) {
   const { data, info } = await image
     .clone()
     .resize({ width: LONGEST_SIDE, height: LONGEST_SIDE, fit: 'inside', withoutEnlargement: true })
-    .removeAlpha()
+    .flatten({ background: 'white' })
     .toColourspace('srgb')
     .raw()
     .toBuffer({ resolveWithObject: true });

@@ -2,11 +2,14 @@
 
 const ROUNDS = 12;
 
-/** Returns `#rrggbb` strings, the most frequent colour first. */
+/** Returns `#rrggbb` strings, the most frequent colour first; fewer than `count` if the image has fewer. */
 export function paletteOf(pixels, channels, count) {
   const centers = startingCenters(pixels, channels, count);
   for (let round = 0; round < ROUNDS; round += 1) moveToMeans(centers, pixels, channels);
-  return centers.sort((a, b) => b.size - a.size).map(hexOf);
+  return centers
+    .filter(({ size }) => size > 0)
+    .sort((a, b) => b.size - a.size)
+    .map(hexOf);
 }
 
 /** Pixels at even distances, so that an image has the same palette each time. */
@@ -29,6 +32,7 @@ function moveToMeans(centers, pixels, channels) {
   }
   for (const [index, { red, green, blue, size }] of sums.entries()) {
     if (size > 0) centers[index] = { red: red / size, green: green / size, blue: blue / size, size };
+    else centers[index].size = 0;
   }
 }
 
