@@ -147,7 +147,7 @@ describePage("the example application's page", () => {
 
       const report = page.locator('#watchdog li', { hasText: 'palette.js' }).first();
       expect(await report.textContent()).toMatch(
-        /^task thumbnail for [\d.]+\sm?s; \d+ requests? had to wait.*at paletteOf \(examples\/app\/tasks\/palette\.js:\d+\)/s,
+        /^task thumbnail for [\d.]+\sm?s; \d+ requests? had reached the server, and had to wait.*at paletteOf \(examples\/app\/tasks\/palette\.js:\d+\)/s,
       );
       await page.getByLabel('run this on the event loop instead').uncheck();
     },
@@ -164,6 +164,21 @@ describePage("the example application's page", () => {
       await row('thumbnail', 'failed').waitFor();
       expect(await page.locator('#thumbnail').textContent()).toContain('failed: Input buffer');
       await row('mail', 'completed').waitFor();
+    },
+    PATIENCE,
+  );
+
+  it(
+    'sends the sample that was chosen before a file, once it is chosen again',
+    async () => {
+      const sample = page.locator('#samples label').first();
+      await sample.click();
+      await page
+        .getByLabel('or a file of yours')
+        .setInputFiles({ name: 'letter.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('Dear Ada') });
+      await sample.click();
+      await send();
+      await page.locator('#response-text', { hasText: (await sample.getAttribute('title')) as string }).waitFor();
     },
     PATIENCE,
   );

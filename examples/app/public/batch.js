@@ -50,7 +50,7 @@ export async function runBatch({ told, watch, executor }) {
   progress.textContent = `${outcomes.length} thumbnails in ${milliseconds(endedAt - startedAt)}`;
   byId('batch-note').textContent =
     `The request for the thumbnails was answered after ${milliseconds(answeredMs)}. They ran in: ${places}. ` +
-    'Pings are measured in this page, which shares the machine with the server.';
+    'Pings are measured in this page, which shares the machine with the server and has at most six connections to it.';
 }
 
 function settled(tasks, told, watch, onOutcome) {

@@ -9,7 +9,7 @@ const PING_EVERY = 500;
 const CATCH_UP_EVERY = 1_000;
 const LIVE = ['held', 'waiting', 'running', 'retrying'];
 const LOST = { state: 'lost', error: { message: 'the server that kept it in memory has ended' } };
-const LARGEST_PHOTO = 4 * 1024 * 1024;
+const LARGEST_PHOTO = 10 * 1024 * 1024;
 
 const byId = (id) => document.getElementById(id);
 const form = byId('upload');
@@ -62,7 +62,7 @@ async function catchUp() {
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   byId('problem').hidden = true;
-  if (file.files[0]?.size > LARGEST_PHOTO) return showProblem('A photograph may have 4 MB at most.');
+  if (file.files[0]?.size > LARGEST_PHOTO) return showProblem('A photograph may have 10 MB at most.');
   const data = new FormData(form);
   if (file.files.length === 0) data.delete('photo');
 
@@ -173,10 +173,13 @@ byId('batch').addEventListener('click', async ({ currentTarget: button }) => {
 });
 
 file.addEventListener('change', () => samples.classList.toggle('passive', file.files.length > 0));
-samples.addEventListener('change', () => {
+// A click on the sample that was chosen before the file is no change.
+for (const type of ['change', 'click']) samples.addEventListener(type, chooseSample);
+
+function chooseSample() {
   file.value = '';
   samples.classList.remove('passive');
-});
+}
 
 async function showSamples() {
   const names = await (await fetch('/samples')).json();
