@@ -55,3 +55,34 @@ it(
   },
   TIMEOUT,
 );
+
+/** Of no version of Node is it known that it loads these: it stands for any TypeScript on Node 20. */
+const typed = {
+  'package.json': { name: 'project', private: true, type: 'module' },
+  'tasks.tsx': 'export const double = (value: number) => 2 * value;',
+  'app.js': `
+    import { backgroundTasks, blocking } from 'express-background-tasks';
+
+    if (process.argv[2] === 'in vitest') process.env.VITEST = 'true';
+    const tasks = blocking(new URL('./tasks.tsx', import.meta.url));
+    for (const mode of ['inline', 'run']) {
+      const background = backgroundTasks({ logger: false, watchdog: false, mode });
+      const { error } = await background.add(tasks.double, 1).settled;
+      console.log(error.message);
+      await background.close();
+    }`,
+};
+
+it.each([
+  ['vitest', 'how to set it up', 'in vitest', 'docs/testing.md'],
+  ['Node', 'how to give it a loader', 'in Node', 'docs/task-modules.md'],
+])(
+  'a task module in TypeScript that could not be loaded tells a user of %s where it is said %s',
+  async (_runner, _what, where, page) => {
+    const project = makeProject(built, typed, []);
+    const { stdout } = await runNode(['app.js', where], project);
+    const advice = expect.stringMatching(new RegExp(`cannot load TypeScript by itself: .*, see ${page}\\.$`));
+    expect(stdout.trim().split('\n')).toEqual([advice, advice]);
+  },
+  TIMEOUT,
+);

@@ -106,9 +106,13 @@ function requireInstead(module: string, thrownByImport: unknown): Namespace {
 
 function adviceFor(cause: Error, module: string): string {
   const isUnknownSource = codeOf(cause) === 'ERR_UNKNOWN_FILE_EXTENSION' && TYPESCRIPT.test(module);
-  return isUnknownSource
-    ? '. This version of Node cannot load TypeScript by itself: give the threads or processes a loader, see docs/task-modules.md.'
-    : '';
+  if (!isUnknownSource) return '';
+  // In vitest the mode `inline` uses no thread: what is missing there is that vitest reads this file as well.
+  const advice =
+    process.env['VITEST'] === undefined
+      ? 'give the threads or processes a loader, see docs/task-modules.md'
+      : 'let vitest process this package, and give threads a loader, see docs/testing.md';
+  return `. This version of Node cannot load TypeScript by itself: ${advice}.`;
 }
 
 /** A CommonJS module's exports stand on its default export where Node could not tell their names beforehand. */
