@@ -104,6 +104,13 @@ describe('the tarball', () => {
     expect(missing).toEqual([]);
   });
 
+  it('has a package.json in which npm finds nothing to correct when it is published', async () => {
+    const written = readFileSync(join(packed.directory, 'package.json'), 'utf8');
+    const project = makeProject(packed, { 'package.json': JSON.parse(written) }, []);
+    await run('npm', ['pkg', 'fix'], project);
+    expect(JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))).toEqual(JSON.parse(written));
+  });
+
   it('is loaded as a few files, and loads neither pool nor logger before they are needed', async () => {
     const project = makeProject(packed, { 'package.json': packageJson('commonjs') }, []);
     const program = "require('express-background-tasks'); console.log(JSON.stringify(Object.keys(require.cache)))";
