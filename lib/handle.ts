@@ -6,7 +6,7 @@ import type { TaskState } from './task-state.ts';
 
 /** A task that was accepted. */
 export interface TaskHandle<Value = unknown> {
-  /** Unique among the tasks of all processes; safe to show to clients. */
+  /** Unique among the tasks of all processes. Clients may see it, and can guess others: check whose task they ask for. */
   readonly id: string;
   /** The task's name. */
   readonly name: string;
