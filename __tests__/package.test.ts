@@ -239,6 +239,26 @@ describe.each(moduleSystems)('an application of $name', (system) => {
   );
 });
 
+describe('an application that has a package of an engine for itself, in a version that the engine does not take', () => {
+  const others = { bullmq: '5.76.0', ioredis: '4.30.0', 'pg-boss': '10.3.2' };
+
+  it(
+    'can install the package: only the engine refuses that version, when it starts',
+    async () => {
+      const dependencies = Object.fromEntries(Object.keys(others).map((name) => [name, `file:${name}`]));
+      const files: Record<string, string | object> = {
+        'package.json': { ...packageJson('module'), dependencies },
+        'app.js':
+          "import('express-background-tasks').then(({ backgroundTasks }) => console.log(typeof backgroundTasks))",
+      };
+      for (const [name, version] of Object.entries(others)) files[`${name}/package.json`] = { name, version };
+      const project = await installProject(packed, files, []);
+      expect((await runNode(['app.js'], project)).stdout).toBe('function\n');
+    },
+    TIMEOUT,
+  );
+});
+
 describe('the entry of an engine whose package is not installed', () => {
   it.each([
     ['bullmq', 'bullmq ioredis'],
