@@ -10,7 +10,7 @@ import { makeHost, startEngine, WATCHED } from './support/bullmq-engines.ts';
 import { taskOf } from './support/bullmq-tasks.ts';
 import { workAtTheGate } from './support/bullmq-workers.ts';
 import { COMPLETED } from './support/completed.ts';
-import { describeWithRedis, openClient, shareRedis } from './support/shared-redis.ts';
+import { describeWithRedis, monitor, openClient, shareRedis } from './support/shared-redis.ts';
 
 jest.setTimeout(60_000);
 expectNoProcessFaults();
@@ -108,7 +108,7 @@ describeWithRedis('bullmq() with redis-server', () => {
   it('finds a task whose worker is gone at the second look, also where that comes a moment early', async () => {
     const direct = openClient(redis.url);
     const [queue, task] = [randomUUID(), taskOf()];
-    const [check, looks] = [`bull:${queue}:stalled-check`, new Set<string | null>()];
+    const check = `bull:${queue}:stalled-check`;
     const timing = { lockDuration: 3_000, stalledInterval: 1_500 };
     const options = { connection: redis.url, queue, ...timing };
     const [leaving, engine] = [await startEngine(options), await startEngine(options)];
@@ -118,19 +118,17 @@ describeWithRedis('bullmq() with redis-server', () => {
     await leaving.close();
     await direct.del(`bull:${queue}:${task.envelope.id}:lock`);
     await untilHolds(async () => (await direct.exists(check, `${check}:lately`)) === 0);
+    const commands = await monitor(direct);
+    const ofLooks = [`bull:${queue}:stalled`, check];
+    const looks = (): number => commands.filter((words) => ofLooks.every((key) => words.includes(key))).length;
     const { working, started, mayEnd } = await workAtTheGate(engine, 1);
-    let hasStarted = false;
-    void started.opened.then(() => {
-      hasStarted = true;
-    });
-    await untilHolds(async () => {
-      const look = await direct.get(check);
-      // While this key is there, BullMQ does not look again. It and the pause between two looks end at the same millisecond.
-      if (look !== null && looks.size === 0) await direct.pexpire(check, (await direct.pttl(check)) + 30);
-      if (look !== null) looks.add(look);
-      return hasStarted;
-    });
-    expect(looks.size).toBe(2);
+    await untilHolds(() => looks() > 0);
+    // While this key is there, BullMQ does not look again. It and the pause between two looks end at the same millisecond.
+    await direct.eval("return redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]) + 30)", 1, check);
+    await started.opened;
+    await direct.echo(queue);
+    await untilHolds(() => commands.some(([name, text]) => name === 'echo' && text === queue));
+    expect(looks()).toBe(2);
     gone.mayEnd.open();
     mayEnd.open();
     await working.stop();

@@ -18,6 +18,9 @@ import { describeWithRedis, openClient } from './support/shared-redis.ts';
 /** What is known of a task while Redis is down. */
 const DOWN = { state: 'unknown' } as const;
 
+/** A lock that holds also where Redis or this process stands still for seconds. Once it has lapsed, that is noticed soon. */
+const LASTING = { lockDuration: 30_000, stalledInterval: 300 };
+
 jest.setTimeout(60_000);
 expectNoProcessFaults();
 
@@ -87,7 +90,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     const server = await startRedis();
     const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
     const [host, queue] = [makeHost(), randomUUID()];
-    const options = { queue, lockDuration: 3_000, stalledInterval: 300 };
+    const options = { queue, ...LASTING };
     const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
     const attempts: number[] = [];
     const working = await engine.work(
@@ -120,7 +123,7 @@ describeWithRedis('bullmq() with redis-server', () => {
       const server = await startRedis();
       const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
       const [host, queue] = [makeHost(), randomUUID()];
-      const options = { queue, lockDuration: 3_000, stalledInterval: 300, keepCompleted };
+      const options = { queue, ...LASTING, keepCompleted };
       const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
       const [started, mayEnd, tasks] = [makeGate<string>(), makeGate(), [taskOf(), taskOf()]];
       const attempts: number[] = [];
@@ -154,7 +157,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     const server = await startRedis();
     const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
     const [host, queue] = [makeHost(), randomUUID()];
-    const options = { queue, lockDuration: 3_000, stalledInterval: 300 };
+    const options = { queue, ...LASTING };
     const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
     const [failing, next] = [taskOf({ retry: retryOf(2, HELD) }), taskOf()];
     const [started, mayEnd] = [makeGate(), makeGate()];

@@ -36,3 +36,12 @@ export function openClient(url: string): Redis {
   });
   return client;
 }
+
+/** All commands that Redis is sent from here on, in the order in which it runs them. */
+export async function monitor(client: Redis): Promise<readonly (readonly string[])[]> {
+  const commands: string[][] = [];
+  const monitoring = await client.monitor();
+  atEnd(() => monitoring.disconnect());
+  monitoring.on('monitor', (_time: string, command: string[]) => commands.push(command));
+  return commands;
+}
