@@ -55,22 +55,29 @@ describeWithRedis('bullmq() with redis-server', () => {
   });
 
   it('makes another connection where the one that it makes is taken, and then answers nothing', async () => {
-    const asked = makeGate();
-    const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open)).listen(
-      0,
-      '127.0.0.1',
-    );
-    atEnd(() => silent.close());
-    await once(silent, 'listening');
-    const relay = await openRelay(redis.port);
+    const [relay, silent] = [await openRelay(redis.port), await openSilent()];
     const { engine, look } = await startWithLooks(`redis://127.0.0.1:${relay.port}`);
-    relay.leadTo((silent.address() as AddressInfo).port);
+    relay.leadTo(silent.port);
     relay.cut();
-    await asked.opened;
+    await silent.asked;
     relay.leadTo(redis.port);
     for (let looks = 0; looks < 2; looks += 1) look();
     // At every second attempt to connect, calls are given up.
     await untilHolds(async () => (await engine.stats().catch(() => undefined)) !== undefined);
+  });
+
+  it('says that there is no answer, once and to who calls, where every connection is taken and answers nothing', async () => {
+    const [relay, silent] = [await openRelay(redis.port), await openSilent()];
+    const host = makeHost();
+    const { engine, look } = await startWithLooks(`redis://127.0.0.1:${relay.port}`, host);
+    relay.leadTo(silent.port);
+    relay.fallSilent();
+    const looking = setInterval(look, 1);
+    atEnd(() => clearInterval(looking));
+    await silent.asked;
+    // One that waits for the connection is given up at every second attempt to make it.
+    await expect(engine.stats()).rejects.toThrow("Redis can't be reached: no answer within 5000 ms");
+    expect(host.errors.map(({ message }) => message)).toEqual(['no answer within 5000 ms']);
   });
 
   it.each([
@@ -153,9 +160,9 @@ describeWithRedis('bullmq() with redis-server', () => {
 });
 
 /** An engine, and what looks whether Redis is there: it does so by itself as well, from time to time. */
-async function startWithLooks(connection: string) {
+async function startWithLooks(connection: string, host = makeHost()) {
   const link = jest.spyOn(globalThis, 'setInterval');
-  const engine = await startEngine({ connection });
+  const engine = await startEngine({ connection }, host);
   const looks = link.mock.calls.filter(([, ms]) => ms === LONGEST_SILENCE).map(([look]) => look as () => void);
   link.mockRestore();
   expect(looks).not.toEqual([]);
@@ -163,6 +170,15 @@ async function startWithLooks(connection: string) {
     for (const each of looks) each();
   };
   return { engine, look };
+}
+
+/** A server that takes connections, and answers nothing. */
+async function openSilent() {
+  const asked = makeGate();
+  const silent = createServer((socket) => socket.on('error', () => {}).once('data', asked.open)).listen(0, '127.0.0.1');
+  atEnd(() => silent.close());
+  await once(silent, 'listening');
+  return { port: (silent.address() as AddressInfo).port, asked: asked.opened };
 }
 
 /** More than the system takes of a connection that nobody reads. */

@@ -1,6 +1,7 @@
 /** The engine's own connections to Redis. */
 import type { Writable } from 'node:stream';
 import type { Callback, RedisOptions } from 'ioredis';
+import { noAnswer } from '../../durable/timed-calls.ts';
 import { nextTick } from '../../time/real-time.ts';
 import { SECOND } from '../../time/timers.ts';
 import { numbersIn, optionsOf, urlWithout } from './connection.ts';
@@ -83,6 +84,8 @@ export class EngineClient extends Redis {
     const { status } = this;
     if (status !== 'ready' && status !== 'connect') return;
     if (this.#isAsked) {
+      // ioredis has no error of its own for what is ended here: nobody would be told why there is no connection.
+      this.emit('error', silence());
       this.disconnect(true);
       return;
     }
@@ -148,6 +151,11 @@ export class EngineClient extends Redis {
     for (const copy of this.copies) copy.disconnect();
     this.disconnect();
   }
+}
+
+/** With the code of a connection that failed so: BullMQ repeats the error, and treats it as one of those. */
+function silence(): Error {
+  return Object.assign(noAnswer(LONGEST_SILENCE), { code: 'ETIMEDOUT' });
 }
 
 function retryStrategy(times: number): number {
