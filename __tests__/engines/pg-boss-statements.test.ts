@@ -1,5 +1,6 @@
 /** How few statements pgBoss() needs, and what it does where Postgres gives one up or refuses it. */
 import { describe, expect, it } from '@jest/globals';
+import type { StagedTask } from 'express-background-tasks';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { start } from './support/pg-boss-engines.ts';
 import { idsOf, makeTask, stageOne, type Tasks } from './support/pg-boss-tasks.ts';
@@ -8,6 +9,8 @@ import { describeWithPostgres, sharePostgres } from './support/shared-postgres.t
 import { untilSoon, untilState } from './support/until-soon.ts';
 
 expectNoProcessFaults();
+
+const HELD = 600_000;
 
 const { fresh, started, connected } = sharePostgres();
 
@@ -32,6 +35,36 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       expect(await engine.discard(idsOf(unwanted))).toEqual(unwanted.map(() => 'discarded'));
       expect([statementsOn(wanted), statementsOn(unwanted)]).toEqual([2, 2]);
       expect(await engine.stats()).toMatchObject({ held: 0, waiting: wanted.length });
+    });
+  });
+
+  describe('the counts of tasks', () => {
+    it('are answered without reading what the tasks were given', async () => {
+      const client = await connected();
+      const sent: [text: string, values: unknown[]][] = [];
+      const executeSql = (text: string, values: unknown[] = []) => {
+        sent.push([text, values]);
+        return client.query(text, values);
+      };
+      const engine = await started({ connection: { executeSql } });
+      const large = (holdMs: number): StagedTask => makeTask({ args: ['x'.repeat(1_000)], holdMs });
+      await engine.stage(
+        [...Array.from({ length: 300 }, () => large(0)), ...Array.from({ length: 200 }, () => large(HELD))],
+        {},
+      );
+      // Postgres notes which pages it need not read once nobody has an older view of them.
+      await untilSoon('it reads few pages', async () => {
+        await client.query('VACUUM ANALYZE pgboss.job');
+        sent.length = 0;
+        expect(await engine.stats()).toEqual({ held: 200, waiting: 300, running: 0, failed: 0 });
+        const [text, values] = sent[0] as (typeof sent)[number];
+        const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, values);
+        const { Plan: plan } = rows[0]['QUERY PLAN'][0];
+        const { rows: sizes } = await client.query(
+          "SELECT sum(relpages)::int AS pages FROM pg_class WHERE relkind = 'r' AND relname LIKE 'job%'",
+        );
+        return plan['Shared Hit Blocks'] + plan['Shared Read Blocks'] < sizes[0].pages / 2;
+      });
     });
   });
 
