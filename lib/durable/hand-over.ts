@@ -73,8 +73,7 @@ export class HandOver implements Executor {
       if (answer !== 'already' || handed.isWithdrawn) return;
       this.#repetition.watch(handed.transaction === undefined ? this.#tellIfLost(handed) : this.#releaseLater(handed));
     } catch (thrown) {
-      // The task runs when its hold is over.
-      attempt.ended({ ok: true, value: undefined, warning: toError(thrown) });
+      attempt.ended({ ok: true, value: undefined, warning: notReleased(toError(thrown)) });
     }
   }
 
@@ -118,6 +117,11 @@ function lostByEngine(name: string, engine: string): BackgroundTaskError {
   return engineError(
     `Expected ${engine} to hold task ${name}, which it had accepted, but it is not there any more: unless it has run meanwhile, it never will.`,
   );
+}
+
+/** The answer may have been lost, and not the release. */
+function notReleased(cause: Error): BackgroundTaskError {
+  return engineError(`${cause.message}: the task runs when its hold is over, at the latest.`, { cause });
 }
 
 function releasedTooLate(name: string, cause: Error | undefined): BackgroundTaskError {
