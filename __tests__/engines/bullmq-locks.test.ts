@@ -136,10 +136,10 @@ describeWithRedis('bullmq() with redis-server', () => {
 
   it('reports once that a lock is lost, however long a task goes on after that', async () => {
     const direct = openClient(redis.url);
-    const [queue, host] = [randomUUID(), makeHost()];
+    const [queue, host, task] = [randomUUID(), makeHost(), taskOf()];
     const engine = await startEngine({ connection: redis.url, queue, lockDuration: 200 }, host);
     const { working, started, mayEnd } = await workAtTheGate(engine, 1);
-    await engine.stage([taskOf()], {});
+    await engine.stage([task], {});
     await started.opened;
     await direct.config('RESETSTAT');
     for (const lock of await direct.keys(`bull:${queue}:*:lock`)) await direct.set(lock, 'another', 'PX', 60_000);
@@ -149,7 +149,33 @@ describeWithRedis('bullmq() with redis-server', () => {
     mayEnd.open();
     await working.stop();
     expect(host.errors.map(({ message }) => message)).toEqual([
-      expect.stringMatching(/^could not renew lock for job /),
+      `What task ${task.envelope.id} comes to here is not kept: its lock was not renewed within 200 ms, or was removed, and another worker may have been given it.`,
     ]);
+  });
+
+  it.each([
+    [
+      'lost its lock',
+      ':lock',
+      'its lock was not renewed within 30000 ms, or was removed, and another worker may have been given it',
+    ],
+    ['been removed', '', 'it was removed from Redis while it ran'],
+  ])('says once why it keeps nothing of a task that has %s meanwhile', async (_what, key, why) => {
+    const direct = openClient(redis.url);
+    const [queue, host, task] = [randomUUID(), makeHost(), taskOf()];
+    const engine = await startEngine({ connection: redis.url, queue }, host);
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
+    await engine.stage([task], {});
+    await started.opened;
+    const { id } = task.envelope;
+    // A task that nobody has been given keeps its place: it is this one's, and takes its lock again.
+    if (key === ':lock') await direct.hset(`bull:${queue}:${id}`, 'pb', 'another');
+    await direct.del(`bull:${queue}:${id}${key}`);
+    mayEnd.open();
+    const next = taskOf();
+    await engine.stage([next], {});
+    await untilHolds(async () => (await engine.find(next.envelope.id))?.state === 'completed');
+    await working.stop();
+    expect(host.errors.map(({ message }) => message)).toEqual([`What task ${id} comes to here is not kept: ${why}.`]);
   });
 });

@@ -20,6 +20,7 @@ import {
   stackWithFacts,
   type TaskJob,
 } from './job.ts';
+import { lostResult } from './lost-results.ts';
 import type { ResolvedBullMQOptions } from './options.ts';
 import { askAgain } from './patience.ts';
 import { DelayedError, UnrecoverableError, Worker } from './peers.ts';
@@ -93,7 +94,7 @@ export class BullMQWorker implements EngineWorker {
   #listen(): void {
     const worker = this.#worker;
     const { lockDuration, maxStalledCount } = this.#options;
-    worker.on('error', (error) => this.#errors.tell(error));
+    worker.on('error', (error) => this.#errors.tell(lostResult(error, lockDuration)));
     worker.on('stalled', (id) => {
       this.#host.warn(
         `Task ${describeName(id)} lost its worker, which ended or did not answer for ${lockDuration} ms: it runs again, unless that has happened more than ${maxStalledCount} times.`,
