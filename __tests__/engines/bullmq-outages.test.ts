@@ -10,6 +10,7 @@ import { expectNoProcessFaults } from '../support/process-faults.ts';
 import { work as someTime, untilHolds } from '../support/time.ts';
 import { type BullMQOptions, makeHost, startEngine } from './support/bullmq-engines.ts';
 import { HELD, retryOf, taskOf } from './support/bullmq-tasks.ts';
+import { workAtTheGate } from './support/bullmq-workers.ts';
 import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
 import { openRelay } from './support/relay.ts';
@@ -181,6 +182,42 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.find(failing.envelope.id)).toMatchObject({ state: 'retrying', attempts: 1 });
     expect(host.errors.filter(({ message }) => /not kept|lock|key/.test(message))).toEqual([]);
     expect(host.warnings).toEqual([]);
+    await working.stop();
+  });
+
+  it('goes on where Redis has let the next attempt begin elsewhere, and the answer to the one that failed was lost', async () => {
+    const server = await startRedis();
+    const [relay, direct] = [await openRelay(server.port), openClient(server.url)];
+    const [host, queue] = [makeHost(), randomUUID()];
+    const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, queue, ...LASTING }, host);
+    const elsewhere = await startEngine({ connection: server.url, queue, ...LASTING });
+    const [task, next] = [taskOf({ retry: retryOf(2, 0) }), taskOf()];
+    const [started, mayEnd] = [makeGate(), makeGate()];
+    const working = await engine.work(
+      async ({ id }) => {
+        if (id !== task.envelope.id) return COMPLETED;
+        started.open();
+        await mayEnd.opened;
+        return { kind: 'failed', error: new Error('down'), retry: true };
+      },
+      { concurrency: 1 },
+    );
+    await elsewhere.stage([task], {});
+    await started.opened;
+    relay.holdAnswers();
+    mayEnd.open();
+    await untilHolds(async () => (await direct.hget(`bull:${queue}:${task.envelope.id}`, 'atm')) === '1');
+    const second = await workAtTheGate(elsewhere, 1);
+    await second.started.opened;
+    relay.cut();
+    await untilHolds(async () => (await engine.find(task.envelope.id).catch(() => DOWN))?.state === 'running');
+    await elsewhere.stage([next], {});
+    await untilHolds(async () => (await elsewhere.find(next.envelope.id))?.state === 'completed');
+    second.mayEnd.open();
+    await untilHolds(async () => (await elsewhere.find(task.envelope.id))?.state === 'completed');
+    expect(await elsewhere.find(task.envelope.id)).toMatchObject({ attempts: 2 });
+    expect(host.errors.filter(({ message }) => /not kept|lock|key/.test(message))).toEqual([]);
+    await second.working.stop();
     await working.stop();
   });
 

@@ -5,7 +5,7 @@
  */
 import { ALSO_WHEN_FULL } from './guards/full-memory.ts';
 import { DISCARD, RELEASE } from './guards/holds.ts';
-import { DELAYED_ALREADY, FETCHED_ALREADY, WRITTEN_ALREADY } from './guards/lost-answers.ts';
+import { DELAYED_ALREADY, FETCHED_ALREADY, RETRIED_ALREADY, WRITTEN_ALREADY } from './guards/lost-answers.ts';
 import { LOOK, RETAKE_EACH, retake } from './guards/lost-locks.ts';
 
 const GUARDS: Readonly<Record<string, string>> = {
@@ -16,7 +16,8 @@ const GUARDS: Readonly<Record<string, string>> = {
   moveToFinished:
     WRITTEN_ALREADY +
     retake({ active: 'KEYS[2]', job: 'KEYS[12]', id: 'ARGV[1]', token: "cmsgpack.unpack(ARGV[8])['token']" }),
-  retryJob: ALSO_WHEN_FULL + retake({ active: 'KEYS[1]', job: 'KEYS[4]', id: 'ARGV[4]', token: 'ARGV[5]' }),
+  retryJob:
+    ALSO_WHEN_FULL + retake({ active: 'KEYS[1]', job: 'KEYS[4]', id: 'ARGV[4]', token: 'ARGV[5]' }) + RETRIED_ALREADY,
   moveToDelayed:
     ALSO_WHEN_FULL + DELAYED_ALREADY + retake({ active: 'KEYS[2]', job: 'KEYS[5]', id: 'ARGV[3]', token: 'ARGV[4]' }),
   moveStalledJobsToWait: ALSO_WHEN_FULL + LOOK,

@@ -69,3 +69,15 @@ local asked, answer = pcall(function()
 end)
 if asked and answer then return answer end
 `;
+
+/** The same for a job whose next attempt may begin at once, and another worker may have been given it by now. */
+export const RETRIED_ALREADY = `
+do
+  local retried = KEYS[4] .. ':retried'
+  if redis.call('GET', KEYS[4] .. ':lock') == ARGV[5] then
+    redis.call('SET', retried, ARGV[5], 'PX', 600000)
+  elseif redis.call('GET', retried) == ARGV[5] then
+    return 0
+  end
+end
+`;
