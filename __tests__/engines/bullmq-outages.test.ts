@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, jest } from '@jest/globals';
+import type { WorkResult } from 'express-background-tasks/testing/engine';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
@@ -273,6 +274,32 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(host.warnings).toEqual([]);
     expect(host.errors.map(({ message }) => message)).toEqual([expect.stringMatching(/ECONN|closed/)]);
     await working.stop();
+  });
+
+  it.each<[string, WorkResult]>([
+    ['have ended', COMPLETED],
+    ['are to be put back', { kind: 'postponed', delayMs: 0 }],
+  ])('says which tasks run again that %s, where it closes while Redis is down', async (_what, result) => {
+    const server = await startRedis();
+    const [host, task] = [makeHost(), taskOf()];
+    const engine = await startEngine({ connection: server.url }, host);
+    const [started, mayEnd] = [makeGate(), makeGate()];
+    await engine.work(
+      async () => {
+        started.open();
+        await mayEnd.opened;
+        return result;
+      },
+      { concurrency: 1 },
+    );
+    await engine.stage([task], {});
+    await started.opened;
+    await server.kill();
+    mayEnd.open();
+    await engine.close();
+    expect(host.warnings).toEqual([
+      `It has not confirmed in time that these tasks have ended: unless that was written all the same, they run again: ${task.envelope.id}.`,
+    ]);
   });
 
   it('closes while Redis is down', async () => {

@@ -7,6 +7,7 @@ import { Client, Pool } from 'pg';
 import { atEnd } from '../support/cleanup.ts';
 import { makeGate } from '../support/gates.ts';
 import { expectNoProcessFaults } from '../support/process-faults.ts';
+import { untilTimersComeNext } from '../support/time.ts';
 import { COMPLETED } from './support/completed.ts';
 import { host, start } from './support/pg-boss-engines.ts';
 import { makeTask, stageOne } from './support/pg-boss-tasks.ts';
@@ -29,6 +30,26 @@ describeWithPostgres('pgBoss() without Postgres', () => {
       await server.start();
       await engine.start(host());
       expect(await engine.find(await stageOne(engine))).toMatchObject({ state: 'held' });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'says which tasks run again that have ended, where it is closed before that could be written',
+    async () => {
+      const server = await startPostgres();
+      const warnings: string[] = [];
+      const engine = await start({ connection: server.url }, undefined, (message) => warnings.push(message));
+      const { gate, worker, id } = await runOne(engine);
+      await server.kill();
+      const stopped = worker.stop();
+      gate.open();
+      await untilTimersComeNext();
+      await engine.close();
+      await stopped;
+      expect(warnings).toEqual([
+        `It has not confirmed in time that these tasks have ended: unless that was written all the same, they run again: ${id}.`,
+      ]);
     },
     TIMEOUT,
   );

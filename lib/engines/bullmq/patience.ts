@@ -1,5 +1,5 @@
 /** A Redis that lacks replicas, can't write to its disk or runs a long script refuses commands for a while. A worker waits for its end. */
-import type { Worker } from 'bullmq';
+import type { Job, Worker } from 'bullmq';
 import { SECOND } from '../../time/timers.ts';
 
 const ASK_AGAIN_AFTER = 1 * SECOND;
@@ -25,13 +25,17 @@ const FETCH_NEXT = 4;
 
 type Call = (...args: unknown[]) => Promise<unknown>;
 
-/** @param onRefusal called each time that Redis refuses. */
-export function askAgain(worker: Worker, onRefusal: (error: Error) => void): void {
+/**
+ * @param onRefusal called each time that Redis refuses.
+ * @returns the ids of the jobs of which Redis is being told what they came to.
+ */
+export function askAgain(worker: Worker, onRefusal: (error: Error) => void): ReadonlySet<string> {
+  const untold = new Set<string>();
   const backend = worker.getBackend() as unknown as Record<(typeof ASKED_AGAIN)[number], Call>;
   for (const name of ASKED_AGAIN) {
     const call = backend[name].bind(backend);
     const isOver = (): boolean => FETCHING.has(name) && worker.closing !== undefined;
-    backend[name] = async (...args) => {
+    const ask: Call = async (...args) => {
       for (;;) {
         try {
           return await call(...(worker.closing === undefined ? args : args.map(fetchingNothing)));
@@ -43,7 +47,18 @@ export function askAgain(worker: Worker, onRefusal: (error: Error) => void): voi
         }
       }
     };
+    const tell: Call = async (job, ...args) => {
+      const id = String(typeof job === 'string' ? job : (job as Job).id);
+      untold.add(id);
+      try {
+        return await ask(job, ...args);
+      } finally {
+        untold.delete(id);
+      }
+    };
+    backend[name] = FETCHING.has(name) ? ask : tell;
   }
+  return untold;
 }
 
 /** BullMQ has decided whether to fetch when it called first. Meanwhile the worker may have begun to stop. */

@@ -7,6 +7,7 @@ import type { EngineHost, EngineWorker, WorkFunction, WorkResult } from '../../d
 import { engineError } from '../../errors.ts';
 import { retryInMsAfter } from '../../retry.ts';
 import { doneWithin, SECOND } from '../../time/timers.ts';
+import { untold } from '../untold.ts';
 import { type EngineClient, workerClient } from './client.ts';
 import type { ConnectionErrors } from './connection-errors.ts';
 import {
@@ -62,6 +63,8 @@ export class BullMQWorker implements EngineWorker {
    * listens to the signal of an attempt that has ended.
    */
   readonly #spareControllers: AbortController[] = [];
+  readonly #untold: ReadonlySet<string>;
+  #isConnected = true;
   /** How long to wait before the next attempt, in milliseconds. */
   readonly #waits = new WeakMap<TaskJob, number>();
   #stopped: Promise<void> | undefined;
@@ -87,7 +90,7 @@ export class BullMQWorker implements EngineWorker {
     // BullMQ keeps with a job which worker has it, under this name: by that a lock which has run out can be taken again.
     this.#worker.opts.name = this.#worker.id;
     for (const copy of this.#client.copies) errors.watch(copy);
-    askAgain(this.#worker, (error) => errors.tell(error));
+    this.#untold = askAgain(this.#worker, (error) => errors.tell(error));
     this.#listen();
   }
 
@@ -205,6 +208,8 @@ export class BullMQWorker implements EngineWorker {
 
   /** Tasks in flight go on, but their results are lost: they run again in another worker. */
   disconnect(): void {
+    if (this.#isConnected && this.#untold.size > 0) this.#host.warn(untold([...this.#untold]));
+    this.#isConnected = false;
     this.#client.disconnectAll();
   }
 }

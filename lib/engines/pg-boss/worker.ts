@@ -12,6 +12,7 @@ import { retryInMsAfter } from '../../retry.ts';
 import { nextTurn } from '../../time/real-time.ts';
 import { doneWithin, SECOND } from '../../time/timers.ts';
 import { toError } from '../../to-error.ts';
+import { untold } from '../untold.ts';
 import type { Database } from './database.ts';
 import type { NotifyListener } from './notify-listener.ts';
 import type { ResolvedPgBossOptions } from './options.ts';
@@ -44,6 +45,8 @@ interface Claim {
   readonly row: ClaimRow;
   readonly lost: AbortController;
   readonly ended: Promise<void>;
+  /** Whether the attempt has ended, and its result is being written. */
+  isWriting: boolean;
 }
 
 export class PgBossWorker implements EngineWorker {
@@ -90,6 +93,8 @@ export class PgBossWorker implements EngineWorker {
     this.#parts.notifyListener.off(this.#onNotify);
     clearInterval(this.#beats);
     this.#wake();
+    const ids = this.#claims.filter(({ isWriting }) => isWriting).map(({ id }) => id);
+    if (ids.length > 0) this.#parts.errors.warn({ message: untold(ids), type: 'untold' });
     for (const { lost } of this.#claims)
       lost.abort(new Error('The connection to Postgres was closed while the task ran.'));
   }
@@ -150,11 +155,13 @@ export class PgBossWorker implements EngineWorker {
       id: job.id,
       row: claimRow(job),
       lost,
+      isWriting: false,
       ended: this.#attempt(job, lost.signal).then(async (row) => {
         this.#running -= 1;
         this.#wake();
         // Lost: another worker has the job by now.
-        if (!lost.signal.aborted) await this.#write(row);
+        claim.isWriting = !lost.signal.aborted;
+        if (claim.isWriting) await this.#write(row);
         takeOut(this.#claims, claim);
         this.#wake();
       }),
