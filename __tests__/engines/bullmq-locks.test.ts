@@ -71,7 +71,8 @@ describeWithRedis('bullmq() with redis-server', () => {
   it('where it gives up a task that has lost its worker too often it counts no attempt, ends what still runs of it, and says so in a few words', async () => {
     const direct = openClient(redis.url);
     const [queue, host] = [randomUUID(), makeHost()];
-    const timing = { lockDuration: 1_000, stalledInterval: 100, maxStalledCount: 0 };
+    // No renewal takes the lock again before two looks have found that it is missing.
+    const timing = { lockDuration: 30_000, stalledInterval: 100, maxStalledCount: 0 };
     const engine = await startEngine({ connection: redis.url, queue, ...timing }, host);
     const [task, started, ended] = [taskOf(), makeGate(), makeGate()];
     const working = await engine.work(

@@ -7,8 +7,11 @@ import { makeGate } from '../../support/gates.ts';
 
 export type BullMQOptions = Parameters<typeof bullmq>[0];
 
-/** A lock that is taken away is noticed soon; others hold also where the machine is busy. */
-export const WATCHED = { lockDuration: 3_000, stalledInterval: 100 };
+/**
+ * A lock that is taken away is noticed soon, and well before the renewal that would take it again; others hold also where the
+ * machine is busy.
+ */
+export const WATCHED = { lockDuration: 6_000, stalledInterval: 100 };
 
 export interface Host {
   readonly warnings: string[];
