@@ -1,5 +1,6 @@
 /** A Redis that lacks replicas, can't write to its disk or runs a long script refuses commands for a while. A worker waits for its end. */
 import type { Job, Worker } from 'bullmq';
+import { takeOut } from '../../collections/take-out.ts';
 import { SECOND } from '../../time/timers.ts';
 
 const ASK_AGAIN_AFTER = 1 * SECOND;
@@ -27,38 +28,37 @@ type Call = (...args: unknown[]) => Promise<unknown>;
 
 /**
  * @param onRefusal called each time that Redis refuses.
- * @returns the ids of the jobs of which Redis is being told what they came to.
+ * @returns what tells the ids of the jobs of which Redis is being told what they came to.
  */
-export function askAgain(worker: Worker, onRefusal: (error: Error) => void): ReadonlySet<string> {
-  const untold = new Set<string>();
+export function askAgain(worker: Worker, onRefusal: (error: Error) => void): () => readonly string[] {
+  /** The first argument of such a call: the job, or its id. */
+  const untold: unknown[] = [];
   const backend = worker.getBackend() as unknown as Record<(typeof ASKED_AGAIN)[number], Call>;
   for (const name of ASKED_AGAIN) {
     const call = backend[name].bind(backend);
-    const isOver = (): boolean => FETCHING.has(name) && worker.closing !== undefined;
-    const ask: Call = async (...args) => {
-      for (;;) {
-        try {
-          return await call(...(worker.closing === undefined ? args : args.map(fetchingNothing)));
-        } catch (thrown) {
-          if (!isReplyError(thrown)) throw thrown;
-          onRefusal(thrown);
-          await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_AFTER).unref());
-          if (isOver()) throw thrown;
-        }
-      }
+    const isFetching = FETCHING.has(name);
+    const waitAfter = async (thrown: unknown): Promise<void> => {
+      if (!isReplyError(thrown)) throw thrown;
+      onRefusal(thrown);
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_AFTER).unref());
+      if (isFetching && worker.closing !== undefined) throw thrown;
     };
-    const tell: Call = async (job, ...args) => {
-      const id = String(typeof job === 'string' ? job : (job as Job).id);
-      untold.add(id);
+    backend[name] = async (...args) => {
+      if (!isFetching) untold.push(args[0]);
       try {
-        return await ask(job, ...args);
+        for (;;) {
+          try {
+            return await call(...(worker.closing === undefined ? args : args.map(fetchingNothing)));
+          } catch (thrown) {
+            await waitAfter(thrown);
+          }
+        }
       } finally {
-        untold.delete(id);
+        if (!isFetching) takeOut(untold, args[0]);
       }
     };
-    backend[name] = FETCHING.has(name) ? ask : tell;
   }
-  return untold;
+  return () => untold.map((job) => String(typeof job === 'string' ? job : (job as Job).id));
 }
 
 /** BullMQ has decided whether to fetch when it called first. Meanwhile the worker may have begun to stop. */

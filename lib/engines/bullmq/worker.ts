@@ -63,7 +63,7 @@ export class BullMQWorker implements EngineWorker {
    * listens to the signal of an attempt that has ended.
    */
   readonly #spareControllers: AbortController[] = [];
-  readonly #untold: ReadonlySet<string>;
+  readonly #untold: () => readonly string[];
   #isConnected = true;
   /** How long to wait before the next attempt, in milliseconds. */
   readonly #waits = new WeakMap<TaskJob, number>();
@@ -208,7 +208,8 @@ export class BullMQWorker implements EngineWorker {
 
   /** Tasks in flight go on, but their results are lost: they run again in another worker. */
   disconnect(): void {
-    if (this.#isConnected && this.#untold.size > 0) this.#host.warn(untold([...this.#untold]));
+    const ids = this.#isConnected ? this.#untold() : [];
+    if (ids.length > 0) this.#host.warn(untold(ids));
     this.#isConnected = false;
     this.#client.disconnectAll();
   }
