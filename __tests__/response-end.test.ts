@@ -10,7 +10,16 @@ import { getText, RawClient, request } from './support/clients.ts';
 import { makeGate } from './support/gates.ts';
 import { ABORTED, SENT } from './support/outcomes.ts';
 import { surviveThrows } from './support/process-faults.ts';
-import { bareHttp, expresses, type Listener, listen, serve, start, type TaskedResponse } from './support/servers.ts';
+import {
+  bareHttp,
+  expresses,
+  inRequest,
+  type Listener,
+  listen,
+  serve,
+  start,
+  type TaskedResponse,
+} from './support/servers.ts';
 import { watchWarnings } from './support/warnings.ts';
 
 /** Starts a server whose handler answers with the handle of its task, and sends it one request. */
@@ -77,6 +86,15 @@ describe('when the response finishes', () => {
     client.send(getText('/', ['Connection: close']));
     await client.closed;
     expect(await lists[0]?.add(() => 'late').settled).toMatchObject({ value: 'late', response: SENT });
+  });
+
+  it('starts what is added afterwards, though the application has given the response a `stream` of its own', async () => {
+    const background = makeBackground();
+    const list = await inRequest(background, (tasks, res) => {
+      Object.assign(res, { stream: () => res });
+      return tasks;
+    });
+    expect(await list.add(() => 'late').settled).toMatchObject({ value: 'late', response: SENT });
   });
 
   it.each<[string, (res: ServerResponse, listener: () => void) => unknown]>([

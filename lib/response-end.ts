@@ -93,8 +93,9 @@ interface Http2Response {
   readonly stream?: { readonly aborted: boolean; readonly writableFinished: boolean; readonly destroyed: boolean };
 }
 
+/** On a response of HTTP/1 a `stream` is the application's. */
 function streamOf(res: ServerResponse): Http2Response['stream'] {
-  return (res as Http2Response).stream;
+  return res instanceof ServerResponse ? undefined : (res as Http2Response).stream;
 }
 
 /** Whether all of it is out by now. */
