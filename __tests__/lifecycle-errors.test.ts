@@ -14,9 +14,12 @@ import { readableError } from './support/failures.ts';
 import { makeGate } from './support/gates.ts';
 import { openLogBook } from './support/log-book.ts';
 import { SENT } from './support/outcomes.ts';
+import { expectNoProcessFaults } from './support/process-faults.ts';
 import { frameworks, type Handler, start } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { watchWarnings } from './support/warnings.ts';
+
+expectNoProcessFaults();
 
 describe('a class of yours that extends BackgroundTaskError', () => {
   class QuotaError extends BackgroundTaskError {}
@@ -29,6 +32,23 @@ describe('a class of yours that extends BackgroundTaskError', () => {
     expect([theirs instanceof QuotaError, theirs instanceof BackgroundTaskError]).toEqual([true, true]);
     expect([ours instanceof QuotaError, ours instanceof BackgroundTaskError]).toEqual([false, true]);
     expect([new Error('x') instanceof QuotaError, (null as unknown) instanceof QuotaError]).toEqual([false, false]);
+  });
+});
+
+describe('a task that throws a promise, as that of a call without await', () => {
+  it.each<[string, (rejected: Promise<never>) => unknown]>([
+    ['throws', (rejected) => raise(rejected)],
+    ['rejects', (rejected) => Promise.reject(rejected)],
+  ])('and so %s fails, and the rejection of that promise does not reach the process', async (_how, fail) => {
+    const background = makeBackground();
+    let rejected: Promise<never> | undefined;
+    const { state, error } = await background.add(() => {
+      rejected = Promise.reject(new Error('not awaited'));
+      return fail(rejected);
+    }).settled;
+    expect(state).toBe('failed');
+    expect(error).toMatchObject({ code: 'ERR_BACKGROUND_NOT_AN_ERROR' });
+    expect(error?.cause).toBe(rejected);
   });
 });
 

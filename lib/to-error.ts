@@ -1,4 +1,5 @@
 /** The one place where whatever was thrown becomes an `Error`. */
+import { types } from 'node:util';
 import { describe } from './describe.ts';
 import { BackgroundTaskError, letGoOfFrames } from './errors.ts';
 
@@ -22,6 +23,8 @@ export function isError(value: unknown): value is Error {
 /** Whatever was thrown, as an `Error`: itself where it is one, else wrapped with the thrown value as `cause`. */
 export function toError(thrown: unknown): Error {
   if (isError(thrown)) return thrown;
+  // That of a call without `await`. Nobody else hears of its rejection, which would end the process.
+  if (types.isPromise(thrown)) new Promise((resolve) => resolve(thrown)).catch(() => {});
   const error = new BackgroundTaskError(
     'ERR_BACKGROUND_NOT_AN_ERROR',
     `Expected an Error to be thrown, got ${describe(thrown)}.`,
