@@ -82,6 +82,24 @@ describe('`accepted`', () => {
     expect(await app.find(id)).toBeUndefined();
   });
 
+  it('that has rejected before its task could be sent stays true: the engine is not asked to take it any more', async () => {
+    const answers = makeGate();
+    // Each is too large to share a call with another: the last of them would be the fifth.
+    const large = 'x'.repeat(2 ** 20);
+    const app = await durableApp(() => {}, {
+      durable: { acceptTimeout: 200, maxArgumentsSize: 2 * large.length },
+      faults: { stage: (proceed) => answers.opened.then(proceed) },
+    });
+    const handles = Array.from({ length: 5 }, () => app.background.add(tasks.echo, large));
+    const last = handles.at(-1) as TaskHandle;
+    for (const { accepted } of handles) await expect(accepted).rejects.toThrow('no answer within 200 ms');
+    answers.open();
+    // It waits behind all that is sent before it.
+    await app.background.add(tasks.echo).accepted.catch(() => {});
+    expect(app.calls('stage').flat()).not.toContain(last.id);
+    expect(await app.find(last.id)).toBeUndefined();
+  });
+
   it('rejects with the refusal of the engine itself, which nobody is told to try again, and there is nothing to take back', async () => {
     const app = await durableApp(
       async (_req, res) => {
