@@ -206,6 +206,21 @@ describe('close()', () => {
     expect(await refused.opened).toBe('ERR_BACKGROUND_CLOSED');
   });
 
+  it('accepts nothing once its time is over, not even from a task that is given up a moment later', async () => {
+    const background = threads.open(1);
+    const gate = makeThreadGate();
+    background.add(tasks.loopForEver, gate.shared);
+    await gate.entered();
+    const waiting = background.add(tasks.add, 1, 2);
+    const adding = background.add(async () => {
+      // It is given up first, and this one when the loop has been ended.
+      await waiting.settled;
+      return thrownBy(() => background.add(never)).code;
+    });
+    await background.close(SOON);
+    expect(await adding.settled).toMatchObject({ state: 'completed', value: 'ERR_BACKGROUND_CLOSED' });
+  });
+
   it('waits for a response that is under way, and for its tasks', async () => {
     const background = makeBackground();
     const ran: string[] = [];

@@ -12,7 +12,7 @@ import {
   tasks,
   until,
 } from './support/durable-app.ts';
-import { FAILED_CALL } from './support/engine-faults.ts';
+import { FAILED_CALL, NO_ANSWER } from './support/engine-faults.ts';
 import { readableError } from './support/failures.ts';
 import { type Gate, makeGate } from './support/gates.ts';
 import type { TaskedResponse } from './support/servers.ts';
@@ -165,6 +165,34 @@ describe('a release whose error cannot be read any more when it is logged', () =
     expect(app.log.lines.filter(({ level }) => level !== 'debug').map(({ message }) => message)).toEqual([
       'Expected the error of task tasks.echo not to throw: read before',
     ]);
+  });
+});
+
+describe('a call that the engine does not answer', () => {
+  const durable = { hold: HOLD, acceptTimeout: 500 };
+  const SAID = 'no answer within 1000 ms';
+
+  it('is given up after the margin where it is a release, and the task settles', async () => {
+    const { app, hold } = await heldTasks({ durable, faults: { release: NO_ANSWER } });
+    const { handle, end } = await hold('/');
+    end();
+    expect(await handle.settled).toMatchObject({ state: 'completed' });
+    const lines = app.log.withCode('ERR_BACKGROUND_ENGINE');
+    expect(lines.map(({ message }) => message)).toEqual([expect.stringContaining(SAID)]);
+  });
+
+  it('is given up after the margin where it is a discard, and made again', async () => {
+    let calls = 0;
+    const discard: Fault = (proceed) => {
+      calls += 1;
+      return calls === 1 ? NO_ANSWER(proceed) : proceed();
+    };
+    const { app, hold } = await heldTasks({ durable, faults: { discard } });
+    const { end } = await hold('/');
+    end(500);
+    await untilHolds(() => calls === 2);
+    await app.background.close();
+    expect(app.log.withCode('ERR_BACKGROUND_NOT_DISCARDED')).toEqual([]);
   });
 });
 

@@ -5,6 +5,13 @@ import { request } from './support/clients.ts';
 import { expresses, frameworks, type Middleware, serve, type TaskedResponse } from './support/servers.ts';
 
 describe.each(frameworks)('under $name', (framework) => {
+  it('leaves nothing in res.locals that nobody has put there', async () => {
+    const listener = framework.listener([makeBackground()], (_req, res) => {
+      res.end(String(Reflect.ownKeys(res.locals)) + String(Object.getPrototypeOf(res.locals)));
+    });
+    expect((await request(await serve(listener))).body).toMatch(/backgroundTasksnull$/);
+  });
+
   describe('when the middleware is mounted twice', () => {
     it('keeps one list, and runs each task once', async () => {
       const ran: string[] = [];
