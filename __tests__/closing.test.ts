@@ -366,6 +366,18 @@ describe('when close() runs out of time', () => {
     expect(heard[1]).toBe(1);
   });
 
+  it('waits for those on the event loop also where no thread is to be ended', async () => {
+    const background = makeBackground();
+    let hasTidied = false;
+    background.add(async () => {
+      await once(currentTask()?.signal as AbortSignal, 'abort');
+      await work(20);
+      hasTidied = true;
+    });
+    await background.close({ timeout: 3_000 });
+    expect(hasTidied).toBe(true);
+  });
+
   it('logs every task of the event loop before the signal of any aborts, so that one that loops then hides none', async () => {
     const told: string[] = [];
     const write = (message: string): void => void told.push(message);

@@ -70,6 +70,13 @@ describe('the tasks of one response', () => {
     expect(app.calls('stage').flat()).toEqual(handles.map(({ id }) => id));
   });
 
+  it('go together up to five hundred', async () => {
+    const app = await durableApp(() => {});
+    const handles = Array.from({ length: 501 }, (_, index) => app.background.add(tasks.echo, index));
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([500, 1]);
+  });
+
   it('count with their context', async () => {
     const app = await durableApp(
       (_req, res) => {

@@ -1,8 +1,9 @@
-/** An instance that works on tasks itself, and an engine that does not let it. */
+/** An instance that works on tasks itself, and an engine that does not let it, or is not there. */
 import { describe, expect, it, jest } from '@jest/globals';
 import { atEnd } from './support/cleanup.ts';
 import { durableApp, tasks } from './support/durable-app.ts';
 import { makeGate } from './support/gates.ts';
+import { runScript } from './support/scripts.ts';
 import { untilHolds } from './support/time.ts';
 
 describe('an engine that lets nobody fetch tasks', () => {
@@ -61,5 +62,15 @@ describe('an instance that takes no tasks, since a registered module does not lo
     expect((await app.log.until('ERR_BACKGROUND_REGISTRY'))[0]?.message).toMatch(
       /^The engine memory: .*`maxResultSize`/,
     );
+  });
+});
+
+describe('a program whose engine cannot be reached', () => {
+  it('is not kept alive by that', async () => {
+    expect(await runScript('script-engine-is-down.mjs', 'web', 'Infinity')).toBe('end of script\n');
+  });
+
+  it('is, where it is a worker: it waits until it takes tasks', async () => {
+    expect(await runScript('script-engine-is-down.mjs', 'worker', '2')).toBe('takes tasks\n');
   });
 });

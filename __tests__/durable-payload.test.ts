@@ -67,6 +67,7 @@ describe('what is staged', () => {
     ['a map', new Map(), 'an object of class Map at [0]'],
     ['bytes', Buffer.from('ab'), 'an object of class Buffer at [0]'],
     ['a getter', Object.defineProperty({}, 'x', { get: () => 1, enumerable: true }), 'a getter at [0].x'],
+    ['a proxy, whose code would be called', new Proxy({}, {}), 'an object at [0]'],
     ['what makes JSON of itself', { toJSON: () => 1 }, 'an object at [0]'],
   ])('is never a value that JSON would change, such as %s', async (_name, value, fault) => {
     const { background } = await durableApp(() => {});
