@@ -7,6 +7,7 @@ import { type AddOptions, currentTask, type TaskHandle } from 'express-backgroun
 import { makeBackground } from './support/cleanup.ts';
 import { untilCollected } from './support/garbage.ts';
 import { makeGate } from './support/gates.ts';
+import { openLogBook } from './support/log-book.ts';
 import { inRequest } from './support/servers.ts';
 import { work } from './support/time.ts';
 import { threads } from './support/worker-kinds.ts';
@@ -105,6 +106,17 @@ describe('a handle', () => {
       await second.settled;
       expect(ran).toEqual(['kept']);
       expect(background.stats()).toMatchObject({ added: 2, settled: 2 });
+    });
+
+    it('is no failure: `onError` is not called, and its line in the log is an `info`', async () => {
+      const told: unknown[] = [];
+      const { logger, lines } = openLogBook();
+      const background = makeBackground({ logger, onError: (error) => told.push(error) });
+      const handle = background.add(() => new Promise(() => {}));
+      handle.cancel();
+      await handle.settled;
+      expect(lines).toMatchObject([{ level: 'info', code: 'ERR_BACKGROUND_CANCELLED' }]);
+      expect(told).toEqual([]);
     });
 
     it('in its turn, or by the `when` of another, says how its response ended', async () => {
