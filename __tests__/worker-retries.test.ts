@@ -1,7 +1,8 @@
-/** What a worker reports of an attempt that its engine makes again. */
+/** What a worker reports of an attempt that its engine makes again, and what it answers where there is none, or none of its own. */
 import { describe, expect, it } from '@jest/globals';
 import { localTasks } from './support/durable-app.ts';
 import { expectNoProcessFaults } from './support/process-faults.ts';
+import { handingTo } from './support/worker-envelopes.ts';
 import { setting } from './support/worker-setting.ts';
 
 expectNoProcessFaults();
@@ -60,5 +61,31 @@ describe('an attempt that the engine makes again', () => {
         ['error', message],
       ],
     });
+  });
+});
+
+describe('an attempt of which the engine learns that another worker has it', () => {
+  it('is cancelled, and is not to be made again for that', async () => {
+    const hand = await handingTo({});
+    const taken = new AbortController();
+    const answer = hand({ task: 'local.untilAborted' }, { signal: taken.signal, retryInMs: 1 });
+    taken.abort(new Error('another worker has it'));
+    expect(await answer).toMatchObject({
+      kind: 'failed',
+      retry: false,
+      error: { code: 'ERR_BACKGROUND_CANCELLED', message: expect.stringContaining('another worker has it') },
+    });
+  });
+});
+
+describe('a worker that has as many tasks as `maxBacklog` says', () => {
+  it('puts others back for a second each, and takes them when it has room', async () => {
+    const hand = await handingTo({ maxBacklog: 1 });
+    const taken = new AbortController();
+    const first = hand({ task: 'local.untilAborted' }, { signal: taken.signal });
+    expect(await hand({})).toEqual({ kind: 'postponed', delayMs: 1_000 });
+    taken.abort();
+    await first;
+    expect(await hand({})).toMatchObject({ kind: 'completed' });
   });
 });

@@ -30,6 +30,15 @@ describe('a name that no worker knows', () => {
     for (const task of all) expect(await untilState(task, 'waiting')).toMatchObject({ attempts: 0 });
   });
 
+  it.each([
+    ['a second where it has just been added', 0, 1_000],
+    ['a minute where it was added an hour ago', 3_600_000, 60_000],
+  ])('is put back for %s', async (_when, age, delayMs) => {
+    const hand = await handingTo({});
+    const context = { stagedAt: Date.now() - age };
+    expect(await hand({ task: 'unheard.of' }, context)).toEqual({ kind: 'postponed', delayMs });
+  });
+
   it('is told from one that was added in the format of a later version', async () => {
     const { engine, work, log } = setting();
     await stage(engine, { task: 'tasks.echo', v: 2 });
