@@ -113,6 +113,20 @@ describe('retry', () => {
     ]);
   });
 
+  it('tells how long the task waited for its first start, whichever attempt it is about', async () => {
+    const background = makeBackground({ retry: { attempts: 2, delay: 20, jitter: 0 } });
+    const waited: number[] = [];
+    background.on('started', ({ waitedMs }) => waited.push(waitedMs));
+    let startedAt: number | undefined;
+    const addedAt = performance.now();
+    const { waitedMs } = await background.add(() => {
+      startedAt ??= performance.now();
+      fail();
+    }).settled;
+    expect(waitedMs).toBeLessThanOrEqual((startedAt as number) - addedAt);
+    expect(waited).toEqual([waitedMs, waitedMs]);
+  });
+
   describe('asks `retryIf`', () => {
     const hook = (retryIf: (error: unknown) => unknown): BackgroundTasksOptions => ({
       retry: { attempts: 5, delay: 0, retryIf: retryIf as (error: unknown) => boolean },

@@ -17,8 +17,8 @@ export function keptError(error: Error): Error {
 function copyOf(error: Error & { readonly code?: unknown }): Error {
   const { name, message, stack, code } = error;
   const kept = Object.assign(new Error(cut(String(message))), { name: cut(String(name)) });
-  // The message stands at the beginning of the stack: uncut, it would leave no room for where the error came from.
-  kept.stack = cut(String(stack ?? `${name}: ${message}`).replace(String(message), () => kept.message));
+  // The message stands at the beginning of the stack: a long one would leave no room there for where the error came from.
+  kept.stack = cut(String(stack ?? `${name}: ${message}`).replace(String(message), (text) => cut(text, LARGEST / 2)));
   // A string in every engine, also where it was a number, as those of gRPC are.
   return isCode(code) ? Object.assign(kept, { code: cut(String(code)) }) : kept;
 }
@@ -27,6 +27,6 @@ function isCode(code: unknown): boolean {
   return typeof code === 'string' || typeof code === 'number';
 }
 
-function cut(text: string): string {
-  return text.length <= LARGEST ? text : `${text.slice(0, LARGEST - 1)}…`;
+function cut(text: string, largest = LARGEST): string {
+  return text.length <= largest ? text : `${text.slice(0, largest - 1)}…`;
 }
