@@ -45,6 +45,15 @@ describeWithRedis('bullmq() with redis-server', () => {
     expect(await engine.stats()).toMatchObject({ held: 4 });
   });
 
+  it('says of what it has discarded that it has, also to who asks again since the first answer was lost', async () => {
+    const engine = await startEngine({ connection: redis.url });
+    const task = taskOf({ holdMs: HELD });
+    await engine.stage([task], {});
+    const { id } = task.envelope;
+    expect(await engine.discard([id])).toEqual(['discarded']);
+    expect(await engine.discard([id, randomUUID()])).toEqual(['discarded', 'too-late']);
+  });
+
   it.each(['stage', 'release', 'discard'] as const)(
     'needs one round trip for all tasks of a response: everything is asked before the first answer, %s()',
     async (method) => {
