@@ -10,9 +10,9 @@ import type { TaskOptions } from './task.ts';
 /** How durable tasks are handed to the engine. */
 export interface DurableOptions {
   /**
-   * How long the engine holds a task that is neither released nor discarded, in milliseconds. The clock starts at `add`. It
-   * bounds how late a task runs whose web process has died; a response that takes longer does not keep its tasks back.
-   * At least twice `acceptTimeout`.
+   * How long the engine holds a task that is neither released nor discarded, in milliseconds. The clock starts when the
+   * engine is given the task: at `add`, or as soon as it can be reached. It bounds how late a task runs whose web process
+   * has died; a response that takes longer does not keep its tasks back. At least twice `acceptTimeout`.
    *
    * @default 60_000
    */
