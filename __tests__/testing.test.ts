@@ -189,6 +189,9 @@ describe('a watcher', () => {
     background.add(blocking<Arithmetic>(moduleUrl).add, 1, 1);
     await tasks.idle();
     expect(tasks).toHaveCompleted(arithmetic.add, 1, 1);
+    // A task of the same name in another module is another one.
+    const others = blocking<Pick<Arithmetic, 'add'>>(new URL('./fixtures/blocking-tasks.mjs', import.meta.url));
+    expect(tasks).not.toHaveAdded(others.add);
   });
 
   it('forgets on clear, and gives the instance its mode back on restore', async () => {

@@ -11,6 +11,7 @@ import { untilHolds } from '../support/time.ts';
 import { startEngine } from './support/bullmq-engines.ts';
 import { HELD, taskOf } from './support/bullmq-tasks.ts';
 import { starts } from './support/bullmq-workers.ts';
+import { COMPLETED } from './support/completed.ts';
 import { startRedis } from './support/redis-server.ts';
 import { openRelay } from './support/relay.ts';
 import { describeWithRedis, openClient, shareRedis } from './support/shared-redis.ts';
@@ -43,6 +44,27 @@ describeWithRedis('bullmq() with redis-server', () => {
     await direct.script('FLUSH');
     await engine.stage([taskOf({ holdMs: HELD }), taskOf({ holdMs: HELD })], {});
     expect(await engine.stats()).toMatchObject({ held: 4 });
+  });
+
+  it('keeps as many tasks that have completed, and that have failed, as it is told to: the newest', async () => {
+    const keep = { keepCompleted: { count: 1 }, keepFailed: { count: 2 } };
+    const engine = await startEngine({ connection: redis.url, ...keep });
+    const tasks = Array.from({ length: 6 }, (_, index) =>
+      taskOf({ task: index % 2 === 0 ? 'mail.send' : 'mail.fail' }),
+    );
+    await engine.stage(tasks, {});
+    await starts(engine, tasks.length, ({ task }) =>
+      task === 'mail.send' ? COMPLETED : { kind: 'failed', retry: false, error: new Error('no') },
+    );
+    const found = await Promise.all(tasks.map(({ envelope }) => engine.find(envelope.id)));
+    expect(found.map((task) => task?.state)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      'failed',
+      'completed',
+      'failed',
+    ]);
   });
 
   it('says of what it has discarded that it has, also to who asks again since the first answer was lost', async () => {

@@ -135,6 +135,30 @@ describeWithRedis('bullmq() with redis-server', () => {
     await working.stop();
   });
 
+  it('does not take a task for lost at the first look after Redis was away: its worker has time to take the lock again', async () => {
+    const direct = openClient(redis.url);
+    const [queue, host, task] = [randomUUID(), makeHost(), taskOf()];
+    const key = (name: string): string => `bull:${queue}:${name}`;
+    const lock = key(`${task.envelope.id}:lock`);
+    // It looks before it renews its locks, and renews them before it looks again.
+    const timing = { lockDuration: 3_000, stalledInterval: 1_000 };
+    const engine = await startEngine({ connection: redis.url, queue, ...timing }, host);
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1);
+    await engine.stage([task], {});
+    await started.opened;
+    await untilHolds(async () => (await direct.sismember(key('stalled'), task.envelope.id)) === 1);
+    const left = await direct.pttl(lock);
+    await untilHolds(async () => (await direct.pttl(lock)) > left);
+    // What runs out while Redis is away.
+    await direct.del(lock, key('stalled-check'), key('stalled-check:lately'));
+    await untilHolds(async () => (await direct.exists(lock)) === 1);
+    mayEnd.open();
+    await untilHolds(async () => (await engine.find(task.envelope.id))?.state === 'completed');
+    expect(await engine.find(task.envelope.id)).toMatchObject({ attempts: 1 });
+    expect([...host.warnings, ...host.errors]).toEqual([]);
+    await working.stop();
+  });
+
   it('reports once that a lock is lost, however long a task goes on after that', async () => {
     const direct = openClient(redis.url);
     const [queue, host, task] = [randomUUID(), makeHost(), taskOf()];
