@@ -138,25 +138,34 @@ describeWithRedis('bullmq() with redis-server', () => {
   it('does not take a task for lost at the first look after Redis was away: its worker has time to take the lock again', async () => {
     const direct = openClient(redis.url);
     const [queue, host, task] = [randomUUID(), makeHost(), taskOf()];
+    const { id } = task.envelope;
     const key = (name: string): string => `bull:${queue}:${name}`;
-    const lock = key(`${task.envelope.id}:lock`);
-    // It looks before it renews its locks, and renews them before it looks again.
-    const timing = { lockDuration: 3_000, stalledInterval: 1_000 };
-    const engine = await startEngine({ connection: redis.url, queue, ...timing }, host);
+    const [lock, looked, lately] = [key(`${id}:lock`), key('stalled-check'), key('stalled-check:lately')];
+    const options = { connection: redis.url, queue, lockDuration: 60_000 };
+    const [engine, looking] = [
+      await startEngine({ ...options, stalledInterval: 60_000 }, host),
+      await startEngine({ ...options, stalledInterval: 2_000 }, host),
+    ];
     const { working, started, mayEnd } = await workAtTheGate(engine, 1);
     await engine.stage([task], {});
     await started.opened;
-    await untilHolds(async () => (await direct.sismember(key('stalled'), task.envelope.id)) === 1);
-    const left = await direct.pttl(lock);
-    await untilHolds(async () => (await direct.pttl(lock)) > left);
+    await untilHolds(async () => (await direct.exists(looked)) === 1);
+    await direct.del(looked);
+    const other = await workAtTheGate(looking, 1);
+    await untilHolds(async () => (await direct.sismember(key('stalled'), id)) === 1);
     // What runs out while Redis is away.
-    await direct.del(lock, key('stalled-check'), key('stalled-check:lately'));
-    await untilHolds(async () => (await direct.exists(lock)) === 1);
+    const token = (await direct.get(lock)) as string;
+    await direct.del(lock, looked, lately);
+    await untilHolds(async () => (await direct.exists(lately)) === 1);
+    const first = await direct.get(looked);
+    await direct.set(lock, token, 'PX', 60_000);
+    await untilHolds(async () => ![first, null].includes(await direct.get(looked)));
     mayEnd.open();
-    await untilHolds(async () => (await engine.find(task.envelope.id))?.state === 'completed');
-    expect(await engine.find(task.envelope.id)).toMatchObject({ attempts: 1 });
+    await untilHolds(async () => (await engine.find(id))?.state === 'completed');
+    expect(await engine.find(id)).toMatchObject({ attempts: 1 });
     expect([...host.warnings, ...host.errors]).toEqual([]);
-    await working.stop();
+    other.mayEnd.open();
+    await Promise.all([working.stop(), other.working.stop()]);
   });
 
   it('reports once that a lock is lost, however long a task goes on after that', async () => {
