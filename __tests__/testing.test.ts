@@ -14,6 +14,7 @@ interface Arithmetic {
   add(a: number, b: number): number;
   sum(numbers: readonly number[]): number;
   append(list: number[], value: number): number[];
+  appendAtSecond(list: number[], value: number): number[];
   fail(): never;
   makeFunction(): () => number;
   hexOf(bytes: Uint8Array): string;
@@ -75,6 +76,13 @@ describe('inline mode', () => {
     background.add(arithmetic.append, list, 2);
     expect(await tasks.outcomesOf(arithmetic.append)).toMatchObject([{ value: [1, 2] }]);
     expect(list).toEqual([1]);
+  });
+
+  it('copies them for each attempt, as on the way to a thread', async () => {
+    application();
+    watchTasks(background);
+    const list = background.with({ retry: { attempts: 2, delay: 0 } });
+    expect(await list.add(arithmetic.appendAtSecond, [1], 2).settled).toMatchObject({ attempts: 2, value: [1, 2] });
   });
 
   it('refuses what a thread would refuse', () => {
