@@ -415,24 +415,29 @@ describe('in a batch', () => {
     expect([...runs]).toEqual(new Array(COUNT).fill(1));
   });
 
-  it('a task that takes much longer than it used to does not keep those behind it from the other thread', async () => {
+  it('a task that takes much longer than it used to does not keep those behind it from the other thread, in any batch', async () => {
     const background = await makeTaught({ pool: { minThreads: 2, maxThreads: 2 } });
-    const runs = countRuns();
-    const [one, other, long] = [makeThreadGate(), makeThreadGate(), makeThreadGate()];
-    background.add(tasks.hold, one.shared);
-    background.add(tasks.hold, other.shared);
-    await Promise.all([one.entered(), other.entered()]);
-    const handles = addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', long.shared));
-    const size = sizeOfNextMessage();
-    one.open();
-    expect(await size).toBe(COUNT);
-    await long.entered();
-    other.open();
-    await settle(handles.slice(1));
-    expect(handles[0]?.state).toBe('running');
-    long.open();
-    await settle(handles);
-    expect([...runs]).toEqual(new Array(COUNT).fill(1));
+    // In the second round each thread has had a batch before.
+    for (let round = 0; round < 2; round += 1) {
+      const runs = countRuns();
+      const [one, other, long] = [makeThreadGate(), makeThreadGate(), makeThreadGate()];
+      background.add(tasks.hold, one.shared);
+      background.add(tasks.hold, other.shared);
+      await Promise.all([one.entered(), other.entered()]);
+      const handles = addUnruly(background, runs, 0, () => background.add(tasks.unruly, runs, 0, 'holds', long.shared));
+      const size = sizeOfNextMessage();
+      one.open();
+      // On a busy machine the first round may have taught that these take longer.
+      if (round === 0) expect(await size).toBe(COUNT);
+      else expect(await size).toBeGreaterThan(1);
+      await long.entered();
+      other.open();
+      await settle(handles.slice(1));
+      expect(handles[0]?.state).toBe('running');
+      long.open();
+      await settle(handles);
+      expect([...runs]).toEqual(new Array(COUNT).fill(1));
+    }
   });
 
   it('a task that begins at the moment when it is to be taken back is ended by its time limit, too', async () => {

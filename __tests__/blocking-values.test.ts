@@ -75,6 +75,14 @@ describe.each(workerKinds)('to and from $plural:', (kind) => {
       expect(Buffer.from(value as Uint8Array).toString()).toBe('bytes');
     });
 
+    it('arrive without the memory that a small Buffer shares with others there', async () => {
+      const { value } = await shared().add(tasks.returnSmallBuffer).settled;
+      const bytes = value as Uint8Array;
+      expect(Buffer.from(bytes).toString()).toBe('bytes');
+      // A process sends bytes in a message, of which the rest is the package's own.
+      if (kind.sharesMemory) expect(bytes.buffer.byteLength).toBe(bytes.byteLength);
+    });
+
     it('arrive intact if they refer to themselves', async () => {
       const circular: { name: string; self?: unknown } = { name: 'ring' };
       circular.self = circular;

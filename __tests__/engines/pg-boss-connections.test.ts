@@ -72,10 +72,16 @@ describeWithPostgres('pgBoss() on Postgres', () => {
       const worker = await watch(engine);
       await worker.started(await stageOne(engine, { holdMs: 0 }));
       const killer = await connected();
-      const listener = `FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'`;
-      await untilSoon('a listener is there', async () => (await killer.query(`SELECT 1 ${listener}`)).rows.length > 0);
-      await killer.query(`SELECT pg_terminate_backend(pid) ${listener}`);
-      await untilSoon('another is there', async () => (await killer.query(`SELECT 1 ${listener}`)).rows.length > 0);
+      const listeners = async (): Promise<number[]> => {
+        const { rows } = await killer.query(
+          `SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'`,
+        );
+        return rows.map(({ pid }) => pid as number);
+      };
+      await untilSoon('a listener is there', async () => (await listeners()).length > 0);
+      const [first] = await listeners();
+      await killer.query('SELECT pg_terminate_backend($1)', [first]);
+      await untilSoon('another is there', async () => (await listeners()).some((pid) => pid !== first));
       await worker.started(await stageOne(engine, { holdMs: 0 }));
     });
   });
