@@ -55,6 +55,14 @@ describe('without a logger of its own, an application has one line on standard e
   });
 });
 
+describe('the levels', () => {
+  it('are told apart by stream: failures and warnings go to standard error, the rest to standard output', async () => {
+    const { stdout, stderr } = await runScriptAndListen('script-default-logger-levels.mjs');
+    expect(stderr).toMatch(/^\S+ warn: Task mail failed, and is tried again in \d ms: busy .*\n$/);
+    expect(stdout).toMatch(/^\S+ info: Task report was cancelled\. .*\n$/);
+  });
+});
+
 describe('a message that has come with a request', () => {
   it('stays on its line, moves no cursor, and is shown in the order in which it is written', async () => {
     const { stderr } = await runScriptAndListen('script-default-logger.mjs');

@@ -159,6 +159,19 @@ describe('what is reported', () => {
     expect(heardAtTurn).toBeLessThan(ends);
   });
 
+  it('reaches a listener that another has added from the next event on', async () => {
+    const background = makeBackground();
+    const told: string[] = [];
+    const second = ({ name }: { readonly name: string }): void => void told.push(`second: ${name}`);
+    background.on('settled', ({ name }) => {
+      told.push(`first: ${name}`);
+      background.on('settled', second);
+    });
+    await background.with({ name: 'one' }).add(() => {}).settled;
+    await background.with({ name: 'other' }).add(() => {}).settled;
+    expect(told).toEqual(['first: one', 'first: other', 'second: other']);
+  });
+
   it('no longer reaches a listener after off()', async () => {
     const background = makeBackground();
     const heard: string[] = [];
