@@ -51,6 +51,28 @@ describe('an engine that lets nobody fetch tasks', () => {
     mayEnd.open();
     await closed;
   });
+
+  it('is told to stop where it lets fetch them only when the instance is closing', async () => {
+    const [asked, mayFetch, stopped, mayEnd] = [makeGate(), makeGate(), makeGate(), makeGate()];
+    const app = await durableApp(() => {}, {
+      work: true,
+      faults: {
+        work: async () => {
+          asked.open();
+          await mayFetch.opened;
+          return { stop: async () => stopped.open() };
+        },
+      },
+    });
+    atEnd(mayEnd.open);
+    await asked.opened;
+    app.background.add(() => mayEnd.opened);
+    const closed = app.background.close({ timeout: Number.POSITIVE_INFINITY });
+    mayFetch.open();
+    await stopped.opened;
+    mayEnd.open();
+    await closed;
+  });
 });
 
 describe('an instance that takes no tasks, since a registered module does not load', () => {
