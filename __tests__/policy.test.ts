@@ -92,6 +92,19 @@ describe('the three levels of options', () => {
     expect(delays).toEqual([2, 6, 10]);
   });
 
+  it('retry: each field that the nearer levels leave out is that of the middleware', async () => {
+    const retry = { attempts: 4, delay: 500, factor: 100, maxDelay: 10, jitter: 0 };
+    const asked: unknown[] = [];
+    const retryIf = ({ message }: Error): boolean => asked.push(message) < 4;
+    const background = makeBackground({ retry: { ...retry, retryIf } });
+    const delays = delaysOf(background);
+    const task = defineTask(fail, { retry: { delay: 2 } });
+    const outcome = await background.with({ retry: { factor: 3 } }).add(task).settled;
+    expect(outcome).toMatchObject({ state: 'failed', attempts: 4 });
+    expect(delays).toEqual([2, 6, 10]);
+    expect(asked).toEqual(['it failed', 'it failed', 'it failed']);
+  });
+
   it('when: each level may decide', async () => {
     const background = makeBackground({ when: 'failure' });
     const ran: string[] = [];
