@@ -1,7 +1,7 @@
 /** How few calls the tasks of a response need: they go to the engine together, in order, and as far as they are small. */
 import { describe, expect, it } from '@jest/globals';
 import type { TaskHandle } from 'express-background-tasks';
-import { durableApp, tasks } from './support/durable-app.ts';
+import { durableApp, Transaction, tasks } from './support/durable-app.ts';
 import { makeGate } from './support/gates.ts';
 
 const MIB = 2 ** 20;
@@ -58,6 +58,25 @@ describe('the tasks of one response', () => {
     for (const { open } of gates) open();
     await Promise.all(handles.map(({ accepted }) => accepted));
     expect(app.calls('stage').map((ids) => ids.length)).toEqual([1, 1, 4]);
+  });
+
+  it('in a transaction go one call after the other: its client runs one statement at a time', async () => {
+    const mayAnswer = makeGate();
+    const app = await durableApp(() => {}, {
+      transactions: true,
+      faults: { stage: (proceed) => mayAnswer.opened.then(proceed) },
+    });
+    await app.background.ready();
+    const list = app.background.with({ transaction: new Transaction() });
+    const handles: TaskHandle[] = [];
+    for (let count = 0; count < 3; count += 1) {
+      handles.push(list.add(tasks.echo, count));
+      await new Promise(setImmediate);
+    }
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([1]);
+    mayAnswer.open();
+    await Promise.all(handles.map(({ accepted }) => accepted));
+    expect(app.calls('stage').map((ids) => ids.length)).toEqual([1, 2]);
   });
 
   it('go together as far as they are small: what is large needs a call of its own', async () => {
