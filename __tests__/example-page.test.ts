@@ -147,7 +147,7 @@ describePage("the example application's page", () => {
 
       const report = page.locator('#watchdog li', { hasText: 'palette.js' }).first();
       expect(await report.textContent()).toMatch(
-        /^task thumbnail for [\d.]+\sm?s; \d+ requests? had reached the server, and had to wait.*at paletteOf \(examples\/app\/tasks\/palette\.js:\d+\)/s,
+        /^task thumbnail for [\d.]+\sm?s; \d+ requests? waited in the server.*at paletteOf \(examples\/app\/tasks\/palette\.js:\d+\)/s,
       );
       await page.getByLabel('run this on the event loop instead').uncheck();
     },

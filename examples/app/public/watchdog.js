@@ -25,7 +25,7 @@ function reportOf(block) {
   const waited = waitingRequests === 1 ? '1 request' : `${waitingRequests} requests`;
   const report = element('li', {}, element('b', {}, whoOf(block)), ' for ', element('b', {}, milliseconds(blockedMs)));
   if (call !== undefined) report.append(`, in ${call}`);
-  report.append(`; ${waited} had reached the server, and had to wait`);
+  report.append(`; ${waited} waited in the server`);
   if (stack.length > 0) report.append(element('pre', {}, stack.map(lineOf).join('\n')));
   return report;
 }
