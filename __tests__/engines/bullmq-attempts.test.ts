@@ -25,9 +25,9 @@ describeWithRedis('bullmq() with redis-server', () => {
     });
     expect(seen.map(([, { attempt }]) => attempt)).toEqual([1, 2, 3]);
     expect(seen.map(([, { retryInMs }]) => retryInMs)).toEqual([100, 300, undefined]);
-    // However late the second came.
+    // However late the second came. Redis and this process may round differently.
     const [, second = 0, third = 0] = times;
-    expect(third - second).toBeGreaterThan(100);
+    expect(third - second).toBeGreaterThan(290);
     const found = await engine.find(task.envelope.id);
     expect(found).toMatchObject({ state: 'failed', attempts: 3 });
     expect(found?.error).toMatchObject({ name: 'TypeError', message: 'attempt 3', code: 'EMAIL' });

@@ -162,15 +162,8 @@ describeWithRedis('bullmq() with redis-server', () => {
     const options = { queue, ...LASTING };
     const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, ...options }, host);
     const [failing, next] = [taskOf({ retry: retryOf(2, HELD) }), taskOf()];
-    const [started, mayEnd] = [makeGate(), makeGate()];
-    const working = await engine.work(
-      async ({ id }) => {
-        if (id !== failing.envelope.id) return COMPLETED;
-        started.open();
-        await mayEnd.opened;
-        return { kind: 'failed', error: new Error('down'), retry: true };
-      },
-      { concurrency: 1 },
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1, ({ id }) =>
+      id === failing.envelope.id ? { kind: 'failed', error: new Error('down'), retry: true } : COMPLETED,
     );
     await engine.stage([failing, next], {});
     await started.opened;
@@ -193,15 +186,8 @@ describeWithRedis('bullmq() with redis-server', () => {
     const engine = await startEngine({ connection: `redis://127.0.0.1:${relay.port}`, queue, ...LASTING }, host);
     const elsewhere = await startEngine({ connection: server.url, queue, ...LASTING });
     const [task, next] = [taskOf({ retry: retryOf(2, 0) }), taskOf()];
-    const [started, mayEnd] = [makeGate(), makeGate()];
-    const working = await engine.work(
-      async ({ id }) => {
-        if (id !== task.envelope.id) return COMPLETED;
-        started.open();
-        await mayEnd.opened;
-        return { kind: 'failed', error: new Error('down'), retry: true };
-      },
-      { concurrency: 1 },
+    const { working, started, mayEnd } = await workAtTheGate(engine, 1, ({ id }) =>
+      id === task.envelope.id ? { kind: 'failed', error: new Error('down'), retry: true } : COMPLETED,
     );
     await elsewhere.stage([task], {});
     await started.opened;
@@ -283,15 +269,7 @@ describeWithRedis('bullmq() with redis-server', () => {
     const server = await startRedis();
     const [host, task] = [makeHost(), taskOf()];
     const engine = await startEngine({ connection: server.url }, host);
-    const [started, mayEnd] = [makeGate(), makeGate()];
-    await engine.work(
-      async () => {
-        started.open();
-        await mayEnd.opened;
-        return result;
-      },
-      { concurrency: 1 },
-    );
+    const { started, mayEnd } = await workAtTheGate(engine, 1, () => result);
     await engine.stage([task], {});
     await started.opened;
     await server.kill();

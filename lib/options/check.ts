@@ -44,7 +44,7 @@ function unknownOption(name: string, rule: Rule, place: string, path: string): B
   if (reason !== undefined) return optionError(`\`${path}${name}\` is not an option of ${place}: ${reason}.`);
   const fields = rule.fields ?? {};
   const known = Object.keys(fields);
-  // One that belongs in another, as `maxThreads` into `pool`, is meant as it is written.
+  // One that belongs in another, as `maxThreads` in `pool`, is meant as it is written.
   const owner = known.find((other) => Object.hasOwn(fields[other]?.fields ?? {}, name));
   const nearest = owner === undefined ? nearestOf(name, known) : `${owner}.${name}`;
   const advice = nearest === undefined ? `The options are ${known.join(', ')}.` : `Did you mean \`${path}${nearest}\`?`;

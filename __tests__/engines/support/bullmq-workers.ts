@@ -3,14 +3,18 @@ import type { TaskEngine, TaskEnvelope, WorkContext, WorkResult } from 'express-
 import { makeGate } from '../../support/gates.ts';
 import { COMPLETED } from './completed.ts';
 
-/** A worker whose tasks end when they may. */
-export async function workAtTheGate(engine: TaskEngine, concurrency: number) {
+/** A worker whose tasks end when they may, with the result that is given. */
+export async function workAtTheGate(
+  engine: TaskEngine,
+  concurrency: number,
+  resultOf: (envelope: TaskEnvelope) => WorkResult = () => COMPLETED,
+) {
   const [started, mayEnd] = [makeGate(), makeGate()];
   const working = await engine.work(
-    async () => {
+    async (envelope) => {
       started.open();
       await mayEnd.opened;
-      return COMPLETED;
+      return resultOf(envelope);
     },
     { concurrency },
   );

@@ -1,5 +1,6 @@
 /** A release and a discard end a hold, and nothing else. */
 import { ALSO_WHEN_FULL } from './full-memory.ts';
+import { REMEMBERED_FOR } from './lost-answers.ts';
 
 /** A delayed job that was started before waits between two attempts. Its wait is not a hold: a release does not end it. */
 export const RELEASE = `
@@ -15,5 +16,5 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('EXISTS', KEYS[1] .
 if not redis.call('ZSCORE', ARGV[3] .. 'delayed', ARGV[1]) then return 0 end
 if redis.call('HEXISTS', KEYS[1], 'processedOn') == 1 then return 0 end
 ${ALSO_WHEN_FULL}
-redis.call('SET', KEYS[1] .. ':discarded', 1, 'PX', 600000)
+redis.call('SET', KEYS[1] .. ':discarded', 1, 'PX', ${REMEMBERED_FOR})
 `;

@@ -1,4 +1,8 @@
 /** An answer that was lost when its connection was cut: what it was about has been written, and is asked for again. */
+import { SECOND } from '../../../time/timers.ts';
+
+/** How long a key tells that something was done, to a caller that asks again. In milliseconds. */
+export const REMEMBERED_FOR: number = 600 * SECOND;
 
 /** Answers with the job that the worker's token locks, where there is one. */
 function answerWithLocked({ active, prefix }: Readonly<Record<'active' | 'prefix', string>>): string {
@@ -75,7 +79,7 @@ export const RETRIED_ALREADY = `
 do
   local retried = KEYS[4] .. ':retried'
   if redis.call('GET', KEYS[4] .. ':lock') == ARGV[5] then
-    redis.call('SET', retried, ARGV[5], 'PX', 600000)
+    redis.call('SET', retried, ARGV[5], 'PX', ${REMEMBERED_FOR})
   elseif redis.call('GET', retried) == ARGV[5] then
     return 0
   end
